@@ -1,0 +1,149 @@
+"""Raw facts of one attempt, collected before teardown; `trial.classify` is the only reader that judges them.
+
+Unknown is None, never 0. Sizes are bytes, cpu is millicores, times are seconds. Counters of a phase are deltas over
+that phase; peaks are of that phase where the kernel can tell them apart, else None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raysweep.units import Resources
+
+PHASES = ("setup", "agent", "verifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of the task's cgroup: `t` seconds since the sandbox was ready (monotonic)."""
+
+    t: float
+    memory: int | None = None
+    unreclaimable: int | None = None
+    anon: int | None = None
+    cpu_usec: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseCounters:
+    """What the kernel counted for the task's processes during one phase.
+
+    oom_kills: processes killed by any OOM killer (v1 leaf `oom_kill`; v2 `oom_kill` of memory.events).
+    own_limit_ooms: v2 only: delta of `oom` in memory.events.local of the cgroup that carries the arm's limit.
+    oom_memcg_own: v1 only: the kernel log names our limit's cgroup as the one that was full (True), another one
+        (False), or could not be read (None).
+    limit_peak_bytes: high-water mark of the cgroup that carries the limit (proof on v1 when the log is silent).
+    ancestor_full: an ancestor's failcnt (v1) or `oom`/`max` events (v2) moved during this phase.
+    mem_peak_bytes: the phase's high-water mark, page cache included (upper bound).
+    mem_anon_peak_bytes: largest sampled anon + shmem (lower bound).
+    unreclaimable_last_bytes: last sample of memory that reclaim could not free.
+    cpu_peak_1s, cpu_peak_10s: largest mean cpu over 1 s and 10 s windows, millicores.
+    throttled_us, nr_throttled: cpu quota throttling. pids_peak: largest number of tasks; pids_denied: refused forks.
+    disk_full: the sandbox's own disk bound was found full.
+    """
+
+    phase: str
+    oom_kills: int | None = None
+    own_limit_ooms: int | None = None
+    oom_memcg_own: bool | None = None
+    limit_peak_bytes: int | None = None
+    ancestor_full: bool | None = None
+    mem_peak_bytes: int | None = None
+    mem_anon_peak_bytes: int | None = None
+    unreclaimable_last_bytes: int | None = None
+    cpu_peak_1s: float | None = None
+    cpu_peak_10s: float | None = None
+    throttled_us: int | None = None
+    nr_throttled: int | None = None
+    pids_peak: int | None = None
+    pids_denied: int | None = None
+    disk_full: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFacts:
+    """How one command ended. Exactly one of `exit` and `signal` is set, both None when it never ended for us."""
+
+    exit: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What the agent reports: the command that *was* the agent, its own error, and what it spent."""
+
+    command: CommandFacts | None = None
+    error: str | None = None
+    model_api_error: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_cached: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierFacts:
+    """What Harbor's verifier contract yielded: a reward, or the reason why there is none."""
+
+    command: CommandFacts | None = None
+    reward: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """An eviction as the platform tells it: which resource, whether by the pod's own limit, usage in the message."""
+
+    resource: str
+    own_limit: bool
+    usage: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything known about one attempt when it ended.
+
+    limit, request: as admitted. platform: a platform cause that was seen directly (image, node_lost, runner_lost,
+    altered, ...) with `platform_detail`. died_in: the phase in which the sandbox itself ended, if it did.
+    cgroup: 1 or 2 where counters came from a cgroup; None when they could not be read at all.
+    """
+
+    request: Resources = field(default_factory=Resources)
+    limit: Resources = field(default_factory=Resources)
+    cgroup: int | None = None
+    setup: CommandFacts | None = None
+    agent: AgentFacts | None = None
+    verifier: VerifierFacts | None = None
+    counters: Mapping[str, PhaseCounters] = field(default_factory=dict)
+    died_in: str | None = None
+    evicted: Evicted | None = None
+    platform: str | None = None
+    platform_detail: str | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt counts as: one of design.md's outcomes, the cause of `infra`, and the phase it happened in.
+
+    cause_class tells whose doing an infra outcome is: "resource" (the arm's, final), "platform" (retried within a
+    cap) or "unknown" (final, y missing); it is needed because `oom_node` is either, by the own request.
+    """
+
+    outcome: str
+    cause: str | None = None
+    phase: str | None = None
+    cause_class: str | None = None
+
+
+OUTCOMES = ("scored", "infra", "agent_error", "model_api", "verifier_error", "cancelled")
+RESOURCE_CAUSES = ("oom_limit", "oom_verifier", "evicted_own_use", "disk_full", "pids_limit", "oom_node")
+PLATFORM_CAUSES = (
+    "node_lost", "node_pressure", "preempted", "drained", "image", "api_server", "runner_lost", "scheduling",
+    "deadline", "altered", "oom_node",
+)  # fmt: skip
+UNKNOWN_CAUSES = ("oom_unknown",)

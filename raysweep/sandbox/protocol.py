@@ -1,0 +1,179 @@
+"""The sandbox protocol that every kind implements and `raysweep.testing.conformance` checks.
+
+All methods are coroutines and never block the event loop; a runner keeps hundreds of sandboxes open at once.
+Platform failures are `SandboxError(cause, detail)`; everything else that goes wrong inside is a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raysweep.record.evidence import CommandFacts, Evicted, PhaseCounters, Sample
+from raysweep.units import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind of sandbox enforces on this machine; tests and reports choose their expectations by it.
+
+    memory, cpu: "enforced" or "none". pids: "enforced", "node_setting" or "none". disk: "enospc", "evict" or "none".
+    oom: "process" (one victim) or "group" (the whole sandbox). network_isolation: no network unless asked for.
+    cgroup: 1, 2, or None when counters are not read from a cgroup.
+    """
+
+    memory: str = "none"
+    cpu: str = "none"
+    pids: str = "none"
+    disk: str = "none"
+    oom: str = "process"
+    network_isolation: bool = False
+    cgroup: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What to create. `name` is deterministic (the attempt id) and unique within `run_id`.
+
+    labels: facts of the trial (task, model, band, bucket, occasion, attempt ...), strings, for pods and simulation.
+    pids: upper bound on tasks inside. `network`: the task asked for network access.
+    """
+
+    run_id: str
+    name: str
+    request: Resources
+    limit: Resources
+    network: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = "/app"
+    pids: int = 1024
+    image: str | None = None
+    seed: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The spec as it really is, read back after creation: bounds, and facts of the node that serves it."""
+
+    request: Resources
+    limit: Resources
+    node: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    image_pulled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command ended, and its output: at most the asked number of bytes of each stream, with the full counts."""
+
+    facts: CommandFacts
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """What was read just before the sandbox was removed.
+
+    actual_*: the bounds read at the end (a difference to Admitted is an altered arm). died_in: the phase in which the
+    sandbox ended by itself. platform: a platform cause seen at the end, if any.
+    """
+
+    actual_request: Resources
+    actual_limit: Resources
+    counters: Mapping[str, PhaseCounters] = field(default_factory=dict)
+    samples: Sequence[Sample] = ()
+    died_in: str | None = None
+    evicted: Evicted | None = None
+    platform: str | None = None
+    platform_detail: str | None = None
+    transport_down_s: float | None = None
+
+
+class Sandbox(Protocol):
+    """One isolated place. Order of calls: start, then any of the others, then stop (always, and idempotent)."""
+
+    async def start(self) -> Admitted:
+        """Create it; SandboxError when the platform cannot. Counters belong to phase "setup" from here on."""
+        ...
+
+    async def begin_phase(self, phase: str) -> None:
+        """From here on counters belong to `phase` ("setup", "agent" or "verifier"); the one before is closed."""
+        ...
+
+    async def exec(
+        self,
+        command_id: str,
+        argv: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        output_limit: int = 1 << 20,
+    ) -> ExecResult:
+        """Run `argv` to its end exactly once per `command_id` (a repeated id returns the first result).
+
+        Its standard output and error go to files: a background process that holds them hangs nobody. At the time-out
+        the command's whole process tree is killed inside (SIGTERM ignored or not). SandboxError when the sandbox is
+        gone for a platform reason; a sandbox that died by its own doing gives facts with exit and signal None.
+        """
+        ...
+
+    async def put(self, archive: bytes, dest: str) -> None:
+        """Unpack a tar archive below the folder `dest`; byte count and sha256 are checked inside."""
+        ...
+
+    async def get(self, path: str) -> bytes:
+        """The file or folder at `path` as a tar archive; FileNotFoundError when it is not there."""
+        ...
+
+    async def counters(self) -> PhaseCounters:
+        """Counters of the phase under way."""
+        ...
+
+    async def stop(self) -> Farewell:
+        """Read the last facts, then remove every trace; a second call returns the same Farewell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `raysweep doctor`: what was looked at, whether it holds, and how to get it where it does not."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    required: bool = True
+
+
+class SandboxProvider(Protocol):
+    """A kind of sandbox on this machine or cluster; one per runner."""
+
+    kind: str
+
+    def capabilities(self) -> Capabilities:
+        """What is enforced here."""
+        ...
+
+    def doctor(self) -> Sequence[Check]:
+        """What is missing here and how to get it; every `required` check must hold for a run."""
+        ...
+
+    async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
+        """Make what all sandboxes of a run share (UnsuitableError when it cannot be enforced); returns node facts."""
+        ...
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox that is not started yet."""
+        ...
+
+    async def gc(self, run_id: str | None, *, keep: frozenset[str] = frozenset()) -> Sequence[str]:
+        """Remove what dead runners left behind (of one run, or of all whose owner is dead); returns what was removed.
+
+        Sandboxes named in `keep` are left alone. Never touches what a live process owns, except `run_id`'s own.
+        """
+        ...
