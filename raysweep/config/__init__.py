@@ -2,3 +2,8 @@
 
 Belongs here: shapes and rules of the config. Does not: reading tasks, making plans, importing anything heavy.
 """
+
+from raysweep.config.load import load, parse
+from raysweep.config.model import ALWAYS, Sweep
+
+__all__ = ["ALWAYS", "Sweep", "load", "parse"]

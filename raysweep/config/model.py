@@ -1,0 +1,256 @@
+"""The sweep: every section of the YAML file as one immutable value. `raysweep.config.load` makes it from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from raysweep.config.bands import Band
+from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Points, Text, Whole
+from raysweep.config.buckets import Buckets, Window
+from raysweep.config.fault import Fault, nearest, raise_faults
+from raysweep.config.sandbox import PLATFORM_CAUSES, REST, SandboxConfig, cause_faults
+from raysweep.units import Resources
+
+ALWAYS = "all"
+"""Name of the one bucket of a sweep without `buckets`."""
+PRIMARY = ("success", "q_trial", "infra_rate", "success_given_clean")
+DEFAULT_CAP = 2
+
+
+class Defaults(Part):
+    """What a task counts as declaring where its own task.toml is silent."""
+
+    cpus: Millicores | None = Field(None, description="cpus of a task that declares none", examples=[1])
+    memory: Bytes | None = Field(None, description="memory of a task that declares none", examples=["2Gi"])
+    storage: Bytes | None = Field(None, description="storage of a task that declares none", examples=["10Gi"])
+
+    @property
+    def resources(self) -> Resources:
+        """The same as one triple (millicores, bytes)."""
+        return Resources(self.cpus, self.memory, self.storage)
+
+
+class TaskSource(Part):
+    """Where the tasks come from and which of them are in the sweep."""
+
+    source: Text = Field(
+        description="`bundled:NAME`, `synthetic:N` (simulated sandbox only), or a folder of Harbor tasks "
+        "(relative to this file)",
+        examples=["bundled:headroom"],
+    )
+    include: tuple[Text, ...] = Field(("*",), description="globs of task names to take", examples=[["*"]])
+    exclude: tuple[Text, ...] = Field((), description="globs of task names to leave out", examples=[["slow-*"]])
+    defaults: Defaults = Field(
+        Defaults(),
+        description="spec of tasks that declare none; without it such tasks are refused by name",
+        examples=[{"cpus": 1, "memory": "2Gi"}],
+    )
+
+
+class Model(Part):
+    """One model under one agent; every further key is an option of that agent, kept as it is."""
+
+    name: Name = Field(description="name of the model in plan and report, unique", examples=["lean"])
+    agent: Name = Field(description="kind of agent: oracle, nop, scripted, or a plug-in", examples=["scripted"])
+    options: dict[str, Any] = Field({}, description="every further key of the entry", examples=[{"strategy": "lean"}])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("options", {}), Mapping):
+            return value
+        own = {"name", "agent", "options"}
+        options = {**{k: v for k, v in value.items() if k not in own}, **value.get("options", {})}
+        return {**{k: v for k, v in value.items() if k in own}, "options": options}
+
+
+class Runner(Part):
+    """How many trials run at once, and what runs them."""
+
+    concurrency: Annotated[Whole, Field(ge=1)] = Field(2, description="most trials in flight", examples=[2])
+    executor: Literal["ray", "inprocess"] = Field(
+        "ray", description="ray: actors; inprocess: this process (virtual time for simulated)", examples=["ray"]
+    )
+    actors: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="number of runner actors; left out: chosen from the concurrency", examples=[4]
+    )
+
+
+class Budget(Part):
+    """Where to stop, and the prices by which the plan counts. None = no bound."""
+
+    usd: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="most money for the whole sweep (machines by the prices below, plus model calls)",
+        examples=[200],
+    )
+    agent_hours: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="most hours of agent phases, summed over trials", examples=[400]
+    )
+    usd_per_cpu_hour: Annotated[Number, Field(ge=0)] = Field(
+        0.0316,
+        description="price of one requested cpu for an hour; the default is of the order of a general-purpose "
+        "cloud machine on demand: state your own",
+    )
+    usd_per_gib_hour: Annotated[Number, Field(ge=0)] = Field(
+        0.0042, description="price of one requested GiB of memory for an hour; as above"
+    )
+
+
+class Analysis(Part):
+    """What is registered before the first trial; all else the report calls exploratory."""
+
+    primary: Literal["success", "q_trial", "infra_rate", "success_given_clean"] = Field(
+        "success", description="the estimand that decides", examples=["success"]
+    )
+    delta: Points = Field(
+        0.02, description="largest difference that counts as none, in percentage points", examples=["2pp"]
+    )
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="level of the intervals", examples=[0.95]
+    )
+
+
+def _caps(value: object) -> object:
+    """The given caps over the default for every platform cause."""
+    return {**dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP), **value} if isinstance(value, dict) else value
+
+
+class Sweep(Part):
+    """A whole sweep. Make it with `raysweep.config.load` (file) or `parse` (text), which name all problems at once."""
+
+    name: Name = Field(description="name of the sweep", examples=["headroom-time-of-day"])
+    seed: Annotated[Whole, Field(ge=0)] = Field(0, description="the one seed of everything random", examples=[20260205])
+    tasks: TaskSource = Field(description="which tasks", examples=[{"source": "bundled:headroom"}])
+    models: Annotated[tuple[Model, ...], Field(min_length=1)] = Field(
+        description="which models and agents", examples=[[{"name": "lean", "agent": "scripted", "strategy": "lean"}]]
+    )
+    bands: Annotated[tuple[Band, ...], Field(min_length=1)] = Field(
+        description="which resource bands", examples=[[{"name": "1x", "request": 1.0, "limit": 1.0}]]
+    )
+    reference: Name = Field(description="name of the band that contrasts are against", examples=["1x"])
+    repeats: Annotated[Whole, Field(ge=1)] = Field(
+        description="trials per task, arm and bucket, over all dates; a multiple of `dates`", examples=[6]
+    )
+    buckets: Buckets | None = Field(
+        None,
+        description="time-of-day windows; left out: one bucket `all`, always open",
+        examples=[{"windows": {"night": "00:00-06:00", "day": "06:00-18:00"}, "dates": 3}],
+    )
+    sandbox: SandboxConfig = Field(description="what a trial runs in", examples=[{"kind": "local"}])
+    runner: Runner = Field(Runner(), description="concurrency and executor", examples=[{"concurrency": 2}])
+    budget: Budget = Field(Budget(), description="bounds and prices; a sweep at its bound stops cleanly with exit 3")
+    platform_retries: Annotated[dict[str, Annotated[Whole, Field(ge=0)]], BeforeValidator(_caps)] = Field(
+        default_factory=lambda: dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP),
+        description=f"cap of further attempts per platform cause; {DEFAULT_CAP} where not said",
+        examples=[{"node_lost": 3, "image": 2, "api_server": 3}],
+    )
+    analysis: Analysis = Field(
+        Analysis(), description="registered: its hash is kept before the first trial", examples=[{"primary": "success"}]
+    )
+
+    _source_text: str = PrivateAttr(default="")
+    _source_path: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _rules(self) -> Sweep:
+        raise_faults("Sweep", self._faults())
+        return self
+
+    def _faults(self) -> Iterator[Fault]:
+        bands = [b.name for b in self.bands]
+        yield from duplicate_faults("models", [m.name for m in self.models])
+        yield from duplicate_faults("bands", bands)
+        yield from reference_faults(self.reference, bands)
+        yield from repeat_faults(self.repeats, self.dates)
+        yield from (f.under("platform_retries") for f in cause_faults(self.platform_retries))
+        truth = self.sandbox.truth
+        yield from truth_faults(truth.success, truth.infra, truth.models, bands, [m.name for m in self.models])
+
+    @property
+    def dates(self) -> int:
+        """Planned dates (or cycles)."""
+        return self.buckets.dates if self.buckets else 1
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows by start; empty without buckets."""
+        return self.buckets.windows if self.buckets else ()
+
+    @property
+    def bucket_names(self) -> tuple[str, ...]:
+        """Buckets in the order in which they open; `all` without buckets."""
+        return tuple(w.name for w in self.windows) or (ALWAYS,)
+
+    @property
+    def registered(self) -> bool:
+        """Whether the file states its analysis section (else the defaults hold, and nothing is confirmatory)."""
+        return "analysis" in self.model_fields_set
+
+    @property
+    def source_text(self) -> str:
+        """The file as given, for the run directory."""
+        return self._source_text
+
+    @property
+    def source_path(self) -> Path | None:
+        """Where the file lay; relative task sources are relative to its folder."""
+        return self._source_path
+
+    def model(self, name: str) -> Model:
+        """The model of that name; KeyError."""
+        return {m.name: m for m in self.models}[name]
+
+    def band(self, name: str) -> Band:
+        """The band of that name; KeyError."""
+        return {b.name: b for b in self.bands}[name]
+
+
+def duplicate_faults(section: str, names: Sequence[Any]) -> Iterator[Fault]:
+    """A name that an earlier entry has; entries without a readable name are None."""
+    for i, name in enumerate(names):
+        if name is not None and name in names[:i]:
+            first = names.index(name)
+            yield Fault((section, i, "name"), f"{section}[{first}] has this name too", "give each its own name", name)
+
+
+def reference_faults(reference: str, bands: Sequence[Any]) -> Iterator[Fault]:
+    """A reference that is no band."""
+    if reference not in bands:
+        known = dict.fromkeys(str(b) for b in bands if b is not None)
+        yield Fault(("reference",), "is not the name of a band", nearest(reference, known), reference)
+
+
+def repeat_faults(repeats: int, dates: int) -> Iterator[Fault]:
+    """Repeats that would leave dates unequal."""
+    if repeats % dates:
+        below = repeats - repeats % dates
+        choices = " or ".join(str(n) for n in (below, below + dates) if n)
+        yield Fault(("repeats",), f"does not divide evenly over {dates} dates", f"use {choices}", repeats)
+
+
+def truth_faults(
+    success: Mapping[str, float],
+    infra: Mapping[str, float],
+    offsets: Mapping[str, float],
+    bands: Sequence[Any],
+    models: Sequence[Any],
+) -> Iterator[Fault]:
+    """Names in a stated truth that the sweep does not have, and bands about which it says nothing."""
+    for key, rates in (("success", success), ("infra", infra)):
+        for name in rates:
+            if name != REST and name not in bands:
+                remedy = nearest(name, [str(b) for b in bands])
+                yield Fault(("sandbox", "truth", key, name), "is not the name of a band", remedy)
+        missing = [str(b) for b in bands if b is not None and b not in rates]
+        if missing and REST not in rates:
+            remedy = f"add {', '.join(missing)}, or `*` for the rest"
+            yield Fault(("sandbox", "truth", key), f"says nothing about {', '.join(missing)}", remedy)
+    for name in offsets:
+        if name not in models:
+            remedy = nearest(name, [str(m) for m in models])
+            yield Fault(("sandbox", "truth", "models", name), "is not the name of a model", remedy)

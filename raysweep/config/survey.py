@@ -1,0 +1,112 @@
+"""The rules between keys, looked at even where other keys are wrong, so that one run names every problem.
+
+pydantic runs a model's own rules only once all its fields are right. Here the same rules run on whatever parts of the
+raw data can be read; what cannot be read is left to pydantic's own errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
+from raysweep.config.base import Seconds
+from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
+from raysweep.config.fault import Fault
+from raysweep.config.model import duplicate_faults, reference_faults, repeat_faults, truth_faults
+from raysweep.config.sandbox import KINDS, NOT_YET, REST, cause_faults, foreign_options
+
+T = TypeVar("T")
+
+
+def survey(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every broken rule between keys that can be seen in raw data; repeats what pydantic says where both see it."""
+    bands, models = _entries(data.get("bands")), _entries(data.get("models"))
+    band_names, model_names = [_name(b) for b in bands], [_name(m) for m in models]
+    yield from duplicate_faults("models", model_names)
+    yield from duplicate_faults("bands", band_names)
+    reference = data.get("reference")
+    if isinstance(reference, str) and any(band_names):
+        yield from reference_faults(reference, band_names)
+    for i, band in enumerate(bands):
+        for fault in _limits(band):
+            yield fault.under("bands", i)
+    yield from _buckets(data.get("buckets"), data.get("repeats"))
+    yield from _sandbox(data.get("sandbox"), band_names, model_names)
+    yield from (f.under("platform_retries") for f in cause_faults(_keys(data.get("platform_retries"))))
+
+
+def _entries(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _keys(value: object) -> list[str]:
+    return list(value) if isinstance(value, Mapping) else []
+
+
+def _name(entry: object) -> str | None:
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
+
+
+def _readable(what: Any, value: object, instead: T) -> T:
+    """`value` read as the type `what`, else `instead`."""
+    try:
+        read: T = TypeAdapter(what).validate_python(value)
+    except ValidationError:
+        return instead
+    return read
+
+
+def _limits(band: object) -> Iterator[Fault]:
+    if not isinstance(band, Mapping) or band.get("limit") is None:
+        return
+    sides = []
+    for key in ("request", "limit"):
+        value = band.get(key, 1.0)
+        whole = dict.fromkeys(RESOURCES[:2], value) if not isinstance(value, Mapping) else value
+        fair = {r: m for r, m in whole.items() if r in RESOURCES and _readable(Multipliers, {r: m}, None) is not None}
+        broken = {r: "none" for r in RESOURCES if r in whole and r not in fair}
+        sides.append(Multipliers.model_validate({**fair, **broken}))
+    yield from limit_faults(*sides)
+
+
+def _buckets(buckets: object, repeats: object) -> Iterator[Fault]:
+    if not isinstance(buckets, Mapping):
+        return
+    dates, planned = _number(buckets.get("dates", 1)), _number(repeats)
+    if dates and planned:
+        yield from repeat_faults(planned, dates)
+    period = _readable(Seconds, buckets.get("period", DAY), 0.0)
+    if not 0 < period <= DAY:
+        return
+    windows = buckets.get("windows")
+    found: list[Fault] = []
+    if isinstance(windows, Mapping):
+        found += overlap_faults(read_windows(windows, period)[0], period)
+    everyday, starts_now = buckets.get("weekdays", "all") == "all", buckets.get("start", "now") == "now"
+    found += cycle_faults(period, everyday=everyday, starts_now=starts_now)
+    for fault in found:
+        yield fault.under("buckets")
+
+
+def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None]) -> Iterator[Fault]:
+    if not isinstance(sandbox, Mapping):
+        return
+    kind = sandbox.get("kind")
+    if kind in KINDS and kind not in NOT_YET:
+        for fault in foreign_options(str(kind), set(sandbox)):
+            yield fault.under("sandbox")
+    truth = sandbox.get("truth")
+    if isinstance(truth, Mapping):
+        yield from (f.under("sandbox", "truth", "platform") for f in cause_faults(_keys(truth.get("platform"))))
+    if kind == "simulated" and isinstance(truth, Mapping) and any(bands):
+        rates = [_readable(dict[str, float], truth.get(key), {REST: 0.0}) for key in ("success", "infra")]
+        offsets: dict[str, float] = _readable(dict[str, float], truth.get("models"), {})
+        yield from truth_faults(rates[0], rates[1], offsets, bands, models)
