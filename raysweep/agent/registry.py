@@ -1,0 +1,61 @@
+"""From a kind and its options, as a sweep writes them, to an agent; built-in kinds first, then entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import cast
+
+from raysweep.agent.builtin import Nop, Oracle, Scripted
+from raysweep.agent.protocol import Agent
+
+ENTRY_POINT_GROUP = "raysweep.agents"
+Factory = Callable[[Mapping[str, object]], Agent]
+
+
+def _checked(kind: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
+    """ValueError for an option that this kind does not have."""
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no options'}"
+            raise ValueError(f"agent {kind!r} has no option {name!r}; {hint}")
+
+
+def _oracle(options: Mapping[str, object]) -> Agent:
+    _checked("oracle", options, ())
+    return Oracle()
+
+
+def _nop(options: Mapping[str, object]) -> Agent:
+    _checked("nop", options, ())
+    return Nop()
+
+
+def _scripted(options: Mapping[str, object]) -> Agent:
+    _checked("scripted", options, ("strategy",))
+    strategy = options.get("strategy")
+    if not isinstance(strategy, str) or not strategy or "/" in strategy:
+        raise ValueError("agent 'scripted' needs the option 'strategy', the name of a folder below strategies/")
+    return Scripted(strategy)
+
+
+BUILT_IN: Mapping[str, Factory] = {"oracle": _oracle, "nop": _nop, "scripted": _scripted}
+
+
+def agent_kinds() -> tuple[str, ...]:
+    """Every kind that `make_agent` knows here, built-in and plugged in, sorted."""
+    return tuple(sorted({*BUILT_IN, *(e.name for e in entry_points(group=ENTRY_POINT_GROUP))}))
+
+
+def make_agent(kind: str, options: Mapping[str, object]) -> Agent:
+    """The agent of this kind; ValueError that names the remedy for an unknown kind or a wrong option."""
+    if kind in BUILT_IN:
+        return BUILT_IN[kind](options)
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=kind):
+        return cast("Factory", entry.load())(options)
+    known = agent_kinds()
+    near = difflib.get_close_matches(kind, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known kinds are {', '.join(known)}"
+    raise ValueError(f"no agent of kind {kind!r}; {hint}")

@@ -1,0 +1,50 @@
+"""Harbor's reward files to one number, or to the reason why there is none; pure."""
+
+from __future__ import annotations
+
+import json
+import math
+
+
+def parse_reward(as_json: bytes | None, as_text: bytes | None) -> tuple[float | None, str | None]:
+    """(reward, problem), exactly one of them set, from the bytes of reward.json and reward.txt (None = no such file).
+
+    reward.json wins, also when it cannot be read: a broken file is not covered up by the other. It is a flat object of
+    numbers; the reward is its key "reward", else its only value. Several values and none called "reward" are a problem:
+    their scales are unknown, so a mean would be a number of our own making. reward.txt is one finite number.
+    """
+    if as_json is not None:
+        return _from_json(as_json)
+    if as_text is not None:
+        return _from_text(as_text)
+    return None, "the verifier wrote neither reward.json nor reward.txt"
+
+
+def _from_json(data: bytes) -> tuple[float | None, str | None]:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None, "reward.json is empty" if not data.strip() else "reward.json is not JSON"
+    if not isinstance(value, dict) or not value:
+        return None, "reward.json is not an object with a reward"
+    for name, item in value.items():
+        if isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
+            return None, f"reward.json: {name} is not a finite number"
+    if "reward" in value:
+        return float(value["reward"]), None
+    if len(value) == 1:
+        return float(next(iter(value.values()))), None
+    return None, f'reward.json has {len(value)} values and none is called "reward"'
+
+
+def _from_text(data: bytes) -> tuple[float | None, str | None]:
+    text = data.decode("utf-8", errors="replace").strip()
+    if not text:
+        return None, "reward.txt is empty"
+    try:
+        value = float(text)
+    except ValueError:
+        return None, f"reward.txt is not a number: {text[:40]!r}"
+    if not math.isfinite(value):
+        return None, f"reward.txt is not a finite number: {text[:40]!r}"
+    return value, None
