@@ -1,4 +1,4 @@
-"""raysweep: how much of an agentic-coding score is infrastructure?
+"""How much of an agentic-coding score is infrastructure: raysweep measures it.
 
 Two wings that meet only at the run directory: execution (config, tasks, plan, sandbox, agent, verifier, trial,
 schedule) fills a ledger; analysis (stats, report) reads it. This package's own modules (errors, units, ids, seeds,

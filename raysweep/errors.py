@@ -83,7 +83,7 @@ class LockHeldError(RaysweepError):
 
 
 class LockLostError(RaysweepError):
-    """This writer was fenced off by a newer one; it stops at once and seals nothing more."""
+    """A writer that was fenced off by a newer one; it stops at once and seals nothing more."""
 
     exit_code = ExitCode.INCOMPLETE
 

@@ -1,0 +1,142 @@
+"""The one writer of a run directory: a lock with heartbeat, and an epoch that fences off whoever lost it.
+
+Locally the kernel's file lock decides (a SIGKILLed holder loses it at once); the heartbeat in the file names the
+holder and guards file systems on which other hosts do not see the kernel's lock. Each holder begins an epoch, a
+create-only record of how many segments every earlier epoch had sealed: segments beyond that count are ignored by
+readers, so a writer that was paused past its time cannot add to the ledger behind its successor's back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from raysweep.clock import Clock
+from raysweep.errors import LockHeldError, LockLostError
+from raysweep.record.store import Store
+
+HEARTBEAT_S = 1.0
+"""A local heartbeat is one small write, so it also tells `status` what is running now."""
+STALE_S = 60.0
+"""Age of a heartbeat at which a holder on another host is taken for dead."""
+
+
+def epoch_name(epoch: int) -> str:
+    """Name of the record that begins an epoch."""
+    return f"ledger/epoch-{epoch:04d}.json"
+
+
+def read_epochs(store: Store) -> dict[int, dict[str, Any]]:
+    """All epochs begun so far, by number."""
+    return {
+        int(name[6:10]): json.loads(store.get(f"ledger/{name}"))
+        for name in store.names("ledger")
+        if name.startswith("epoch-")
+    }
+
+
+class LocalLock:
+    """Exclusive right to write one local run directory; use as a context manager, call `beat` now and then."""
+
+    def __init__(self, root: Path, store: Store, clock: Clock) -> None:
+        self._path = root / "lock"
+        self._store = store
+        self._clock = clock
+        self._fd = -1
+        self._last_beat = 0.0
+        self.epoch = 0
+
+    def acquire(self, sealed: dict[str, int], facts: dict[str, Any]) -> int:
+        """Take the lock and begin the next epoch, which is returned; LockHeldError names who holds it.
+
+        sealed: number of segments per earlier epoch as the new holder sees them; facts: what else the epoch's record
+        should say (versions, host).
+        """
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._refuse_living_holder_elsewhere(fd)
+        except BlockingIOError:
+            holder = self._holder(fd)
+            os.close(fd)
+            raise LockHeldError(
+                f"{self._path.parent}: already being written by {holder}; wait for it, or end that process"
+            ) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.epoch = max(read_epochs(self._store), default=0) + 1
+        record = {"epoch": self.epoch, "began": self._clock.now(), "sealed": sealed, **facts}
+        try:
+            self._store.put_new(epoch_name(self.epoch), json.dumps(record, indent=1).encode())
+        except FileExistsError:
+            raise LockHeldError(f"{self._path.parent}: another writer began epoch {self.epoch} just now") from None
+        self.beat(force=True)
+        return self.epoch
+
+    def _holder(self, fd: int) -> str:
+        try:
+            told = json.loads(os.pread(fd, 4096, 0) or b"{}")
+        except ValueError:
+            told = {}
+        return f"process {told.get('pid', '?')} on {told.get('host', '?')}"
+
+    def _refuse_living_holder_elsewhere(self, fd: int) -> None:
+        try:
+            told = json.loads(os.pread(fd, 4096, 0) or b"{}")
+        except ValueError:
+            return
+        age = self._clock.now() - float(told.get("heartbeat", 0.0))
+        if told.get("host") not in (None, socket.gethostname()) and 0 <= age < STALE_S:
+            raise LockHeldError(
+                f"{self._path.parent}: being written by {self._holder(fd)} (heartbeat {age:.0f} s ago); "
+                f"wait for it, or retry in {STALE_S - age:.0f} s if that host is gone"
+            )
+
+    def beat(self, *, running: int = 0, force: bool = False) -> None:
+        """Renew the heartbeat when it is due; LockLostError when a later epoch began.
+
+        running: attempts in flight, for `status`.
+        """
+        if self._store.exists(epoch_name(self.epoch + 1)):
+            raise LockLostError(f"{self._path.parent}: another writer took over (epoch {self.epoch + 1} began)")
+        now = self._clock.now()
+        if force or now - self._last_beat >= HEARTBEAT_S:
+            told = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "heartbeat": now,
+                "epoch": self.epoch,
+                "running": running,
+            }
+            data = json.dumps(told).encode()
+            os.pwrite(self._fd, data, 0)
+            os.ftruncate(self._fd, len(data))
+            self._last_beat = now
+
+    @staticmethod
+    def running(root: Path) -> int:
+        """Attempts in flight as the living holder last told; 0 when nobody holds the lock."""
+        try:
+            fd = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return 0
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(json.loads(os.pread(fd, 4096, 0) or b"{}").get("running", 0))
+        finally:
+            os.close(fd)
+        return 0
+
+    def release(self) -> None:
+        """Give the lock back (the kernel does it for a process that dies)."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,119 @@
+"""Making a run directory, or finding that it already holds this very sweep.
+
+run.json is written last and makes the directory a run directory: whatever was interrupted before it is made again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raysweep.clock import Clock
+from raysweep.errors import InputError, Problem, bad_input
+from raysweep.record.schema import SCHEMA_VERSION
+from raysweep.record.store import LocalStore, Store
+
+
+def registration(analysis: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The registered analysis with its hash (sha256 of its canonical JSON) and the time of registration."""
+    canonical = json.dumps(analysis, sort_keys=True, separators=(",", ":"))
+    return {
+        "analysis": dict(analysis),
+        "sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+        "registered_at": now,
+    }
+
+
+def create_or_resume(
+    path: Path,
+    *,
+    sweep_text: str,
+    plan_id: str,
+    plan_parquet: bytes,
+    analysis: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    clock: Clock,
+) -> tuple[Store, dict[str, Any]]:
+    """The store and the facts (run.json) of the run directory at `path`, made when it is not there yet.
+
+    facts: what else run.json should say; an existing run.json is returned as it is. InputError when the directory
+    holds another sweep (with the difference), another plan of the same sweep (the tasks changed), or other files.
+    """
+    store = LocalStore(path)
+    if store.exists("run.json"):
+        _refuse_other_sweep(path, store, sweep_text)
+        told: dict[str, Any] = json.loads(store.get("run.json"))
+        if told["plan_id"] != plan_id:
+            raise bad_input(
+                "the same sweep.yaml now gives another plan: tasks, defaults or raysweep changed since",
+                "put the tasks back as they were, or start a new run directory",
+                file=str(path),
+                key="plan_id",
+                value=f"{plan_id}, the directory has {told['plan_id']}",
+            )
+        return store, told
+    _refuse_foreign_files(path)
+    shutil.rmtree(path / "ledger", ignore_errors=True)
+    now = clock.now()
+    told = {
+        "run_id": f"run-{uuid.uuid4().hex[:12]}",
+        "plan_id": plan_id,
+        "created": now,
+        "schema_version": SCHEMA_VERSION,
+        **facts,
+    }
+    contents = {
+        "sweep.yaml": sweep_text.encode(),
+        "plan.parquet": plan_parquet,
+        "environment.json": json.dumps(environment, indent=1, sort_keys=True).encode(),
+        "registration.json": json.dumps(registration(analysis, now), indent=1).encode(),
+        "run.json": json.dumps(told, indent=1).encode(),
+    }
+    for name, data in contents.items():
+        (path / name).unlink(missing_ok=True)
+        store.put_new(name, data)
+    return store, told
+
+
+def _refuse_other_sweep(path: Path, store: Store, sweep_text: str) -> None:
+    before = store.get("sweep.yaml").decode()
+    if before == sweep_text:
+        return
+    difference = list(
+        difflib.unified_diff(
+            before.splitlines(), sweep_text.splitlines(), "in the run directory", "given", "", "", 0, ""
+        )
+    )
+    raise InputError(
+        [
+            Problem(
+                message="this run directory belongs to another version of the sweep:\n" + "\n".join(difference),
+                remedy="give it back its own sweep.yaml to go on, or choose a new --run-dir",
+                file=str(path),
+            )
+        ]
+    )
+
+
+_OURS = {"sweep.yaml", "plan.parquet", "environment.json", "registration.json", "ledger", "lock", "traces", "report"}
+
+
+def _refuse_foreign_files(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise bad_input("not a directory", "choose another --run-dir", file=str(path))
+    foreign = sorted(p.name for p in path.iterdir() if p.name not in _OURS and not p.name.endswith(".tmp"))
+    if foreign:
+        raise bad_input(
+            f"holds files that are not raysweep's ({', '.join(foreign[:5])})",
+            "choose an empty or new directory as --run-dir",
+            file=str(path),
+        )

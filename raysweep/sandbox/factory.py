@@ -1,0 +1,30 @@
+"""Which provider a kind of sandbox gets: a picklable recipe that driver and runners turn into providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysweep.sandbox.protocol import SandboxProvider
+from raysweep.sandbox.simulated import SimulatedProvider, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecipe:
+    """A kind and its options as plain values; calling it makes a runner's own provider."""
+
+    kind: str
+    scratch: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, owner: str) -> SandboxProvider:
+        """The provider for the runner named `owner`; ValueError for a kind that is not available."""
+        if self.kind == "simulated":
+            return SimulatedProvider(Truth(**self.options))
+        if self.kind == "local":
+            from raysweep.sandbox.local import LocalProvider  # noqa: PLC0415 - Linux only
+
+            return LocalProvider(scratch=self.scratch, owner=owner, **self.options)
+        raise ValueError(f"sandbox kind {self.kind!r} is not available in this version; use local or simulated")

@@ -1,0 +1,10 @@
+"""The simulated sandbox: a stated truth instead of processes, through the same protocol as the real ones.
+
+Its outcomes depend on the sweep's seed and the trial only (platform faults also on the attempt), never on time or
+load, so that the whole chain from plan to interval can be checked against what is known to be true.
+"""
+
+from raysweep.sandbox.simulated.provider import SimulatedProvider
+from raysweep.sandbox.simulated.truth import Truth
+
+__all__ = ["SimulatedProvider", "Truth"]

@@ -1,0 +1,125 @@
+"""The simulated provider and sandbox: sleeps as long as the truth says, then ends as the truth says."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+
+from raysweep.errors import SandboxError
+from raysweep.record.evidence import CommandFacts, PhaseCounters
+from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.simulated.truth import Truth
+
+_CAPABILITIES = Capabilities(
+    memory="enforced", cpu="enforced", pids="enforced", disk="enospc", oom="process", network_isolation=True, cgroup=2
+)
+"""What the truth is about: arms whose bounds hold."""
+
+
+class SimulatedProvider:
+    """Makes simulated sandboxes; holds nothing but the truth."""
+
+    kind = "simulated"
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def capabilities(self) -> Capabilities:
+        """As SandboxProvider.capabilities."""
+        return _CAPABILITIES
+
+    def doctor(self) -> Sequence[Check]:
+        """As SandboxProvider.doctor; nothing is needed."""
+        return [Check("simulated sandbox", ok=True, found="needs nothing of the machine")]
+
+    async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
+        """As SandboxProvider.prepare."""
+        return {"sandbox": "simulated", "run_id": run_id}
+
+    def open(self, spec: SandboxSpec) -> SimulatedSandbox:
+        """As SandboxProvider.open."""
+        return SimulatedSandbox(spec, self._truth)
+
+    async def gc(self, run_id: str | None, *, keep: frozenset[str] = frozenset()) -> Sequence[str]:  # noqa: ARG002
+        """As SandboxProvider.gc; nothing is ever left."""
+        return []
+
+
+class SimulatedSandbox:
+    """One simulated attempt."""
+
+    def __init__(self, spec: SandboxSpec, truth: Truth) -> None:
+        self._spec = spec
+        self._truth = truth
+        self._phase = "setup"
+        self._killed = False
+        self._counters: dict[str, PhaseCounters] = {}
+
+    async def start(self) -> Admitted:
+        """As Sandbox.start; meets the platform fault of this attempt, if it has one."""
+        fault = self._truth.platform_fault(self._spec.labels)
+        if fault is not None:
+            await asyncio.sleep(self._truth.seconds(self._spec.labels) / 2)
+            raise SandboxError(fault, "stated by the truth")
+        return Admitted(self._spec.request, self._spec.limit, {"sandbox": "simulated"}, image_pulled=False)
+
+    async def begin_phase(self, phase: str) -> None:
+        """As Sandbox.begin_phase."""
+        self._counters[self._phase] = await self.counters()
+        self._phase = phase
+
+    async def exec(
+        self,
+        command_id: str,
+        argv: Sequence[str],  # noqa: ARG002 - only the truth decides
+        *,
+        timeout_s: float | None = None,
+        env: Mapping[str, str] | None = None,  # noqa: ARG002 - as above
+        cwd: str | None = None,  # noqa: ARG002 - as above
+        output_limit: int = 1 << 20,  # noqa: ARG002 - there is no output
+    ) -> ExecResult:
+        """As Sandbox.exec; only the agent's command takes time and can die."""
+        if command_id != "agent":
+            return ExecResult(CommandFacts(exit=0, duration_s=0.0))
+        seconds = self._truth.seconds(self._spec.labels)
+        if timeout_s is not None and seconds > timeout_s:
+            await asyncio.sleep(timeout_s)
+            return ExecResult(CommandFacts(signal=9, timed_out=True, duration_s=timeout_s))
+        self._killed = self._truth.fate(self._spec.labels) == "dies"
+        lived = seconds / 2 if self._killed else seconds
+        await asyncio.sleep(lived)
+        facts = CommandFacts(signal=9, duration_s=lived) if self._killed else CommandFacts(exit=0, duration_s=lived)
+        return ExecResult(facts)
+
+    async def put(self, archive: bytes, dest: str) -> None:
+        """As Sandbox.put; nothing is kept."""
+
+    async def get(self, path: str) -> bytes:
+        """As Sandbox.get; the only file there is the reward."""
+        if not path.endswith("reward.txt"):
+            raise FileNotFoundError(path)
+        content = b"1\n" if self._truth.fate(self._spec.labels) == "solves" else b"0\n"
+        sink = io.BytesIO()
+        with tarfile.open(fileobj=sink, mode="w") as archive:
+            info = tarfile.TarInfo(path.rsplit("/", 1)[-1])
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        return sink.getvalue()
+
+    async def counters(self) -> PhaseCounters:
+        """As Sandbox.counters; a death is one OOM kill, proven at the own limit where there is one."""
+        died = int(self._phase == "agent" and self._killed)
+        over = (self._spec.limit.memory or self._spec.request.memory or 0) + 1
+        return PhaseCounters(
+            self._phase,
+            oom_kills=died,
+            own_limit_ooms=died if self._spec.limit.memory is not None else 0,
+            unreclaimable_last_bytes=over if died else None,
+        )
+
+    async def stop(self) -> Farewell:
+        """As Sandbox.stop."""
+        counters = {**self._counters, self._phase: await self.counters()}
+        return Farewell(self._spec.request, self._spec.limit, counters)

@@ -1,0 +1,58 @@
+"""Who runs attempts: the protocol, and the in-process executor (tests, `try`, and sweeps on the virtual clock)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from raysweep.clock import Clock
+from raysweep.record.schema import Row
+from raysweep.sandbox.protocol import SandboxProvider
+from raysweep.trial.attempt import run_attempt, write_traces
+from raysweep.trial.order import TrialOrder
+
+
+class RunnerLostError(Exception):
+    """The runner died with the attempt; what became of the attempt is unknown, it has no row of its own."""
+
+
+class Executor(Protocol):
+    """Runs attempts, up to a bound that the queue already respects."""
+
+    async def start(self, run_id: str) -> Mapping[str, Any]:
+        """Make ready; returns facts of the node(s). UnsuitableError when the machine cannot enforce the bands."""
+        ...
+
+    async def run(self, order: TrialOrder) -> Row:
+        """One attempt to its row. RunnerLostError when the runner died; cancelling removes the sandbox first."""
+        ...
+
+    async def close(self) -> None:
+        """End all runners and remove what they may have left."""
+        ...
+
+
+class InProcessExecutor:
+    """Attempts as coroutines of the driver's own event loop."""
+
+    def __init__(self, provider: SandboxProvider, clock: Clock) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._run_id: str | None = None
+
+    async def start(self, run_id: str) -> Mapping[str, Any]:
+        """As Executor.start."""
+        self._run_id = run_id
+        return await self._provider.prepare(run_id)
+
+    async def run(self, order: TrialOrder) -> Row:
+        """As Executor.run."""
+        done = await run_attempt(order, self._provider, self._clock)
+        if order.traces is not None:
+            write_traces(order.traces, done.traces)
+        return done.row
+
+    async def close(self) -> None:
+        """As Executor.close."""
+        if self._run_id is not None:
+            await self._provider.gc(self._run_id)

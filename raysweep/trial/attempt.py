@@ -1,0 +1,213 @@
+"""The one function that runs an attempt: sandbox, set-up, agent, verifier, last facts, removal, verdict, row.
+
+It never raises for what happens in or to the sandbox: that becomes a row. It raises only when it is cancelled, after
+the sandbox was removed; the row of a cancelled attempt is made by whoever cancelled (`lost_row`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from raysweep.agent import make_agent
+from raysweep.agent.environment import prepare_environment
+from raysweep.clock import Clock
+from raysweep.errors import SandboxError
+from raysweep.record.evidence import Evidence, Verdict
+from raysweep.record.schema import Row
+from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
+from raysweep.trial.classify import classify
+from raysweep.trial.order import TrialOrder
+from raysweep.trial.row import Course, build_row, identity
+from raysweep.trial.transcript import Listener, Transcript
+from raysweep.units import Resources
+from raysweep.verifier import read_output, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What an attempt leaves: its row, the evidence behind it, and the files of its trace by name."""
+
+    row: Row
+    evidence: Evidence
+    verdict: Verdict
+    traces: dict[str, bytes] = field(default_factory=dict)
+
+
+def sandbox_spec(order: TrialOrder) -> SandboxSpec:
+    """The sandbox an order asks for."""
+    trial, task = order.trial, order.task
+    return SandboxSpec(
+        run_id=order.run_id,
+        name=order.attempt_id,
+        request=trial.request,
+        limit=trial.limit,
+        network=task.network,
+        env=task.env,
+        workdir=task.workdir,
+        pids=order.pids,
+        image=task.docker_image,
+        seed=trial.seed,
+        labels={
+            "task": task.name,
+            "model": trial.arm.model,
+            "band": trial.arm.band,
+            "bucket": order.bucket,
+            "occasion": order.occasion,
+            "repeat": str(order.repeat),
+            "trial": trial.trial_id,
+            "attempt": str(order.attempt),
+        },
+    )
+
+
+class _Stopwatch:
+    """Wall times of the driver: its time at dispatch plus our monotonic time since we were told."""
+
+    def __init__(self, order: TrialOrder, clock: Clock, course: Course) -> None:
+        self._offset = order.now - clock.monotonic()
+        self._clock = clock
+        self._course = course
+
+    def mark(self, name: str) -> None:
+        self._course.times[name] = self._offset + self._clock.monotonic()
+
+
+async def run_attempt(
+    order: TrialOrder, provider: SandboxProvider, clock: Clock, listen: Listener | None = None
+) -> Attempted:
+    """Run one attempt to its end, whatever that is, and judge it.
+
+    Phases: set-up (the environment), agent, verifier; each measured apart. After an agent time-out the verifier still
+    runs. The sandbox is always removed, its last facts read first. `listen` is told every step as it happens.
+    """
+    course = Course()
+    watch = _Stopwatch(order, clock, course)
+    sandbox: Sandbox = provider.open(sandbox_spec(order))
+    if order.traces is not None or listen is not None:
+        sandbox = Transcript(sandbox, clock, listen or (lambda _: None))
+    evidence = Evidence(request=order.trial.request, limit=order.trial.limit, cgroup=provider.capabilities().cgroup)
+    traces: dict[str, bytes] = {}
+    farewell: Farewell | None = None
+    watch.mark("created")
+    try:
+        evidence = await _phases(order, sandbox, watch, course, evidence, traces)
+    except SandboxError as error:
+        evidence = replace(evidence, platform=error.cause, platform_detail=error.detail)
+    finally:
+        # Shielded: a cancelled attempt must still remove its sandbox before it goes.
+        farewell = await asyncio.shield(asyncio.ensure_future(_stop(sandbox)))
+        watch.mark("stopped")
+    course.farewell = farewell
+    evidence = _with_farewell(evidence, farewell, course.admitted)
+    verdict = classify(evidence)
+    if isinstance(sandbox, Transcript):
+        traces["transcript.jsonl"] = sandbox.jsonl()
+        traces |= _trace_files(evidence, verdict, farewell)
+    return Attempted(build_row(order, course, evidence, verdict, provider.capabilities()), evidence, verdict, traces)
+
+
+async def _stop(sandbox: Sandbox) -> Farewell:
+    try:
+        return await sandbox.stop()
+    except SandboxError as error:
+        none = Resources()
+        return Farewell(none, none, platform=error.cause, platform_detail=error.detail)
+
+
+async def _phases(
+    order: TrialOrder,
+    sandbox: Sandbox,
+    watch: _Stopwatch,
+    course: Course,
+    evidence: Evidence,
+    traces: dict[str, bytes],
+) -> Evidence:
+    """Set-up, agent, verifier; returns as soon as a phase makes the next one pointless."""
+    task = order.task
+    course.admitted = await sandbox.start()
+    _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
+    evidence = replace(evidence, request=course.admitted.request, limit=course.admitted.limit)
+    setup = await prepare_environment(sandbox, task, task.build_timeout_s)
+    evidence = replace(evidence, setup=setup)
+    watch.mark("ready")
+    if setup is not None and setup.exit != 0:
+        return evidence
+    await sandbox.begin_phase("agent")
+    watch.mark("agent_start")
+    agent = make_agent(order.agent, order.agent_options)
+    facts = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
+    watch.mark("agent_end")
+    evidence = replace(evidence, agent=facts)
+    if _decided(replace(evidence, counters={"agent": await sandbox.counters()})):
+        return evidence
+    await sandbox.begin_phase("verifier")
+    checked = await verify(sandbox, task)
+    watch.mark("verifier_end")
+    if order.traces is not None:
+        traces["verifier.txt"] = await read_output(sandbox)
+    return replace(evidence, verifier=checked)
+
+
+def _decided(evidence: Evidence) -> bool:
+    """Whether the agent phase already decided the attempt; without a verifier's reward only row 14 would be left."""
+    return classify(evidence).outcome != "verifier_error"
+
+
+def _refuse_altered(asked: Resources, admitted: Resources, when: str) -> None:
+    """SandboxError("altered") when a bound is not the arm's: such an attempt would count for the wrong band."""
+    for name, slack in _SLACK.items():
+        want, have = getattr(asked, name), getattr(admitted, name)
+        if (want is None) != (have is None) or (want is not None and abs(want - have) > slack):
+            raise SandboxError("altered", f"{name} limit {when}: asked {want}, found {have}")
+
+
+_SLACK = {"cpu": 1, "memory": 4095}
+"""Rounding of the kernel: quotas to microseconds, memory to pages. Storage is compared by backends that enforce it."""
+
+
+def _with_farewell(evidence: Evidence, farewell: Farewell, admitted: Admitted | None) -> Evidence:
+    """The evidence with what was read at the end; a bound that changed meanwhile voids the attempt (altered)."""
+    platform, detail = evidence.platform, evidence.platform_detail
+    if platform is None:
+        platform, detail = farewell.platform, farewell.platform_detail
+    if platform is None and admitted is not None and farewell.died_in is None:
+        try:
+            _refuse_altered(admitted.limit, farewell.actual_limit, "at the end")
+        except SandboxError as error:
+            platform, detail = error.cause, error.detail
+    return replace(
+        evidence,
+        counters=dict(farewell.counters),
+        died_in=farewell.died_in,
+        evicted=farewell.evicted,
+        platform=platform,
+        platform_detail=detail,
+    )
+
+
+def _trace_files(evidence: Evidence, verdict: Verdict, farewell: Farewell) -> dict[str, bytes]:
+    samples = "".join(json.dumps(asdict(s)) + "\n" for s in farewell.samples)
+    judged = {"verdict": asdict(verdict), "evidence": asdict(evidence)}
+    return {"samples.jsonl": samples.encode(), "evidence.json": json.dumps(judged, indent=1).encode()}
+
+
+def write_traces(folder: Path, traces: dict[str, bytes]) -> None:
+    """Write the files of one attempt; called by the runner's shell before the row is handed on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in traces.items():
+        (folder / name).write_bytes(data)
+
+
+def lost_row(order: TrialOrder, verdict: Verdict, detail: str, stopped: float) -> Row:
+    """The row of an attempt whose own row never came: its runner was lost, or it was cancelled."""
+    return {
+        **identity(order),
+        "t_stopped": stopped,
+        "outcome": verdict.outcome,
+        "cause": verdict.cause,
+        "cause_class": verdict.cause_class,
+        "detail": detail,
+    }

@@ -1,0 +1,173 @@
+"""What an attempt counts as: one pure function from raw facts to an outcome. No other place decides.
+
+| # | seen, first match wins | outcome |
+|---|---|---|
+| 1 | a platform cause was seen directly (image, node_lost, runner_lost, altered, ...) | infra/that cause, platform |
+| 2 | cancelled by the user or by ourselves | cancelled |
+| 3 | evicted: for its own limit, or by node pressure above the own request | infra/evicted_own_use |
+| 4 | evicted by node pressure below the own request | infra/node_pressure, platform |
+| 5 | the agent's (or set-up's) process or the sandbox ended by a kill, and the phase counted OOM kills | infra/oom_* |
+| 6 | the same, but the counters could not be read | infra/oom_unknown |
+| 7 | set-up failed: disk full / pids / time-out / anything else | infra/disk_full, pids_limit / deadline / image |
+| 8 | agent ended in error and its disk bound was full | infra/disk_full |
+| 9 | agent ended in error and forks were refused at the pids bound | infra/pids_limit |
+| 10 | the model's API failed for good | model_api |
+| 11 | the agent itself broke | agent_error |
+| 12 | OOM kill in the verifier phase and the reward is missing or below full | infra/oom_verifier |
+| 13 | disk full in the verifier phase and no reward | infra/disk_full |
+| 14 | the verifier gave no reward | verifier_error |
+| 15 | else | scored |
+
+A child that was OOM-killed while the agent went on is not infra: row 15, with oom_kills beside the score.
+
+OOM with proof (row 5): `oom_limit` needs a finite memory limit and proof that *that* limit was full: on v2 the delta
+of `oom` in memory.events.local of the cgroup that carries it; on v1 the kernel log's oom_memcg where readable
+(decisive), else a high-water mark within 1 % of the limit and no sign that an ancestor was full. Without proof it is
+`oom_node`: the arm's own outcome where its last unreclaimable sample was above its request, the platform's below.
+A kill in the verifier phase is told apart first (`oom_verifier`), unless an ancestor was to blame.
+"""
+
+from __future__ import annotations
+
+from raysweep.record.evidence import CommandFacts, Evidence, PhaseCounters, Verdict
+
+SIGKILL = 9
+FULL_REWARD = 1.0
+NEAR_LIMIT = 0.99
+"""A v1 high-water mark at or above this share of the limit counts as having been at it (charges come in batches)."""
+
+
+def classify(evidence: Evidence) -> Verdict:
+    """The verdict on one attempt, by the table above."""
+    for rule in (_direct, _evicted, _setup, _agent, _verifier):
+        verdict = rule(evidence)
+        if verdict is not None:
+            return verdict
+    return Verdict("scored", phase="verifier")
+
+
+def _infra(cause: str, phase: str | None, cause_class: str = "resource") -> Verdict:
+    return Verdict("infra", cause, phase, cause_class)
+
+
+def _direct(e: Evidence) -> Verdict | None:
+    if e.platform is not None:
+        return _infra(e.platform, e.died_in, "platform")
+    if e.cancelled:
+        return Verdict("cancelled", phase=e.died_in)
+    return None
+
+
+def _evicted(e: Evidence) -> Verdict | None:
+    if e.evicted is None:
+        return None
+    request = getattr(e.request, e.evicted.resource, None)
+    above = e.evicted.usage is not None and request is not None and e.evicted.usage > request
+    if e.evicted.own_limit or above:
+        return _infra("evicted_own_use", e.died_in)
+    return _infra("node_pressure", e.died_in, "platform")
+
+
+def _killed(command: CommandFacts | None) -> bool:
+    """Ended by SIGKILL that was not our own time-out; a shell tells its child's death as 128 + 9."""
+    return (
+        command is not None and not command.timed_out and (command.signal == SIGKILL or command.exit == 128 + SIGKILL)
+    )
+
+
+def _failed(command: CommandFacts | None) -> bool:
+    return command is not None and command.exit != 0
+
+
+def _oom(e: Evidence, phase: str) -> Verdict:
+    """The OOM verdict for a kill in `phase`: whose limit was full."""
+    counters = e.counters[phase]
+    if _own_limit_proven(e, counters):
+        return _infra("oom_limit", phase)
+    # The last sample can come after the kill freed everything, so the largest sample stands beside it.
+    samples = (counters.unreclaimable_last_bytes, counters.mem_anon_peak_bytes)
+    seen = max((v for v in samples if v is not None), default=0)
+    above = seen > (e.request.memory or 0)
+    return _infra("oom_node", phase, "resource" if above else "platform")
+
+
+def _own_limit_proven(e: Evidence, c: PhaseCounters) -> bool:
+    limit = e.limit.memory
+    if limit is None:
+        return False
+    if e.cgroup == 2 or c.own_limit_ooms is not None:
+        return bool(c.own_limit_ooms)
+    if c.oom_memcg_own is not None:
+        return c.oom_memcg_own
+    at_limit = c.limit_peak_bytes is not None and c.limit_peak_bytes >= NEAR_LIMIT * limit
+    return at_limit and not c.ancestor_full
+
+
+def _kill_verdict(e: Evidence, phase: str, command: CommandFacts | None) -> Verdict | None:
+    """Rows 5 and 6 for one phase: an OOM that ended the phase's own process or the sandbox."""
+    if not (_killed(command) or e.died_in == phase):
+        return None
+    counters = e.counters.get(phase)
+    if counters is None or counters.oom_kills is None:
+        return _infra("oom_unknown", phase, "unknown")
+    if counters.oom_kills > 0:
+        return _oom(e, phase)
+    return _infra("node_lost", phase, "platform") if e.died_in == phase else None
+
+
+def _exhausted(e: Evidence, phase: str) -> Verdict | None:
+    """A bound of the sandbox other than memory that was full when the phase ended in error."""
+    counters = e.counters.get(phase)
+    if counters is None:
+        return None
+    if counters.disk_full:
+        return _infra("disk_full", phase)
+    if counters.pids_denied:
+        return _infra("pids_limit", phase)
+    return None
+
+
+def _setup(e: Evidence) -> Verdict | None:
+    killed = _kill_verdict(e, "setup", e.setup)
+    if killed is not None or not _failed(e.setup):
+        return killed
+    bound = _exhausted(e, "setup")
+    if bound is not None:
+        return bound
+    assert e.setup is not None  # noqa: S101 - _failed said so; tells mypy
+    return _infra("deadline" if e.setup.timed_out else "image", "setup", "platform")
+
+
+def _agent(e: Evidence) -> Verdict | None:
+    if e.agent is None:
+        return None
+    command = e.agent.command
+    killed = _kill_verdict(e, "agent", command)
+    if killed is not None:
+        return killed
+    if (_failed(command) and not (command and command.timed_out)) or e.agent.error is not None:
+        bound = _exhausted(e, "agent")
+        if bound is not None:
+            return bound
+    if e.agent.model_api_error is not None:
+        return Verdict("model_api", phase="agent")
+    if e.agent.error is not None:
+        return Verdict("agent_error", phase="agent")
+    return None
+
+
+def _verifier(e: Evidence) -> Verdict | None:
+    verifier = e.verifier
+    reward = verifier.reward if verifier else None
+    counters = e.counters.get("verifier")
+    short = reward is None or reward < FULL_REWARD
+    if short and counters is not None and counters.oom_kills:
+        verdict = _oom(e, "verifier")
+        return _infra("oom_verifier", "verifier") if verdict.cause_class == "resource" else verdict
+    if e.died_in == "verifier":
+        return _kill_verdict(e, "verifier", None)
+    if reward is None:
+        if counters is not None and counters.disk_full:
+            return _infra("disk_full", "verifier")
+        return Verdict("verifier_error", phase="verifier")
+    return None

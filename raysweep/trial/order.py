@@ -1,0 +1,51 @@
+"""What a runner is told: one attempt of one planned trial, as a value that travels to any process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysweep.ids import attempt_id
+from raysweep.plan.model import PlannedTrial
+from raysweep.tasks.model import Task
+
+
+@dataclass(frozen=True, slots=True)
+class BandMultipliers:
+    """The band as multipliers of the task's spec, for the row; None = no bound."""
+
+    request: Mapping[str, float | None]
+    limit: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOrder:
+    """One attempt to run.
+
+    now: the driver's wall time at dispatch; the runner adds its own monotonic time to it, so that every wall time of
+    the ledger is the driver's. occasion: label of the planned occasion. traces: folder for this attempt's files.
+    """
+
+    run_id: str
+    plan_id: str
+    trial: PlannedTrial
+    task: Task
+    repeat: int
+    bucket: str
+    occasion: str
+    band: BandMultipliers
+    agent: str
+    agent_options: Mapping[str, Any]
+    attempt: int
+    block_run: int
+    now: float
+    pids: int = 1024
+    traces: Path | None = None
+    factors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def attempt_id(self) -> str:
+        """Identifier of this attempt; also the sandbox's name."""
+        return attempt_id(self.trial.trial_id, self.attempt)

@@ -1,0 +1,139 @@
+"""From an order, its evidence and its verdict to the row of the ledger; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raysweep.record.evidence import CommandFacts, Evidence, PhaseCounters, Verdict
+from raysweep.record.schema import SCHEMA_VERSION, Row
+from raysweep.sandbox.protocol import Admitted, Capabilities, Farewell
+from raysweep.trial.order import TrialOrder
+from raysweep.units import Resources
+
+
+@dataclass(slots=True)
+class Course:
+    """How one attempt went, filled in as it goes: wall times by name, and what each step returned."""
+
+    times: dict[str, float] = field(default_factory=dict)
+    admitted: Admitted | None = None
+    farewell: Farewell | None = None
+
+
+def identity(order: TrialOrder) -> Row:
+    """The columns that are known before anything runs."""
+    trial = order.trial
+    row: Row = {
+        "run_id": order.run_id,
+        "plan_id": order.plan_id,
+        "block_id": trial.block_id,
+        "trial_id": trial.trial_id,
+        "attempt_id": order.attempt_id,
+        "attempt": order.attempt,
+        "block_run": order.block_run,
+        "position": trial.position,
+        "task": order.task.name,
+        "task_digest": order.task.digest,
+        "model": trial.arm.model,
+        "agent": order.agent,
+        "band": trial.arm.band,
+        "factors": dict(trial.arm.factors),
+        "repeat": order.repeat,
+        "bucket": order.bucket,
+        "occasion": order.occasion,
+        "seed": trial.seed,
+        "schema_version": SCHEMA_VERSION,
+        "t_queued": order.now,
+    }
+    for side, mult, asked in (
+        ("request", order.band.request, trial.request),
+        ("limit", order.band.limit, trial.limit),
+    ):
+        for resource in ("cpu", "memory", "storage"):
+            row[f"{side}_{resource}_mult"] = mult[resource]
+        _put_resources(row, side, "asked", asked)
+    return row
+
+
+def _put_resources(row: Row, side: str, stage: str, value: Resources) -> None:
+    row[f"{side}_cpu_{stage}"] = value.cpu
+    row[f"{side}_memory_{stage}"] = value.memory
+    row[f"{side}_storage_{stage}"] = value.storage
+
+
+def build_row(
+    order: TrialOrder, course: Course, evidence: Evidence, verdict: Verdict, capabilities: Capabilities
+) -> Row:
+    """The row of one attempt; every value that was not learned stays null."""
+    row = identity(order)
+    row.update({f"t_{name}": value for name, value in course.times.items()})
+    if course.admitted is not None:
+        _put_resources(row, "request", "admitted", course.admitted.request)
+        _put_resources(row, "limit", "admitted", course.admitted.limit)
+        row["node"] = dict(course.admitted.node)
+        row["image_pulled"] = course.admitted.image_pulled
+    if course.farewell is not None:
+        _put_resources(row, "request", "actual", course.farewell.actual_request)
+        _put_resources(row, "limit", "actual", course.farewell.actual_limit)
+        row["transport_down_s"] = course.farewell.transport_down_s
+    row.update(
+        outcome=verdict.outcome,
+        cause=verdict.cause,
+        cause_class=verdict.cause_class,
+        phase=verdict.phase,
+        detail=_detail(evidence),
+        enforcement={
+            "memory": capabilities.memory,
+            "cpu": capabilities.cpu,
+            "pids": capabilities.pids,
+            "disk": capabilities.disk,
+            "oom": capabilities.oom,
+        },
+    )
+    row.update(_agent_columns(evidence))
+    row.update(_counter_columns(evidence.counters))
+    return row
+
+
+def _exit_code(command: CommandFacts | None) -> int | None:
+    if command is None:
+        return None
+    return 128 + command.signal if command.signal is not None else command.exit
+
+
+def _agent_columns(e: Evidence) -> Row:
+    columns: Row = {}
+    if e.agent is not None:
+        columns["agent_exit"] = _exit_code(e.agent.command)
+        columns["timed_out"] = bool(e.agent.command and e.agent.command.timed_out)
+        for name in ("tokens_in", "tokens_out", "tokens_cached", "cost_usd"):
+            columns[name] = getattr(e.agent, name)
+    if e.verifier is not None:
+        columns["verifier_exit"] = _exit_code(e.verifier.command)
+        columns["reward"] = e.verifier.reward
+    return columns
+
+
+_AGENT_COUNTERS = (
+    "oom_kills", "mem_peak_bytes", "mem_anon_peak_bytes", "cpu_peak_1s", "cpu_peak_10s", "throttled_us",
+    "nr_throttled", "pids_peak",
+)  # fmt: skip
+_VERIFIER_COUNTERS = ("oom_kills", "mem_peak_bytes", "mem_anon_peak_bytes")
+
+
+def _counter_columns(counters: Mapping[str, PhaseCounters]) -> Row:
+    columns: Row = {}
+    if "agent" in counters:
+        columns.update({name: getattr(counters["agent"], name) for name in _AGENT_COUNTERS})
+    if "verifier" in counters:
+        columns.update({f"verifier_{name}": getattr(counters["verifier"], name) for name in _VERIFIER_COUNTERS})
+    return columns
+
+
+def _detail(e: Evidence) -> str | None:
+    if e.platform_detail:
+        return e.platform_detail
+    if e.agent is not None and (e.agent.error or e.agent.model_api_error):
+        return e.agent.error or e.agent.model_api_error
+    return e.verifier.problem if e.verifier is not None else None
