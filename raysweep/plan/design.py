@@ -1,0 +1,123 @@
+"""The design: seeded randomised complete blocks over buckets and dates.
+
+Each task gets `repeats` blocks per bucket, the same number on each date; a block holds every arm. Within an occasion
+the tasks come in passes (one block of every task, then the next of every task), so an occasion that is cut short has
+lost the same from every task, give or take one block.
+
+Identifiers are made of names only (sweep, seed, task, arm, repeat, bucket, number of the date): they do not depend on
+real dates, on the order of keys or entries in the YAML file, or on which other tasks, models or bands are in the
+sweep. `plan_id` is the digest of everything that is planned, bounds and task contents included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
+
+from raysweep import seeds
+from raysweep.config.model import Sweep
+from raysweep.errors import InputError, Problem
+from raysweep.ids import short_id
+from raysweep.plan.asked import asked
+from raysweep.plan.model import Arm, Block, Plan, PlannedTrial
+from raysweep.plan.order import rotation, shuffled_arms, shuffled_tasks
+from raysweep.tasks.model import Task
+from raysweep.units import Resources
+
+Asked = Mapping[tuple[str, str], tuple[Resources, Resources]]
+"""(task, band) to (request, limit)."""
+
+
+def arms_of(sweep: Sweep) -> tuple[Arm, ...]:
+    """Every model under every band."""
+    return tuple(Arm(model.name, band.name) for model in sweep.models for band in sweep.bands)
+
+
+def make_plan(sweep: Sweep, tasks: Sequence[Task]) -> Plan:
+    """The plan of a sweep; InputError when there are no tasks, two of one name, or two ids that collide."""
+    by_name = {task.name: task for task in tasks}
+    _check_tasks(sweep, tasks, by_name)
+    bounds: Asked = {(t.name, b.name): asked(t.spec, b) for t in tasks for b in sweep.bands}
+    blocks = tuple(_blocks(sweep, shuffled_tasks(sweep.seed, list(by_name)), bounds))
+    _check_ids(blocks)
+    return Plan(plan_id(sweep, by_name, blocks), blocks)
+
+
+def _check_tasks(sweep: Sweep, tasks: Sequence[Task], by_name: Mapping[str, Task]) -> None:
+    file = str(sweep.source_path) if sweep.source_path else None
+    if not tasks:
+        remedy = "widen `tasks.include`, or narrow `tasks.exclude`"
+        raise InputError([Problem("no task is left to plan", remedy, file, key="tasks", value=sweep.tasks.source)])
+    if len(by_name) < len(tasks):
+        names = [t.name for t in tasks]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        problems = [
+            Problem("two tasks have this name", "rename or exclude one", file, key="tasks", value=n) for n in twice
+        ]
+        raise InputError(problems)
+
+
+def _blocks(sweep: Sweep, order: Sequence[str], bounds: Asked) -> Iterator[Block]:
+    """Blocks in the order (date, bucket, place within the occasion)."""
+    arms, per_date = arms_of(sweep), sweep.repeats // sweep.dates
+    for date in range(1, sweep.dates + 1):
+        for index, bucket in enumerate(sweep.bucket_names):
+            for within in range(per_date):
+                turn = (date - 1) * per_date + within
+                shift = rotation(len(order), turn, index)
+                for place, task in enumerate([*order[shift:], *order[:shift]]):
+                    yield _block(sweep, arms, bounds, task, turn + 1, bucket, date, within * len(order) + place)
+
+
+def _block(
+    sweep: Sweep, arms: Sequence[Arm], bounds: Asked, task: str, repeat: int, bucket: str, date: int, order: int
+) -> Block:
+    place = (sweep.name, sweep.seed, task, repeat, bucket, date)
+    block_id = short_id("b", place)
+    # one seed per model: all bands of a block meet the same variant of the task, so their contrast is paired
+    numbers = {m.name: seeds.number(sweep.seed, "trial", task, m.name, repeat, bucket) for m in sweep.models}
+    trials = tuple(
+        PlannedTrial(
+            trial_id=short_id("t", (*place, arm.model, arm.band, *(part for level in arm.factors for part in level))),
+            block_id=block_id,
+            arm=arm,
+            position=position,
+            seed=numbers[arm.model],
+            request=bounds[task, arm.band][0],
+            limit=bounds[task, arm.band][1],
+        )
+        for position, arm in enumerate(shuffled_arms(sweep.seed, block_id, arms))
+    )
+    return Block(block_id, task, repeat, bucket, date, order, trials)
+
+
+def _check_ids(blocks: Sequence[Block]) -> None:
+    """Twelve hex digits collide about once in 300 plans of a million trials; then another seed gives others."""
+    seen: set[str] = set()
+    total = 0
+    for block in blocks:
+        seen.add(block.block_id)
+        seen.update(t.trial_id for t in block.trials)
+        total += 1 + len(block.trials)
+    if len(seen) < total:
+        raise InputError([Problem("two trials of the plan have the same identifier", "change the seed", key="seed")])
+
+
+def plan_id(sweep: Sweep, tasks: Mapping[str, Task], blocks: Sequence[Block]) -> str:
+    """Digest of every block and trial with its bounds and seed, of the tasks' contents, and of agents and bands."""
+    hasher = hashlib.sha256()
+    head = {
+        "name": sweep.name,
+        "seed": sweep.seed,
+        "tasks": {name: tasks[name].digest for name in sorted(tasks)},
+        "models": sorted((m.name, m.agent, json.dumps(m.options, sort_keys=True, default=str)) for m in sweep.models),
+        "bands": sorted(b.model_dump_json() for b in sweep.bands),
+    }
+    hasher.update(json.dumps(head, sort_keys=True).encode())
+    for b in blocks:
+        hasher.update(f"\n{b.block_id} {b.date} {b.bucket} {b.order}".encode())
+        for t in b.trials:
+            hasher.update(f" {t.trial_id} {t.seed} {astuple(t.request)} {astuple(t.limit)}".encode())
+    return f"p{hasher.hexdigest()[:12]}"

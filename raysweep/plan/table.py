@@ -1,0 +1,108 @@
+"""The plan as rows and as the Arrow table of plan.parquet, and back.
+
+Columns are those of the ledger with the same names and types, plus `date` (1..D, number of the planned date) and
+`order` (place of the block within its occasion). pyarrow is imported only where a table is made or read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from raysweep.config.bands import RESOURCES, Multipliers
+from raysweep.config.model import Sweep
+from raysweep.plan.model import Arm, Block, Plan, PlannedTrial
+from raysweep.record.schema import BY_NAME
+from raysweep.tasks.model import Task
+from raysweep.units import Resources
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SIDES = ("request", "limit")
+OWN = {"date": "number of the planned date or cycle, 1..D", "order": "place of the block within its occasion, 0.."}
+COLUMNS: tuple[str, ...] = (
+    "plan_id", "block_id", "trial_id", "task", "task_digest", "model", "agent", "band", "factors", "repeat", "bucket",
+    "date", "order", "position", "seed",
+    *(f"{side}_{resource}_{what}" for side in SIDES for resource in RESOURCES for what in ("mult", "asked")),
+)  # fmt: skip
+
+
+def plan_rows(plan: Plan, sweep: Sweep, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+    """One row per planned trial, in the order of the plan; a bound of None is null."""
+    digests = {task.name: task.digest for task in tasks}
+    agents = {model.name: model.agent for model in sweep.models}
+    multipliers = {b.name: {**_mult("request", b.request), **_mult("limit", b.limit)} for b in sweep.bands}
+    for block in plan.blocks:
+        shared = {
+            "plan_id": plan.plan_id, "block_id": block.block_id, "task": block.task,
+            "task_digest": digests[block.task], "repeat": block.repeat, "bucket": block.bucket, "date": block.date,
+            "order": block.order,
+        }  # fmt: skip
+        for trial in block.trials:
+            yield {
+                **shared, "trial_id": trial.trial_id, "model": trial.arm.model, "agent": agents[trial.arm.model],
+                "band": trial.arm.band, "factors": list(trial.arm.factors), "position": trial.position,
+                "seed": trial.seed, **multipliers[trial.arm.band], **_asked("request", trial.request),
+                **_asked("limit", trial.limit),
+            }  # fmt: skip
+
+
+def _mult(side: str, multipliers: Multipliers) -> dict[str, float | None]:
+    return {f"{side}_{r}_mult": getattr(multipliers, r) for r in RESOURCES}
+
+
+def _asked(side: str, bound: Resources) -> dict[str, int | None]:
+    return {f"{side}_{r}_asked": getattr(bound, r) for r in RESOURCES}
+
+
+def plan_schema() -> pa.Schema:
+    """Arrow schema of plan.parquet."""
+    import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
+
+    from raysweep.record.schema import arrow_schema  # noqa: PLC0415 - as above
+
+    ledger = arrow_schema()
+    fields = [
+        ledger.field(name) if name in BY_NAME else pa.field(name, pa.int64(), metadata={"doc": OWN[name]})
+        for name in COLUMNS
+    ]
+    return pa.schema(fields)
+
+
+def plan_table(plan: Plan, sweep: Sweep, tasks: Sequence[Task]) -> pa.Table:
+    """plan.parquet as an Arrow table: one row per planned trial."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    schema = plan_schema()
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for row in plan_rows(plan, sweep, tasks):
+        for name, values in columns.items():
+            values.append(row[name])
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def plan_from_table(table: pa.Table) -> Plan:
+    """The plan that `plan_table` wrote; an empty table is an empty plan. KeyError names a missing column."""
+    rows = table.select(list(COLUMNS)).to_pylist()
+    arms: dict[tuple[Any, ...], Arm] = {}
+    bounds: dict[Resources, Resources] = {}
+    blocks = []
+    for block_id, group in groupby(rows, key=lambda row: row["block_id"]):
+        members = list(group)
+        first = members[0]
+        trials = tuple(_trial(row, arms, bounds) for row in members)
+        place = (first["task"], first["repeat"], first["bucket"], first["date"], first["order"])
+        blocks.append(Block(block_id, *place, trials))
+    return Plan(rows[0]["plan_id"] if rows else "", tuple(blocks))
+
+
+def _trial(row: dict[str, Any], arms: dict[tuple[Any, ...], Arm], bounds: dict[Resources, Resources]) -> PlannedTrial:
+    """One trial; arms and bounds that are equal are shared, which is most of them in a large plan."""
+    key = (row["model"], row["band"], tuple((k, v) for k, v in row["factors"] or ()))
+    sides = [Resources(*(row[f"{side}_{r}_asked"] for r in RESOURCES)) for side in SIDES]
+    request, limit = (bounds.setdefault(bound, bound) for bound in sides)
+    arm = arms.setdefault(key, Arm(*key))
+    return PlannedTrial(row["trial_id"], row["block_id"], arm, row["position"], row["seed"], request, limit)
