@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,8 +20,10 @@ class Finding:
     """A value with its interval and how both came about.
 
     value, low, high are in `unit` ("fraction", "points" = percentage points, "seconds", "bytes", ...); None where
-    it cannot be said (a warning says why), never NaN. arm: band (or "band/model"); reference: the band a contrast is
-    against. resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates" or "" for a plain value.
+    it cannot be said (a warning says why), never NaN. arm: band (or "band/model"); reference: the band (for a
+    contrast between buckets: the bucket) a contrast is against. factor: what else is told apart, as "name" or
+    "name=level" ("task=sort", "date=2026-02-05", "outcome=oom_limit", "bucket", "band x bucket").
+    resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates" or "" for a plain value.
     """
 
     estimand: str
@@ -41,3 +44,24 @@ class Finding:
     n_dates: int
     registered: bool = False
     warnings: tuple[Caution, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"a finding's {name} must be finite or None, not {number} ({self.estimand})")
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True when the interval of a contrast lies wholly on one side of 0; False where there is no interval."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One validity check: `status` is "ok", "note" (read it before using the numbers) or "warning"."""
+
+    code: str
+    status: str
+    message: str
+    remedy: str

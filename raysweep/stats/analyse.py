@@ -1,0 +1,101 @@
+"""The whole reducer in one call: a ledger's tables in, an Analysis out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.stats.bucketcontrast import band_by_bucket, bucket_contrasts
+from raysweep.stats.checks import run_checks
+from raysweep.stats.contrast import band_contrasts, contrast_finding, mean_contrast, pair
+from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.describe import describe
+from raysweep.stats.design import Design
+from raysweep.stats.draws import Map
+from raysweep.stats.finding import Check, Finding
+from raysweep.stats.interval import Draws
+from raysweep.stats.rates import arm_rates, infra_rates
+from raysweep.stats.timeofday import time_of_day
+from raysweep.stats.verdict import verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a ledger says.
+
+    findings: inferential, registered ones flagged. details: descriptive Findings (composition, per task, per occasion,
+    resources). arms: (model, band) in the order of the design.
+    """
+
+    design: Design
+    verdict: tuple[str, ...]
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    details: tuple[Finding, ...]
+    arms: tuple[tuple[str, str], ...]
+    tasks: tuple[str, ...]
+    buckets: tuple[str, ...]
+    runs: tuple[str, ...]
+    n_attempts: int
+    n_trials: int
+
+
+def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = map) -> Analysis:  # noqa: A002 - as draws
+    """All findings, checks and sentences of a ledger.
+
+    table: all attempts with the columns of record.schema and is_final; planned: one row per planned trial (may have no
+    rows). map: where chunks of draws are made; the numbers do not depend on it. Any ledger gives an Analysis: what
+    cannot be said is a Finding without a value and a caution why.
+    """
+    table, planned = with_labels(table), with_labels(planned)
+    cube = build_cube(table, planned, design)
+    how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
+    checks = run_checks(table, planned, cube, design)
+    found: list[Finding] = []
+    if len(table):
+        found += band_contrasts(cube, design, how)
+        found += arm_rates(cube, how)
+        found += infra_rates(table, cube, how)
+        found += bucket_contrasts(cube, how)
+        found += band_by_bucket(cube, design, how)
+        if any(c.code == "platform" and c.status == "warning" for c in checks):
+            found += platform_zero(cube, design, how)
+        found += time_of_day(cube, design.confidence, _largest(found))
+    return Analysis(
+        design=design,
+        verdict=verdict(found),
+        checks=checks,
+        findings=tuple(found),
+        details=describe(table, cube, design),
+        arms=tuple((a.model, a.band) for a in cube.arms),
+        tasks=cube.tasks,
+        buckets=cube.buckets,
+        runs=tuple(sorted(r for r in table["run_id"].unique().to_pylist() if r)),
+        n_attempts=len(table),
+        n_trials=int(cube.present.sum()),
+    )
+
+
+def platform_zero(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+    """Success contrasts with trials counted 0 whose first attempt ended in a platform cause."""
+    values = np.where(cube.first_platform, 0.0, cube.y)
+    for column, arm in enumerate(cube.arms):
+        if arm.band == design.reference or design.reference not in cube.bands(arm.model):
+            continue
+        p = pair(cube, values, column, cube.column(arm.model, design.reference), cube.in_bucket(None))
+        value, interval = mean_contrast(p, how)
+        label = {"estimand": "success_platform_zero", "model": arm.model, "arm": arm.band}
+        label |= {"reference": design.reference}
+        yield contrast_finding(p, {**label, "bucket": None}, value, interval, how.level)
+
+
+def _largest(findings: list[Finding]) -> float | None:
+    sizes = [
+        abs(f.value)
+        for f in findings
+        if f.estimand == "success" and f.arm and f.reference and not f.bucket and f.value is not None
+    ]
+    return max(sizes, default=None)

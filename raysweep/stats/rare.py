@@ -1,0 +1,74 @@
+"""Intervals for rates with few events, where a bootstrap fails: Wilson, Newcombe's hybrid score, design effects.
+
+Sources: Wilson 1927; Newcombe 1998, Stat Med 17:873 (method 10, two rates) and 17:2635 (method 10, paired rates).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.stats import norm
+
+from raysweep.stats.cube import Floats, Ints
+
+RARE_EVENTS = 10
+"""Below this many events (or non-events) in either arm no bootstrap is used."""
+
+
+def wilson(p: float, n: float, level: float) -> tuple[float, float]:
+    """Score interval of a rate p seen on n (effective, may be fractional) trials."""
+    z = float(norm.ppf(0.5 + level / 2))
+    centre, spread = 2 * n * p + z * z, z * math.sqrt(max(0.0, z * z + 4 * n * p * (1 - p)))
+    low, high = (centre - spread) / (2 * (n + z * z)), (centre + spread) / (2 * (n + z * z))
+    return min(max(0.0, low), p), max(min(1.0, high), p)  # p itself is inside, also after rounding
+
+
+def newcombe(p1: float, n1: float, p2: float, n2: float, *, level: float, phi: float = 0.0) -> tuple[float, float]:
+    """Hybrid-score interval of p1 - p2; phi is the correlation of paired outcomes, 0 for independent ones."""
+    (l1, u1), (l2, u2) = wilson(p1, n1, level), wilson(p2, n2, level)
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+
+    d = p1 - p2
+    return max(-1.0, d - reach(p1 - l1, u2 - p2)), min(1.0, d + reach(u1 - p1, p2 - l2))
+
+
+def paired_phi(both: float, first: float, second: float, neither: float) -> float:
+    """Newcombe's correlation of a 2 x 2 table of pairs: corrected towards 0 when positive, 0 with an empty margin."""
+    n = both + first + second + neither
+    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    if product <= 0:
+        return 0.0
+    cross = both * neither - first * second
+    if cross > 0:
+        cross = max(cross - n / 2, 0.0)
+    return float(cross / math.sqrt(product))
+
+
+def newcombe_paired(
+    both: float, first: float, second: float, neither: float, *, level: float, deff: float = 1.0
+) -> tuple[float, float]:
+    """Interval of the difference (first arm minus second) of a table of n pairs, with n / deff effective pairs."""
+    n = both + first + second + neither
+    effective = n / max(1.0, deff)
+    p1, p2 = (both + first) / n, (both + second) / n
+    return newcombe(p1, effective, p2, effective, level=level, phi=paired_phi(both, first, second, neither))
+
+
+def design_effect(means: Floats, counts: Ints, variance: float) -> float:
+    """Variance of the mean of task means over that of a simple mean of sum(counts) draws with `variance`; >= 1.
+
+    means, counts: (T,) of the tasks in use. 1 where it cannot be estimated (one task, or no variance at all).
+    """
+    tasks = len(means)
+    simple = variance / max(1, int(counts.sum()))
+    if tasks < 2 or simple <= 0:
+        return 1.0
+    return max(1.0, float(np.var(means, ddof=1)) / tasks / simple)
+
+
+def tied_bound(tasks: int, level: float) -> float:
+    """Upper bound on the share of discordant tasks when none of `tasks` differed: 1 - (1 - level)^(1/T)."""
+    return float(1 - (1 - level) ** (1 / tasks))
