@@ -31,7 +31,7 @@ Multiplier = Annotated[float | None, BeforeValidator(_multiplier)]
 
 
 class Multipliers(Part):
-    """Multipliers of the declared cpu, memory and storage; None = no bound. A scalar is for cpu and memory."""
+    """Multipliers of the declared cpu, memory and storage; in code None is no bound. A scalar is for cpu and memory."""
 
     cpu: Multiplier = Field(1.0, description="multiplier of the declared cpu; `none`: no bound", examples=[1.5])
     memory: Multiplier = Field(1.0, description="multiplier of the declared memory; `none`: no bound", examples=[5])

@@ -138,7 +138,7 @@ class Buckets(Part):
         frozenset(range(7)), description="`all`, or a list of mon..sun on which windows open", examples=["all"]
     )
     start: Annotated[dt.date | None, BeforeValidator(_start)] = Field(
-        None, description="`now`, or the first date; None in code means now", examples=["now"]
+        None, description="`now`, or the first date", examples=["now"]
     )
     makeup_dates: Annotated[Whole, Field(ge=0)] = Field(
         3, description="further dates (or cycles) after the planned ones in which missed blocks may be made up"

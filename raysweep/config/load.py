@@ -53,7 +53,9 @@ def _checked(document: Document) -> tuple[Sweep | None, list[Fault]]:
         try:
             sweep = Sweep.model_validate(document.data)
         except ValidationError as error:
-            found += (f for e in error.errors(include_url=False) if (f := explain(dict(e), document.data)))
+            told = {f.loc for f in found}
+            explained = (explain(dict(e), document.data) for e in error.errors(include_url=False))
+            found += [f for f in explained if f is not None and f.loc not in told]
         found += survey(document.data)
     unique = {(f.loc, f.message): f for f in reversed(found)}
     return sweep, list(unique.values())

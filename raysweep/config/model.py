@@ -38,8 +38,8 @@ class TaskSource(Part):
     """Where the tasks come from and which of them are in the sweep."""
 
     source: Text = Field(
-        description="`bundled:NAME`, `synthetic:N` (simulated sandbox only), or a folder of Harbor tasks "
-        "(relative to this file)",
+        description="`bundled:NAME`, a folder of Harbor tasks (relative to this file), "
+        "`git+https://...@<sha>#subdirectory=...`, or `synthetic:N` (made-up tasks, simulated sandbox only)",
         examples=["bundled:headroom"],
     )
     include: tuple[Text, ...] = Field(("*",), description="globs of task names to take", examples=[["*"]])
@@ -81,7 +81,7 @@ class Runner(Part):
 
 
 class Budget(Part):
-    """Where to stop, and the prices by which the plan counts. None = no bound."""
+    """Where to stop, and the prices by which the plan counts. A bound left out is no bound."""
 
     usd: Annotated[Number, Field(gt=0)] | None = Field(
         None,

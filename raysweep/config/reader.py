@@ -99,19 +99,19 @@ class _Reader:
 
 def read_yaml(text: str) -> Document:
     """The one document of a YAML text; what cannot be parsed at all is one fault, with its line."""
-    loader = yaml.SafeLoader(text)
-    reader = _Reader(loader)
     try:
+        loader = yaml.SafeLoader(text)
+        reader = _Reader(loader)
         node = loader.get_single_node()
         if node is not None:
             reader.document.data = reader.read(node, ())
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        line = None if mark is None else mark.line + 1
-        document = Document(faults=[Fault((), f"is not YAML: {problem}", "mend the syntax near this line")])
-        document.lines = {} if line is None else {(): line}
-        return document
-    finally:
-        loader.dispose()
+        return _unreadable(error, text)
     return reader.document
+
+
+def _unreadable(error: yaml.YAMLError, text: str) -> Document:
+    mark, place = getattr(error, "problem_mark", None), getattr(error, "position", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    line = mark.line + 1 if mark is not None else text.count("\n", 0, place) + 1 if isinstance(place, int) else 1
+    return Document(lines={(): line}, faults=[Fault((), f"is not YAML: {problem}", "mend the syntax near this line")])

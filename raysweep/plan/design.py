@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
 
 from raysweep import seeds
+from raysweep.config.bands import RESOURCES, Band
 from raysweep.config.model import Sweep
 from raysweep.errors import InputError, Problem
 from raysweep.ids import short_id
@@ -94,7 +94,7 @@ def _block(
 
 
 def _check_ids(blocks: Sequence[Block]) -> None:
-    """Twelve hex digits collide about once in 300 plans of a million trials; then another seed gives others."""
+    """Twelve hex digits collide about once in 500 plans of a million trials; then another seed gives others."""
     seen: set[str] = set()
     total = 0
     for block in blocks:
@@ -105,6 +105,14 @@ def _check_ids(blocks: Sequence[Block]) -> None:
         raise InputError([Problem("two trials of the plan have the same identifier", "change the seed", key="seed")])
 
 
+def _amounts(bound: Resources) -> str:
+    return f" {bound.cpu} {bound.memory} {bound.storage}"
+
+
+def _multipliers(band: Band) -> list[str]:
+    return [str(getattr(side, resource)) for side in (band.request, band.limit) for resource in RESOURCES]
+
+
 def plan_id(sweep: Sweep, tasks: Mapping[str, Task], blocks: Sequence[Block]) -> str:
     """Digest of every block and trial with its bounds and seed, of the tasks' contents, and of agents and bands."""
     hasher = hashlib.sha256()
@@ -113,11 +121,11 @@ def plan_id(sweep: Sweep, tasks: Mapping[str, Task], blocks: Sequence[Block]) ->
         "seed": sweep.seed,
         "tasks": {name: tasks[name].digest for name in sorted(tasks)},
         "models": sorted((m.name, m.agent, json.dumps(m.options, sort_keys=True, default=str)) for m in sweep.models),
-        "bands": sorted(b.model_dump_json() for b in sweep.bands),
+        "bands": sorted((b.name, *_multipliers(b)) for b in sweep.bands),
     }
     hasher.update(json.dumps(head, sort_keys=True).encode())
     for b in blocks:
         hasher.update(f"\n{b.block_id} {b.date} {b.bucket} {b.order}".encode())
         for t in b.trials:
-            hasher.update(f" {t.trial_id} {t.seed} {astuple(t.request)} {astuple(t.limit)}".encode())
+            hasher.update(f" {t.trial_id} {t.seed}{_amounts(t.request)}{_amounts(t.limit)}".encode())
     return f"p{hasher.hexdigest()[:12]}"

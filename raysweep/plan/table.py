@@ -7,7 +7,7 @@ Columns are those of the ledger with the same names and types, plus `date` (1..D
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from raysweep.config.bands import RESOURCES, Multipliers
@@ -27,6 +27,9 @@ COLUMNS: tuple[str, ...] = (
     "date", "order", "position", "seed",
     *(f"{side}_{resource}_{what}" for side in SIDES for resource in RESOURCES for what in ("mult", "asked")),
 )  # fmt: skip
+
+BATCH = 20_000
+"""Rows that are Python objects at a time: a million of them at once would take more memory than the plan."""
 
 
 def plan_rows(plan: Plan, sweep: Sweep, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
@@ -75,28 +78,29 @@ def plan_table(plan: Plan, sweep: Sweep, tasks: Sequence[Task]) -> pa.Table:
     """plan.parquet as an Arrow table: one row per planned trial."""
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    schema = plan_schema()
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for row in plan_rows(plan, sweep, tasks):
-        for name, values in columns.items():
-            values.append(row[name])
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    schema, rows, batches = plan_schema(), plan_rows(plan, sweep, tasks), []
+    while batch := list(islice(rows, BATCH)):
+        arrays = [pa.array([row[field.name] for row in batch], field.type) for field in schema]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 def plan_from_table(table: pa.Table) -> Plan:
     """The plan that `plan_table` wrote; an empty table is an empty plan. KeyError names a missing column."""
-    rows = table.select(list(COLUMNS)).to_pylist()
     arms: dict[tuple[Any, ...], Arm] = {}
     bounds: dict[Resources, Resources] = {}
-    blocks = []
+    blocks: list[Block] = []
+    batches = table.select(list(COLUMNS)).to_batches(max_chunksize=BATCH)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    plan_id = ""
     for block_id, group in groupby(rows, key=lambda row: row["block_id"]):
         members = list(group)
         first = members[0]
+        plan_id = first["plan_id"]
         trials = tuple(_trial(row, arms, bounds) for row in members)
         place = (first["task"], first["repeat"], first["bucket"], first["date"], first["order"])
         blocks.append(Block(block_id, *place, trials))
-    return Plan(rows[0]["plan_id"] if rows else "", tuple(blocks))
+    return Plan(plan_id, tuple(blocks))
 
 
 def _trial(row: dict[str, Any], arms: dict[tuple[Any, ...], Arm], bounds: dict[Resources, Resources]) -> PlannedTrial:

@@ -1,0 +1,425 @@
+"""One clear problem for everything a sweep file can have wrong, and what a right one means."""
+
+import copy
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysweep.config import load, parse
+from raysweep.config.bands import Multipliers
+from raysweep.config.buckets import Window, overlap_faults
+from raysweep.config.sandbox import PLATFORM_CAUSES
+from raysweep.errors import ExitCode, InputError, Problem
+from raysweep.record import evidence
+from raysweep.units import GIB, Resources
+
+ROOT = Path(__file__).parents[2]
+
+GOOD: dict[str, Any] = {
+    "name": "good",
+    "seed": 7,
+    "tasks": {"source": "bundled:headroom", "defaults": {"cpus": 1, "memory": "2Gi"}},
+    "models": [{"name": "lean", "agent": "scripted", "strategy": "lean"}],
+    "bands": [
+        {"name": "1x", "request": 1.0, "limit": 1.0},
+        {"name": "3x", "request": 1.0, "limit": 3.0},
+        {"name": "uncapped", "request": 1.0, "limit": "none"},
+    ],
+    "reference": "1x",
+    "repeats": 6,
+    "buckets": {"windows": {"night": "00:00-06:00", "day": "06:00-18:00"}, "dates": 3},
+    "sandbox": {"kind": "local"},
+}
+GONE = object()
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """GOOD with dotted keys set (`__` is a dot, numbers are list places) or taken away (GONE)."""
+    data = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *above, last = [int(p) if p.isdigit() else p for p in path.split("__")]
+        place: Any = data
+        for part in above:
+            place = place[part] if isinstance(place, list) else place.setdefault(part, {})
+        if value is GONE:
+            del place[last]
+        else:
+            place[last] = value
+    return data
+
+
+def problems(text: str | dict[str, Any]) -> list[Problem]:
+    with pytest.raises(InputError) as caught:
+        parse(text if isinstance(text, str) else yaml.safe_dump(text, sort_keys=False), Path("sweep.yaml"))
+    assert caught.value.exit_code == ExitCode.BAD_INPUT
+    return list(caught.value.problems)
+
+
+def sweep(**changes: Any):
+    return parse(yaml.safe_dump(changed(**changes), sort_keys=False))
+
+
+CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
+    # what is wrong, changes, key, part of the message or remedy, value
+    ("unknown key", {"repeets": 3}, "repeets", "did you mean `repeats`", "3"),
+    ("unknown nested key", {"tasks__defaults__memroy": "1Gi"}, "tasks.defaults.memroy", "`memory`", "1Gi"),
+    ("unknown key of a band", {"bands__0__limits": 2}, "bands[0].limits", "did you mean `limit`", "2"),
+    ("wrong memory", {"tasks__defaults__memory": "2 apples"}, "tasks.defaults.memory", "2Gi", "2 apples"),
+    ("memory without unit", {"tasks__defaults__memory": 2048}, "tasks.defaults.memory", "unit", "2048"),
+    ("wrong cpu", {"tasks__defaults__cpus": "1Gi"}, "tasks.defaults.cpus", "500m", "1Gi"),
+    ("no cpu", {"tasks__defaults__cpus": 0}, "tasks.defaults.cpus", "less than 1 millicore", "0"),
+    ("boolean cpu", {"tasks__defaults__cpus": True}, "tasks.defaults.cpus", "not a quantity", "true"),
+    ("wrong period", {"buckets__period": "1 fortnight"}, "buckets.period", "duration", "1 fortnight"),
+    ("period without unit", {"buckets__period": "24"}, "buckets.period", "no unit", "24"),
+    ("period of days", {"buckets__period": "48h"}, "buckets.period", "at most a day", "48h"),
+    ("delta without unit", {"analysis__delta": 2}, "analysis.delta", "2pp", "2"),
+    ("confidence in percent", {"analysis__confidence": 95}, "analysis.confidence", "less than 1", "95"),
+    ("same model", {"models": [*GOOD["models"], *GOOD["models"]]}, "models[1].name", "models[0]", "lean"),
+    ("same band", {"bands__1__name": "1x"}, "bands[1].name", "bands[0]", "1x"),
+    ("unknown reference", {"reference": "2x"}, "reference", "use one of: 1x, 3x, uncapped", "2x"),
+    ("missing limit", {"bands__1__limit": GONE}, "bands[1].limit", "`none` for uncapped", None),
+    ("null limit", {"bands__1__limit": None}, "bands[1].limit", "`none` for uncapped", "null"),
+    ("null limit of one", {"bands__1__limit": {"cpu": None}}, "bands[1].limit.cpu", "`none`", "null"),
+    ("limit with unit", {"bands__1__limit": "3x"}, "bands[1].limit", "no unit", "3x"),
+    ("negative limit", {"bands__1__limit": -1}, "bands[1].limit", "positive", "-1"),
+    ("infinite limit", {"bands__1__limit": float("inf")}, "bands[1].limit", "positive", "inf"),
+    ("unlimited request", {"bands__1__request": "none"}, "bands[1].request", "only a limit", "none"),
+    ("unlimited request of one", {"bands__1__request": {"memory": "none"}}, "bands[1].request", "only a limit", None),
+    ("request over limit", {"bands__1__request": 4}, "bands[1].limit.cpu", "at least 4", "3.0"),
+    ("zero repeats", {"repeats": 0}, "repeats", "at least 1", "0"),
+    ("half repeats", {"repeats": 1.5}, "repeats", "whole number", "1.5"),
+    ("uneven repeats", {"repeats": 7}, "repeats", "use 6 or 9", "7"),
+    ("few repeats", {"repeats": 2}, "repeats", "use 3", "2"),
+    ("no dates", {"buckets__dates": 0}, "buckets.dates", "at least 1", "0"),
+    ("bad zone", {"buckets__timezone": "Europe/Berlni"}, "buckets.timezone", "Europe/Berlin", "Europe/Berlni"),
+    ("no zone", {"buckets__timezone": 3}, "buckets.timezone", "America/Los_Angeles", "3"),
+    ("overlap", {"buckets__windows__eve": "17:00-20:00"}, "buckets.windows.eve", "`day`", "17:00-20:00"),
+    ("overlap over midnight", {"buckets__windows__late": "22:00-01:00"}, "buckets.windows.late", "`night`", None),
+    ("empty window", {"buckets__windows__eve": "19:00-19:00"}, "buckets.windows.eve", "00:00-24:00", None),
+    ("hour 25", {"buckets__windows__eve": "19:00-25:00"}, "buckets.windows.eve", "24:00", None),
+    ("minute 60", {"buckets__windows__eve": "19:60-20:00"}, "buckets.windows.eve", "clock times", None),
+    ("offsets on a day", {"buckets__windows__eve": "0s-60s"}, "buckets.windows.eve", "06:00-18:00", "0s-60s"),
+    ("unquoted window", {"buckets__windows__eve": 70200}, "buckets.windows.eve", "quotes", "70200"),
+    ("no windows", {"buckets__windows": {}}, "buckets.windows", "at least one", None),
+    ("list of windows", {"buckets__windows": 3}, "buckets.windows", "list", "3"),
+    ("bad weekday", {"buckets__weekdays": ["mon", "tues"]}, "buckets.weekdays", "did you mean `tue`", None),
+    ("weekday twice", {"buckets__weekdays": ["mon", "mon"]}, "buckets.weekdays", "once", None),
+    ("no weekday", {"buckets__weekdays": []}, "buckets.weekdays", "[mon, tue, wed]", None),
+    ("bad start", {"buckets__start": "tomorrow"}, "buckets.start", "2026-03-01", "tomorrow"),
+    ("unknown kind", {"sandbox__kind": "locl"}, "sandbox.kind", "did you mean `local`", "locl"),
+    ("docker", {"sandbox__kind": "docker", "sandbox__image": "x"}, "sandbox.kind", "not available in this", "docker"),
+    ("kubernetes", {"sandbox__kind": "kubernetes"}, "sandbox.kind", "not available in this version", "kubernetes"),
+    ("option of another kind", {"sandbox__truth": {}}, "sandbox.truth", "`simulated`", None),
+    ("unknown executor", {"runner__executor": "rya"}, "runner.executor", "did you mean `ray`", "rya"),
+    ("no slot", {"runner__concurrency": 0}, "runner.concurrency", "at least 1", "0"),
+    ("text for a number", {"runner__concurrency": "2"}, "runner.concurrency", "whole number", "2"),
+    ("free budget", {"budget__usd": 0}, "budget.usd", "more than 0", "0"),
+    ("retry of an arm's outcome", {"platform_retries__oom_limit": 1}, "platform_retries.oom_limit", "not a plat", "1"),
+    ("negative cap", {"platform_retries__image": -1}, "platform_retries.image", "at least 0", "-1"),
+    ("name with a space", {"name": "my sweep"}, "name", "letters", "my sweep"),
+    ("name that is a number", {"bands__1__name": 3.0}, "bands[1].name", "quote it", "3.0"),
+    ("negative seed", {"seed": -1}, "seed", "at least 0", "-1"),
+    ("no model", {"models": []}, "models", "at least 1", None),
+    ("model without agent", {"models__0__agent": GONE}, "models[0].agent", "agent: scripted", None),
+    ("misspelt agent", {"models__0__agent": GONE, "models__0__agnt": "nop"}, "models[0].agent", "as `agnt`", None),
+    ("no tasks", {"tasks": GONE}, "tasks", "required key is missing", None),
+    ("section is text", {"runner": "fast"}, "runner", "mapping", "fast"),
+    ("bands are no list", {"bands": {"name": "1x"}}, "bands", "list", None),
+]
+
+
+@pytest.mark.parametrize(("changes", "key", "says", "value"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_one_fault_is_one_problem(changes, key, says, value):
+    found = [p for p in problems(changed(**changes)) if p.key == key]
+    assert len(found) == 1 or key.startswith("bands[1].limit")
+    problem = found[0]
+    assert says in f"{problem.message}; {problem.remedy}"
+    assert problem.file == "sweep.yaml"
+    assert problem.line is not None
+    assert problem.remedy
+    if value is not None:
+        assert problem.value == value
+
+
+def test_nothing_but_the_one_fault_is_named():
+    alone = {"request over limit", "no models"}  # a scalar stands for cpu and memory: one problem for each
+    for what, changes, key, *_ in CASES:
+        found = problems(changed(**changes))
+        known = {p.key for p in found}
+        extra = known - {key, "reference", "bands[1].limit.memory"}
+        assert not extra or what in alone, (what, found)
+
+
+def test_all_problems_at_once_with_their_lines():
+    text = """\
+name: all of it
+seeed: 1
+tasks: {source: bundled:headroom, defaults: {memory: 2 apples}}
+models:
+  - {name: a, agent: nop}
+  - {name: a, agent: nop}
+bands:
+  - {name: 1x, request: 2.0, limit: 1.0}
+  - {name: 5x}
+  - {name: 7x, request: {cpu: 3, memory: x}, limit: {cpu: 2}}
+reference: 1y
+repeats: 5
+buckets:
+  timezone: Mars/Olympus
+  windows: {a: "00:00-06:00", b: "05:00-07:00", c: "7-9"}
+  dates: 3
+sandbox: {kind: simulated, truth: {platform: {nodelost: 0.1}, task_sd: 2}}
+runner: {concurrency: 0}
+platform_retries: {image: -1, disk_full: 1}
+repeats: 6
+"""
+    found = {(p.line, p.key) for p in problems(text)}
+    assert found == {
+        (1, "name"), (2, "seeed"), (3, "tasks.defaults.memory"), (6, "models[1].name"), (8, "bands[0].limit.cpu"),
+        (8, "bands[0].limit.memory"), (9, "bands[1].limit"), (10, "bands[2].limit.cpu"),
+        (10, "bands[2].request.memory"), (11, "reference"), (12, "repeats"), (14, "buckets.timezone"),
+        (15, "buckets.windows.b"), (15, "buckets.windows.c"), (17, "sandbox.truth.platform.nodelost"),
+        (17, "sandbox.truth.task_sd"), (18, "runner.concurrency"), (19, "platform_retries.image"),
+        (19, "platform_retries.disk_full"), (20, "repeats"),
+    }  # fmt: skip
+
+
+def test_a_whole_problem_as_a_line():
+    text = yaml.safe_dump(changed(reference="2x"), sort_keys=False)
+    line = text.splitlines().index("reference: 2x") + 1
+    assert [str(p) for p in problems(text)] == [
+        f"sweep.yaml:{line}: reference: is not the name of a band (got 2x); use one of: 1x, 3x, uncapped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("", None, "empty"),
+        ("# nothing\n", None, "empty"),
+        ("- a\n- b\n", 1, "mapping"),
+        ("just text", 1, "mapping"),
+        ("name: a\nbands: [1, 2\nseed: 1\n", 3, "not YAML"),
+        ("name: a\n\tseed: 1\n", 2, "not YAML"),
+        ("name: a\n---\nname: b\n", 2, "not YAML"),
+        ("name: *nobody\n", 1, "not YAML"),
+        ("name: !!python/object:os.system x\n", 1, "cannot be read"),
+        ("name: a\nseed: \x00\n", 2, "not YAML"),
+        ("bands: &a [*a]\n", 1, "contains itself"),
+        ("start: 2026-02-30\n", 1, "cannot be read"),
+    ],
+)
+def test_what_is_no_sweep_at_all(text, line, says):
+    found = problems(text)
+    assert [p.line for p in found if says in p.message] == [line], found
+
+
+def test_a_key_that_stands_twice_is_named_with_both_lines():
+    found = problems(yaml.safe_dump(GOOD, sort_keys=False) + "seed: 8\n")
+    assert [(p.key, p.message) for p in found] == [("seed", "key stands twice (first in line 2)")]
+    assert found[0].line == len(yaml.safe_dump(GOOD, sort_keys=False).splitlines()) + 1
+
+
+def test_a_window_that_stands_twice_is_named():
+    text = yaml.safe_dump(changed(buckets__windows=GONE), sort_keys=False)
+    text = text.replace("buckets:\n", 'buckets:\n  windows: {a: "00:00-06:00", a: "06:00-12:00"}\n')
+    assert [p.key for p in problems(text)] == ["buckets.windows.a"]
+
+
+def test_a_key_that_is_not_text_is_named():
+    assert [p.key for p in problems(changed(buckets__windows={1: "00:00-06:00"}))] == ["buckets.windows.1"]
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    for path, says in ((tmp_path / "gone.yaml", "no such file"), (tmp_path, "cannot be read"),
+                       (tmp_path / "latin.yaml", "UTF-8")):  # fmt: skip
+        with pytest.raises(InputError) as caught:
+            load(path)
+        assert says in caught.value.problems[0].message
+        assert caught.value.problems[0].file == str(path)
+
+
+def test_the_file_is_kept_as_given(tmp_path):
+    text = "# a comment\n" + yaml.safe_dump(GOOD)
+    (tmp_path / "s.yaml").write_text(text)
+    found = load(tmp_path / "s.yaml")
+    assert (found.source_text, found.source_path) == (text, tmp_path / "s.yaml")
+
+
+def test_what_the_sections_mean():
+    found = sweep()
+    assert found.tasks.defaults.resources == Resources(1000, 2 * GIB, None)
+    assert found.models[0].options == {"strategy": "lean"}
+    assert found.windows == (Window("night", 0, 21600), Window("day", 21600, 64800))
+    assert (found.dates, found.bucket_names, found.registered) == (3, ("night", "day"), False)
+    assert found.platform_retries == dict.fromkeys(PLATFORM_CAUSES, 2)
+    assert (found.analysis.delta, found.runner.executor) == (0.02, "ray")
+
+
+def test_what_is_given_replaces_the_defaults():
+    found = sweep(
+        analysis={"delta": "3pp"}, platform_retries={"image": 5}, buckets__weekdays=["sat", "sun"],
+        buckets__start=dt.date(2026, 3, 1), models__0__options={"depth": 2}, budget={"usd": 20},
+    )  # fmt: skip
+    assert (found.analysis.delta, found.registered) == (0.03, True)
+    assert (found.platform_retries["image"], found.platform_retries["node_lost"]) == (5, 2)
+    assert found.buckets is not None
+    assert (found.buckets.weekdays, found.buckets.start) == (frozenset({5, 6}), dt.date(2026, 3, 1))
+    assert found.models[0].options == {"strategy": "lean", "depth": 2}
+    assert (found.budget.usd, found.budget.agent_hours) == (20, None)
+
+
+def test_without_buckets_one_is_always_open():
+    found = sweep(buckets=GONE, repeats=5)
+    assert (found.bucket_names, found.dates, found.windows) == (("all",), 1, ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "cpu", "memory", "storage"),
+    [
+        (3.0, 3.0, 3.0, 1.0), (2, 2.0, 2.0, 1.0), ("none", None, None, 1.0), ({"memory": 5}, 1.0, 5.0, 1.0),
+        ({"cpu": "none", "memory": 5}, None, 5.0, 1.0), ({"storage": "none"}, 1.0, 1.0, None), ({}, 1.0, 1.0, 1.0),
+    ],
+)  # fmt: skip
+def test_multipliers(limit, cpu, memory, storage):
+    found = sweep(bands__1__limit=limit).bands[1].limit
+    assert (found.cpu, found.memory, found.storage) == (cpu, memory, storage)
+
+
+def test_windows_that_wrap_belong_to_the_date_on_which_they_open():
+    found = sweep(buckets__windows={"late": "22:00-04:00", "day": "04:00-22:00"})
+    assert found.windows == (Window("day", 14400, 79200), Window("late", 79200, 100800))
+    cycles = {"period": "120s", "windows": {"b": "100s-20s", "a": "20s-1m40s"}, "dates": 3}
+    assert sweep(buckets=cycles).windows == (Window("a", 20, 100), Window("b", 100, 140))
+
+
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        ({"windows": {"a": "0s-130s"}}, "buckets.windows.a"),
+        ({"windows": {"a": "0-60"}}, "buckets.windows.a"),
+        ({"windows": {"a": "00:00-00:01"}}, "buckets.windows.a"),
+        ({"weekdays": ["mon"]}, "buckets.weekdays"),
+        ({"start": "2026-03-01"}, "buckets.start"),
+        ({"weekdays": ["mon"], "timezone": "Nowhere"}, "buckets.weekdays"),
+    ],
+)
+def test_cycles_have_offsets_and_no_calendar(extra, key):
+    buckets = {"period": "120s", "windows": {"a": "0s-60s"}, "dates": 3, **extra}
+    assert key in [p.key for p in problems(changed(buckets=buckets))]
+
+
+def test_truth_of_a_simulated_sweep():
+    truth = {"success": {"1x": 0.5, "*": 0.6}, "infra": 0.01, "models": {"lean": 0.1}, "duration": ["1s", "1m"]}
+    found = sweep(sandbox={"kind": "simulated", "truth": truth}).sandbox.truth
+    assert [found.success_of(b) for b in ("1x", "3x")] == [0.5, 0.6]
+    assert (found.infra_of("3x"), found.duration) == (0.01, (1.0, 60.0))
+
+
+@pytest.mark.parametrize(
+    ("truth", "key"),
+    [
+        ({"success": {"1x": 0.5}}, "success"),
+        ({"success": {"2x": 0.5, "*": 0.5}}, "success.2x"),
+        ({"success": 0.99, "infra": 0.02}, "success.*"),
+        ({"success": 1.5}, "success.*"),
+        ({"models": {"fat": 0.1}}, "models.fat"),
+        ({"platform": {"oom_limit": 0.1}}, "platform.oom_limit"),
+        ({"platform": {"image": 0.6, "drained": 0.6}}, "platform"),
+        ({"duration": ["2s", "1s"]}, "duration"),
+        ({"duration": [1, 2]}, "duration[0]"),
+    ],
+)
+def test_a_truth_that_cannot_be(truth, key):
+    if key == "duration[0]":  # numbers are seconds already in code, and allowed
+        assert sweep(sandbox={"kind": "simulated", "truth": truth}).sandbox.truth.duration == (1.0, 2.0)
+        return
+    found = problems(changed(sandbox={"kind": "simulated", "truth": truth}))
+    assert f"sandbox.truth.{key}" in [p.key for p in found]
+
+
+def test_a_sweep_made_in_code_is_held_to_the_same_rules():
+    good = sweep()
+    with pytest.raises(ValueError, match="not the name of a band"):
+        type(good).model_validate({**GOOD, "reference": "2x"})
+    with pytest.raises(ValueError, match="frozen"):
+        good.seed = 8
+
+
+def test_platform_causes_are_those_of_the_evidence():
+    assert PLATFORM_CAUSES == evidence.PLATFORM_CAUSES
+
+
+def test_configs_that_ship():
+    quickstart = load(ROOT / "configs" / "quickstart.yaml")
+    assert [b.name for b in quickstart.bands] == ["1x", "3x", "uncapped"]
+    assert quickstart.bands[2].limit == Multipliers.model_validate("none")
+    assert [(w.start, w.end) for w in quickstart.windows] == [(0, 60), (60, 120)]
+    assert (quickstart.dates, quickstart.repeats, quickstart.runner.concurrency, quickstart.registered) == (
+        2,
+        2,
+        2,
+        True,
+    )
+    simulated = load(ROOT / "configs" / "simulated.yaml")
+    rates = [simulated.sandbox.truth.infra_of(b.name) for b in simulated.bands]
+    assert rates == [0.058, 0.045, 0.033, 0.021, 0.012, 0.005]
+    assert (simulated.runner.executor, simulated.sandbox.kind) == ("inprocess", "simulated")
+
+
+def test_import_is_light():
+    heavy = "{'numpy', 'pyarrow', 'scipy', 'ray', 'kubernetes'}"
+    code = (
+        f"import sys, raysweep.config, raysweep.plan; print(sorted({heavy} & {{m.split('.')[0] for m in sys.modules}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@given(st.lists(st.tuples(st.integers(0, 23), st.integers(1, 24)), min_size=2, max_size=4))
+def test_overlap_is_two_windows_at_one_hour(spans):
+    """Against the plain definition: some hour of the day that two windows cover, wherever they wrap."""
+    windows = [Window(f"w{i}", start, start + length) for i, (start, length) in enumerate(spans)]
+    hours = [{h % 24 for h in range(int(w.start), int(w.end))} for w in windows]
+    truly = any(a & b for i, a in enumerate(hours) for b in hours[i + 1 :])
+    assert bool(list(overlap_faults(windows, 24))) == truly
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-3, 9) | st.floats(allow_nan=True) | st.text(max_size=5)
+        | st.sampled_from(["none", "1x", "local", "00:00-01:00", "24h", "all"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+            st.sampled_from(["name", "limit", "request", "cpu", "windows", "dates", "kind", "truth", "success", "agent",
+                             "options", "period", "weekdays", "start", "source", "defaults", "*"]), inner, max_size=3),
+        max_leaves=8,
+    ),
+    st.sampled_from(sorted(GOOD)),
+    st.booleans(),
+)  # fmt: skip
+def test_whatever_stands_in_a_section_is_a_sweep_or_problems_with_remedies(value, key, inside):
+    """No content of a file gives a traceback; every problem names its place and remedy."""
+    data = copy.deepcopy(GOOD)
+    if inside and isinstance(data[key], dict) and isinstance(value, dict):
+        data[key].update(value)
+    elif inside and isinstance(data[key], list):
+        data[key].append(value)
+    else:
+        data[key] = value
+    try:
+        parse(yaml.safe_dump(data, sort_keys=False), Path("s.yaml"))
+    except InputError as error:
+        found = error.problems
+    else:
+        return
+    assert found
+    for problem in found:
+        assert all((problem.key, problem.line, problem.remedy, problem.message))

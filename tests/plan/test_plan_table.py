@@ -1,0 +1,54 @@
+"""plan.parquet: the ledger's names and types, and nothing lost on the way there and back."""
+
+import io
+
+import pyarrow.parquet as pq
+import pytest
+from plan_samples import make_sweep, make_tasks
+
+from raysweep.plan import Plan, make_plan
+from raysweep.plan.table import COLUMNS, plan_from_table, plan_rows, plan_table
+from raysweep.record.schema import arrow_schema
+
+BANDS = [
+    {"name": "1x", "limit": 1},
+    {"name": "memory", "limit": {"memory": 5, "cpu": "none"}},
+    {"name": "uncapped", "limit": "none"},
+]
+
+
+@pytest.mark.parametrize("change", [{}, {"bands": BANDS}, {"buckets": None, "repeats": 3}])
+def test_there_and_back_through_parquet(change):
+    sweep, tasks = make_sweep(**change), make_tasks(5)
+    plan = make_plan(sweep, tasks)
+    buffer = io.BytesIO()
+    pq.write_table(plan_table(plan, sweep, tasks), buffer)
+    buffer.seek(0)
+    assert plan_from_table(pq.read_table(buffer)) == plan
+
+
+def test_columns_have_the_names_and_types_of_the_ledger():
+    sweep, tasks = make_sweep(), make_tasks(2)
+    schema, ledger = plan_table(make_plan(sweep, tasks), sweep, tasks).schema, arrow_schema()
+    assert schema.names == list(COLUMNS)
+    own = [name for name in schema.names if name not in ledger.names]
+    assert own == ["date", "order"]
+    assert all(schema.field(n).type == ledger.field(n).type for n in schema.names if n not in own)
+
+
+def test_a_row():
+    sweep, tasks = make_sweep(bands=BANDS), make_tasks(2)
+    plan = make_plan(sweep, tasks)
+    rows = list(plan_rows(plan, sweep, tasks))
+    assert len(rows) == plan.trials
+    row = next(r for r in rows if r["band"] == "memory" and r["task"] == "task1")
+    some = ("task_digest", "agent", "limit_cpu_mult", "limit_cpu_asked", "limit_memory_mult", "limit_memory_asked")
+    assert [row[k] for k in some] == ["sha256:1", "nop", None, None, 5.0, 5 * 64 * 2**20]
+    assert (row["request_storage_mult"], row["request_storage_asked"]) == (1.0, 2**30)
+    assert row["plan_id"] == plan.plan_id
+
+
+def test_an_empty_table_is_an_empty_plan():
+    sweep, tasks = make_sweep(), make_tasks(1)
+    table = plan_table(make_plan(sweep, tasks), sweep, tasks)
+    assert plan_from_table(table.slice(0, 0)) == Plan("", ())
