@@ -59,7 +59,8 @@ def read_segment(store: Store, name: str) -> pa.Table:
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
     try:
-        return pq.read_table(io.BytesIO(store.get(name)), page_checksum_verification=True)
+        # Not pq.read_table: it imports pyarrow.dataset and with it pandas, a second at every start.
+        return pq.ParquetFile(io.BytesIO(store.get(name)), page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
         raise bad_input(
             f"this segment of the ledger cannot be read ({error})",

@@ -62,7 +62,7 @@ def read_ledger(path: Path) -> LedgerView:
             "use the raysweep version named in run.json",
             file=str(path / "run.json"),
         )
-    planned = pq.read_table(io.BytesIO(store.get("plan.parquet")))
+    planned = pq.ParquetFile(io.BytesIO(store.get("plan.parquet"))).read()
     table = with_is_final(read_attempts(store), planned)
     return LedgerView(
         table=table,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from raysweep.clock import Clock
 from raysweep.record.evidence import Verdict
 from raysweep.record.ledger import LedgerWriter
+from raysweep.record.resume import unfinished
 from raysweep.record.schema import Row
 from raysweep.schedule.calendar import Calendar
 from raysweep.schedule.executor import Executor, RunnerLostError
@@ -26,9 +27,9 @@ PULSE_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run is: attempts by outcome in this process, and what is in flight."""
+    """Where the run is: trials finished and attempts by outcome in this process, and what is in flight."""
 
-    ended: int
+    finished: int
     in_flight: int
     by_outcome: Counter[str]
     waiting_until: float | None = None
@@ -59,6 +60,7 @@ class Driver:
     _inbox: asyncio.Queue[tuple[TrialOrder, Row]] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _by_outcome: Counter[str] = field(default_factory=Counter)
+    _finished: int = 0
     _stopped: str | None = None
     _halted: bool = False
     _interrupted: bool = False
@@ -106,7 +108,7 @@ class Driver:
                 self._halted = True
                 return Halt(finish_blocks=not self._interrupted)
             if self._inbox.empty():
-                self.observe(Progress(self._by_outcome.total(), self.queue.in_flight, self._by_outcome, until))
+                self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
             wait = self.pulse if until is None else max(0.0, min(self.pulse, until - self.clock.now()))
             try:
                 order, row = await asyncio.wait_for(self._inbox.get(), wait)
@@ -123,6 +125,7 @@ class Driver:
         self.ledger.append(row)
         self._by_outcome[row["outcome"]] += 1
         self._stopped = self._stopped or self.stop(row)
+        self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
 

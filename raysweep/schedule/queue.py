@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from raysweep.plan.model import Block, PlannedTrial
+from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.calendar import Calendar, Occasion
 
 GRACE_S = 900.0
@@ -73,23 +74,6 @@ class Finish:
 Instruction: TypeAlias = Launch | Sleep | Finish
 
 
-@dataclass(frozen=True, slots=True)
-class BlockProgress:
-    """What the ledger says of a block's last run: its number, who ended for good, and when it began."""
-
-    run: int
-    ended: frozenset[str]
-    began: float
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """Where a sweep was: progress by block, and the highest attempt number by trial."""
-
-    blocks: Mapping[str, BlockProgress] = field(default_factory=dict)
-    attempts: Mapping[str, int] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class _Active:
     block: Block
@@ -123,9 +107,9 @@ class Queue:
         now: float,
         last_planned_date: int = 1,
         makeup_dates: int = 3,
-        restored: Restored | None = None,
+        restored: SweepState | None = None,
     ) -> None:
-        restored = restored or Restored()
+        restored = restored or SweepState()
         self._calendar = calendar
         self._capacity = capacity
         self._caps = caps
@@ -144,7 +128,7 @@ class Queue:
         self._last_date = max(last_planned_date, open_now.date if open_now else 0) + makeup_dates
         self._restore(blocks, restored, now)
 
-    def _restore(self, blocks: Iterable[Block], restored: Restored, now: float) -> None:
+    def _restore(self, blocks: Iterable[Block], restored: SweepState, now: float) -> None:
         for block in blocks:
             before = restored.blocks.get(block.block_id)
             if before is None:
@@ -153,7 +137,7 @@ class Queue:
             elif len(before.ended) < len(block.trials):
                 self._continue(block, before, now)
 
-    def _continue(self, block: Block, before: BlockProgress, now: float) -> None:
+    def _continue(self, block: Block, before: RunState, now: float) -> None:
         """Go on with a block that was begun, or run it again whole when its occasion is over."""
         occasion = self._calendar.at(before.began) or self._calendar.occasion(block.bucket, block.date)
         active = _Active(block, before.run, occasion, before.began, set(before.ended), late=True)

@@ -44,7 +44,7 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         name=order.attempt_id,
         request=trial.request,
         limit=trial.limit,
-        network=task.network,
+        network=order.network,
         env=task.env,
         workdir=task.workdir,
         pids=order.pids,

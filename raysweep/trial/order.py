@@ -42,6 +42,7 @@ class TrialOrder:
     block_run: int
     now: float
     pids: int = 1024
+    network: bool = False
     traces: Path | None = None
     factors: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,0 +1,167 @@
+"""Putting the parts together: a study (sweep, tasks, plan), its calendar, its sandboxes, its orders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep import config
+from raysweep.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from raysweep.config import Sweep
+    from raysweep.plan import Plan
+    from raysweep.record.store import Store
+    from raysweep.sandbox.factory import ProviderRecipe
+    from raysweep.schedule.calendar import Calendar
+    from raysweep.schedule.queue import Launch
+    from raysweep.tasks.model import Task
+    from raysweep.trial.order import TrialOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A sweep with its tasks and its plan."""
+
+    sweep: Sweep
+    tasks: Mapping[str, Task]
+    plan: Plan
+
+
+def load_study(path: Path) -> Study:
+    """Everything a config file says, checked; InputError with all problems of the config, or all of its tasks."""
+    from raysweep.plan import make_plan
+
+    sweep = config.load(path)
+    tasks = load_tasks(sweep)
+    problems = [*_agent_problems(sweep, tasks), *_unrunnable(sweep, tasks)]
+    if problems:
+        raise InputError(problems)
+    return Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
+
+
+def load_tasks(sweep: Sweep) -> tuple[Task, ...]:
+    """The tasks of a sweep; InputError with all that is wrong with them."""
+    from raysweep.tasks.load import load_tasks as load
+
+    source, spec = sweep.tasks, sweep.tasks.defaults.resources
+    return load(
+        source.source,
+        include=source.include,
+        exclude=source.exclude,
+        default_cpu=spec.cpu,
+        default_memory=spec.memory,
+        default_storage=spec.storage,
+        base=sweep.source_path.parent if sweep.source_path else Path(),
+    )
+
+
+def _unrunnable(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
+    from raysweep.plan import check_runnable
+
+    return check_runnable(sweep, tasks)
+
+
+def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
+    from raysweep.agent import make_agent
+
+    file = str(sweep.source_path) if sweep.source_path else None
+    problems = []
+    for model in sweep.models:
+        key = f"models.{model.name}"
+        try:
+            agent = make_agent(model.agent, model.options)
+        except ValueError as error:
+            message, _, remedy = str(error).partition("; ")
+            problems.append(Problem(message, remedy or "correct the entry", file, key=key))
+            continue
+        unfit = [(t.name, reason) for t in tasks if (reason := agent.unfit(t)) is not None]
+        problems += [
+            Problem(f"task {name}: {reason}", "exclude the task, or choose another agent", file, key=key)
+            for name, reason in unfit
+        ]
+    return problems
+
+
+def scratch_root() -> Path:
+    """Where local sandboxes keep their files: $RAYSWEEP_SCRATCH, else a folder of the user's on a real disk."""
+    given = os.environ.get("RAYSWEEP_SCRATCH")
+    return Path(given) if given else Path("/var/tmp") / f"raysweep-{os.getuid()}"  # noqa: S108 - mode 0700, ours
+
+
+def recipe(sweep: Sweep) -> ProviderRecipe:
+    """How runners make their sandboxes."""
+    from raysweep.sandbox.factory import ProviderRecipe
+
+    if sweep.sandbox.kind == "simulated":
+        return ProviderRecipe("simulated", scratch_root(), _truth_options(sweep))
+    options: dict[str, Any] = {"cgroup_parent": sweep.sandbox.cgroup_parent}
+    if sweep.sandbox.rootfs is not None:
+        options["rootfs"] = Path(sweep.sandbox.rootfs)
+    return ProviderRecipe(sweep.sandbox.kind, scratch_root(), options)
+
+
+def _truth_options(sweep: Sweep) -> dict[str, Any]:
+    period = sweep.buckets.period if sweep.buckets else 1.0
+    phases = {w.name: (w.start + w.end) / 2 / period for w in sweep.windows}
+    return {**sweep.sandbox.truth.model_dump(), "seed": sweep.seed, "phases": phases}
+
+
+def calendar(sweep: Sweep, anchor: float) -> Calendar:
+    """The occasions of a sweep that began at `anchor` (seconds since the epoch)."""
+    from raysweep.schedule.calendar import DAY, AlwaysOpen, Cycles, Days, Window
+
+    if sweep.buckets is None:
+        return AlwaysOpen(anchor)
+    windows = [Window(w.name, w.start, w.end) for w in sweep.buckets.windows]
+    if sweep.buckets.period < DAY:
+        return Cycles(anchor, sweep.buckets.period, windows)
+    return Days(sweep.buckets.timezone, windows, sweep.buckets.weekdays, sweep.buckets.start, anchor)
+
+
+def order(
+    study: Study, launch: Launch, now: float, *, run_id: str, calendar: Calendar, traces: Path | None
+) -> TrialOrder:
+    """The order for one launch. traces: the run's folder of traces, None for none (simulated sandboxes)."""
+    from raysweep.ids import attempt_id
+    from raysweep.trial.order import BandMultipliers, TrialOrder
+
+    trial, block = launch.trial, launch.block
+    model, band = study.sweep.model(trial.arm.model), study.sweep.band(trial.arm.band)
+    task = study.tasks[block.task]
+    allowed = study.sweep.sandbox.network == "task"
+    return TrialOrder(
+        run_id=run_id,
+        plan_id=study.plan.plan_id,
+        trial=trial,
+        task=task,
+        repeat=block.repeat,
+        bucket=block.bucket,
+        occasion=calendar.occasion(block.bucket, block.date).label,
+        band=BandMultipliers(band.request.model_dump(), band.limit.model_dump()),
+        agent=model.agent,
+        agent_options=model.options,
+        attempt=launch.attempt,
+        block_run=launch.block_run,
+        now=now,
+        pids=study.sweep.sandbox.pids,
+        network=task.network and allowed,
+        traces=traces / attempt_id(trial.trial_id, launch.attempt) if traces is not None else None,
+    )
+
+
+def budget_stop(study: Study, store: Store) -> Callable[[Mapping[str, Any]], str | None]:
+    """What the driver asks after every attempt: the reason to stop once the budget, past attempts included, is spent."""
+    from raysweep.record.reader import read_attempts
+    from raysweep.schedule.budget import Meter
+
+    budget = study.sweep.budget
+    meter = Meter(budget.usd, budget.agent_hours, budget.usd_per_cpu_hour, budget.usd_per_gib_hour)
+    if budget.usd is None and budget.agent_hours is None:
+        return lambda _: None
+    for row in read_attempts(store).to_pylist():
+        meter.add({k: v.timestamp() if k.startswith("t_") and v is not None else v for k, v in row.items()})
+    return meter.add

@@ -1,0 +1,166 @@
+"""`raysweep`: the commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysweep import __version__
+from raysweep.errors import ExitCode, InputError, RaysweepError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How much of an agentic-coding score is infrastructure? Sweeps resource bands and time of day, with intervals.",
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"raysweep {__version__}")  # noqa: T201 - the command's output
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Options that every command shares."""
+
+
+@app.command()
+def check(config: Config, as_json: Json = False) -> None:
+    """Check a sweep and its tasks: every problem at once, nothing is run."""
+    from raysweep.cli.check import check_command
+
+    check_command(config, as_json=as_json)
+
+
+@app.command()
+def plan(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", help="where to write the plan")] = Path("plan.parquet"),
+    as_json: Json = False,
+) -> None:
+    """Print the design, its cost and what it can detect; write plan.parquet."""
+    from raysweep.cli.plan import plan_command
+
+    plan_command(config, out, as_json=as_json)
+
+
+@app.command()
+def run(
+    config: Config,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="run directory; default runs/NAME")] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", min=1, help="a pilot: only the first N blocks")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep, or go on with it: the same command resumes."""
+    from raysweep.cli.run import run_command
+
+    raise typer.Exit(run_command(config, run_dir, blocks, as_json=as_json))
+
+
+@app.command("try")
+def try_(
+    config: Config,
+    task: Annotated[str, typer.Option("--task", help="task name")],
+    band: Annotated[str, typer.Option("--band", help="band name")],
+    model: Annotated[str, typer.Option("--model", help="model name")],
+    as_json: Json = False,
+) -> None:
+    """Run one trial here and now: live transcript, evidence and classification; no ledger."""
+    from raysweep.cli.try_one import try_command
+
+    raise typer.Exit(try_command(config, task, band, model, as_json=as_json))
+
+
+@app.command()
+def status(run: Run, as_json: Json = False) -> None:
+    """Say how far a run is."""
+    from raysweep.cli.status import status_command
+
+    status_command(run, as_json=as_json)
+
+
+@app.command()
+def report(run: Run, as_json: Json = False) -> None:
+    """Print the verdict and write report/report.html and report/report.json in the run directory."""
+    from raysweep.cli.report import report_command
+
+    report_command(run, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Option("--config", help="check for this sweep")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine can enforce, what is missing and how to get it."""
+    from raysweep.cli.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(config, as_json=as_json))
+
+
+@app.command()
+def gc(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="only what this run left")] = None,
+    as_json: Json = False,
+) -> None:
+    """Remove sandboxes, cgroups and mounts that dead runs left behind."""
+    from raysweep.cli.gc import gc_command
+
+    gc_command(run, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: run the command, turn errors into one message and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except RaysweepError as error:
+        _explain(error)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        code = ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: told as our own bug
+        code = _usage_or_bug(error)
+    sys.exit(code or ExitCode.OK)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the command's message
+
+
+def _explain(error: RaysweepError) -> None:
+    if isinstance(error, InputError):
+        for problem in error.problems:
+            _say(f"error: {problem}")
+        if len(error.problems) > 1:
+            _say(f"{len(error.problems)} problems")
+    else:
+        _say(f"error: {error}")
+
+
+def _usage_or_bug(error: Exception) -> int:
+    """A wrong use of the command line says so itself; all else is ours."""
+    if isinstance(error, typer.TyperException) and hasattr(error, "show"):
+        error.show()
+        return ExitCode.BAD_INPUT
+    import traceback
+
+    traceback.print_exception(error)
+    _say(f"error: this is a bug in raysweep {__version__}; please report it with the lines above")
+    return ExitCode.BUG

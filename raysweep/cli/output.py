@@ -1,0 +1,92 @@
+"""What the terminal shows: results on standard output, progress on standard error; NO_COLOR and pipes respected."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from raysweep.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from raysweep.schedule.driver import Progress
+
+LINE_EVERY_S = 5.0
+"""Without a terminal: one line of progress this often."""
+
+
+def emit(value: Any) -> None:
+    """JSON on standard output."""
+    print(json.dumps(value, indent=1, default=str))  # noqa: T201 - the command's output
+
+
+def say(line: str) -> None:
+    """A line for a person on standard output."""
+    print(line)  # noqa: T201 - the command's output
+
+
+def tell(line: str) -> None:
+    """A line about what is going on, on standard error."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress
+
+
+def status_lines(status: Mapping[str, Any]) -> list[str]:
+    """`status` for a person."""
+    state = "complete" if status["complete"] else "incomplete"
+    lines = [f"{status['done']} of {status['planned']} trials done, {status['running']} running: {state}"]
+    lines += [f"  {count:6d}  {outcome}" for outcome, count in status["by_outcome"].items()]
+    return lines
+
+
+class ProgressView:
+    """Shows a run's progress: a bar on a terminal, a line every few seconds elsewhere. A context manager."""
+
+    def __init__(self, planned: int, done: int) -> None:
+        self._planned, self._before = planned, done
+        self._began = time.monotonic()
+        self._last = 0.0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressView:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self._planned, completed=self._before)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the run is."""
+        now = time.monotonic()
+        if now - self._last < (0.2 if self._bar else LINE_EVERY_S):
+            return
+        self._last = now
+        done = min(self._planned, self._before + progress.finished)
+        text = self._text(progress, now)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, description=text)
+        else:
+            tell(f"{done}/{self._planned} trials, {text}")
+
+    def _text(self, progress: Progress, now: float) -> str:
+        parts = [f"{progress.in_flight} running", f"{progress.by_outcome.get('infra', 0)} infra"]
+        if progress.in_flight == 0 and progress.waiting_until is not None:
+            opens = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(progress.waiting_until))
+            parts.append(f"waiting for the window that opens at {opens}")
+        elif progress.finished:
+            left = self._planned - self._before - progress.finished
+            parts.append(f"eta {format_duration(max(0.0, left * (now - self._began) / progress.finished))}")
+        return ", ".join(parts)

@@ -1,0 +1,226 @@
+"""`raysweep run`: begin a sweep or go on with it, to the exit code that says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cli import compose
+from raysweep.cli.environment import environment
+from raysweep.cli.output import ProgressView, emit, say, status_lines, tell
+from raysweep.cli.status import read_status
+from raysweep.clock import Clock, SystemClock, VirtualClock
+from raysweep.errors import ExitCode, UnsuitableError
+
+if TYPE_CHECKING:
+    from raysweep.cli.compose import Study
+    from raysweep.record.ledger import LedgerWriter
+    from raysweep.record.lock import LocalLock
+    from raysweep.record.resume import SweepState
+    from raysweep.record.store import Store
+    from raysweep.schedule.driver import Driver, Result
+    from raysweep.schedule.executor import Executor
+    from raysweep.schedule.queue import Queue
+
+VIRTUAL_PULSE_S = 3600.0
+"""Pulse of the driver on the virtual clock: nothing there is sealed or shown by time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One invocation of `run` on one run directory, once the lock is held."""
+
+    study: Study
+    path: Path
+    store: Store
+    facts: dict[str, Any]
+    state: SweepState
+    clock: Clock
+    blocks: int | None
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time is simulated too."""
+        return isinstance(self.clock, VirtualClock)
+
+
+def run_command(config: Path, run_dir: Path | None, blocks: int | None, *, as_json: bool) -> int:
+    """Run or resume; the exit code of design.md."""
+    study = compose.load_study(config)
+    path = run_dir or Path("runs") / study.sweep.name
+    _refuse_unsuitable(study)
+    store, facts = _directory(study, path)
+    from raysweep.record.ledger import LedgerWriter, sealed_counts
+    from raysweep.record.lock import LocalLock
+
+    system = SystemClock()
+    lock = LocalLock(path, store, system)
+    lock.acquire(sealed_counts(store), {"environment": environment()})
+    try:
+        session = _session(study, path, store, facts, blocks)
+        ledger = LedgerWriter(store, lock, system)
+        result = _drive(session, ledger)
+    finally:
+        lock.release()
+    status = read_status(path)
+    if as_json:
+        emit(status)
+    else:
+        for line in status_lines(status):
+            say(line)
+    return _exit_code(result, status, session, config)
+
+
+def _refuse_unsuitable(study: Study) -> None:
+    """Exit 4 before anything is written when the sandbox cannot enforce the bands here."""
+    failed = [c for c in compose.recipe(study.sweep)("driver").doctor() if c.required and not c.ok]
+    if failed:
+        raise UnsuitableError(
+            "; ".join(f"{c.name}: {c.found}" for c in failed),
+            " | ".join(dict.fromkeys(c.remedy for c in failed if c.remedy)) or "see raysweep doctor",
+        )
+
+
+def _directory(study: Study, path: Path) -> tuple[Store, dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    from raysweep.plan.table import plan_table
+    from raysweep.record.rundir import create_or_resume
+
+    sink = io.BytesIO()
+    pq.write_table(plan_table(study.plan, study.sweep, list(study.tasks.values())), sink, compression="zstd")
+    sweep = study.sweep
+    return create_or_resume(
+        path,
+        sweep_text=sweep.source_text,
+        plan_id=study.plan.plan_id,
+        plan_parquet=sink.getvalue(),
+        analysis={**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered},
+        environment=environment(),
+        facts={
+            "name": sweep.name,
+            "seed": sweep.seed,
+            "reference": sweep.reference,
+            "bands": [b.name for b in sweep.bands],
+            "models": [m.name for m in sweep.models],
+            "buckets": list(sweep.bucket_names),
+            "dates": sweep.dates,
+            "repeats": sweep.repeats,
+            "timezone": sweep.buckets.timezone if sweep.buckets else "UTC",
+            "sandbox": sweep.sandbox.kind,
+        },
+        clock=SystemClock(),
+    )
+
+
+def _session(study: Study, path: Path, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
+    from raysweep.record.reader import read_attempts
+    from raysweep.record.resume import sweep_state
+
+    state = sweep_state(read_attempts(store))
+    virtual = study.sweep.sandbox.kind == "simulated" and study.sweep.runner.executor == "inprocess"
+    clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
+    return Session(study, path, store, facts, state, clock, blocks)
+
+
+def _executor(session: Session) -> Executor:
+    recipe = compose.recipe(session.study.sweep)
+    runner = session.study.sweep.runner
+    if runner.executor == "inprocess":
+        from raysweep.schedule.executor import InProcessExecutor
+
+        return InProcessExecutor(recipe("driver"), session.clock)
+    from raysweep.schedule.ray_executor import RayExecutor
+
+    return RayExecutor(recipe, runner.concurrency, runner.actors)
+
+
+def _queue(session: Session) -> Queue:
+    from raysweep.schedule.queue import Queue
+
+    sweep, plan = session.study.sweep, session.study.plan
+    return Queue(
+        plan.blocks[: session.blocks] if session.blocks else plan.blocks,
+        compose.calendar(sweep, session.facts["created"]),
+        capacity=sweep.runner.concurrency,
+        caps=sweep.platform_retries,
+        now=session.clock.now(),
+        last_planned_date=sweep.dates,
+        makeup_dates=sweep.buckets.makeup_dates if sweep.buckets else 0,
+        restored=session.state,
+    )
+
+
+def _drive(session: Session, ledger: LedgerWriter) -> Result:
+    done = sum(len(b.ended) for b in session.state.blocks.values())
+    if done:
+        tell(f"going on with {session.path}: {done} of {session.study.plan.trials} trials are done")
+    with ProgressView(session.study.plan.trials, done) as view:
+        main = _run(session, ledger, view)
+        return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
+
+
+async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
+    from raysweep.schedule.driver import PULSE_S, Driver
+
+    executor = _executor(session)
+    run_id, sweep = session.facts["run_id"], session.study.sweep
+    # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
+    await compose.recipe(sweep)("driver").gc(run_id)
+    try:
+        await executor.start(run_id)
+        calendar = compose.calendar(sweep, session.facts["created"])
+        traces = None if sweep.sandbox.kind == "simulated" else session.path.resolve() / "traces"
+        driver = Driver(
+            queue=_queue(session),
+            executor=executor,
+            ledger=ledger,
+            calendar=calendar,
+            clock=session.clock,
+            make_order=lambda launch, now: compose.order(
+                session.study, launch, now, run_id=run_id, calendar=calendar, traces=traces
+            ),
+            observe=view,
+            stop=compose.budget_stop(session.study, session.store),
+            pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
+        )
+        _stop_on_signals(driver)
+        return await driver.run()
+    finally:
+        await executor.close()
+
+
+def _stop_on_signals(driver: Driver) -> None:
+    """First Ctrl-C (or SIGTERM) stops cleanly; a second one ends the process, which is safe too, only less tidy."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt(number: int) -> None:
+        tell("stopping: what is in flight is cancelled and recorded; the same command goes on")
+        loop.remove_signal_handler(number)
+        driver.interrupt()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt, number)
+
+
+def _exit_code(result: Result, status: dict[str, Any], session: Session, config: Path) -> int:
+    again = f"raysweep run {config} --run-dir {session.path}"
+    if result.interrupted:
+        tell(f"interrupted; go on with: {again}")
+        return ExitCode.INTERRUPTED
+    if result.stopped is not None:
+        tell(f"stopped: {result.stopped}; go on (after raising the bound) with: {again}")
+        return ExitCode.INCOMPLETE
+    if result.missing:
+        tell(f"{result.missing} blocks have no complete run (retries or windows used up); try again with: {again}")
+        return ExitCode.INCOMPLETE
+    if session.blocks is not None and not status["complete"]:
+        tell(f"the pilot of {session.blocks} blocks is done; the rest runs with: {again}")
+    elif sys.stderr.isatty():
+        tell(f"report: raysweep report {session.path}")
+    return ExitCode.OK

@@ -1,0 +1,91 @@
+"""`raysweep try`: one trial here and now, with everything that is seen of it; no ledger, nothing kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cli import compose
+from raysweep.cli.output import emit, say, tell
+from raysweep.clock import SystemClock
+from raysweep.errors import ExitCode, bad_input
+
+if TYPE_CHECKING:
+    from raysweep.cli.compose import Study
+    from raysweep.schedule.queue import Launch
+    from raysweep.trial.attempt import Attempted
+
+
+def try_command(config: Path, task: str, band: str, model: str, *, as_json: bool) -> int:
+    """Run the first planned trial of (task, band, model); 0 when it was scored, 1 when it was not."""
+    study = compose.load_study(config)
+    launch = _find(study, config, task=task, band=band, model=model)
+    done = asyncio.run(_attempt(study, launch, live=not as_json))
+    judged = asdict(done.verdict)
+    if as_json:
+        row = {k: v for k, v in done.row.items() if v is not None}
+        emit({"verdict": judged, "row": row, "evidence": asdict(done.evidence)})
+    else:
+        say("evidence:")
+        say(json.dumps(_known(asdict(done.evidence)), indent=1, default=str))
+        say(f"verdict: {' / '.join(str(v) for v in judged.values() if v)}, reward {done.row.get('reward')}")
+    return ExitCode.OK if done.verdict.outcome == "scored" else ExitCode.CLAIM_FAILS
+
+
+def _known(value: Any) -> Any:
+    """Without what is unknown or empty: a person reads this."""
+    if isinstance(value, dict):
+        return {k: _known(v) for k, v in value.items() if v not in (None, {}, ())}
+    return value
+
+
+def _find(study: Study, config: Path, **wanted: str) -> Launch:
+    from raysweep.schedule.queue import Launch
+
+    known = {
+        "task": sorted(study.tasks),
+        "band": [b.name for b in study.sweep.bands],
+        "model": [m.name for m in study.sweep.models],
+    }
+    for key, value in wanted.items():
+        if value not in known[key]:
+            raise bad_input(
+                f"the sweep has no {key} of this name",
+                f"choose one of {', '.join(known[key])}",
+                file=str(config),
+                key=f"--{key}",
+                value=value,
+            )
+    for block in study.plan.blocks:
+        for trial in block.trials:
+            if (block.task, trial.arm.band, trial.arm.model) == (wanted["task"], wanted["band"], wanted["model"]):
+                return Launch(block, trial, attempt=1, block_run=1)
+    raise AssertionError  # pragma: no cover - every block holds every arm
+
+
+async def _attempt(study: Study, launch: Launch, *, live: bool) -> Attempted:
+    from raysweep.trial.attempt import run_attempt
+
+    clock = SystemClock()
+    provider = compose.recipe(study.sweep)("try")
+    run_id = f"try-{uuid.uuid4().hex[:12]}"
+    calendar = compose.calendar(study.sweep, clock.now())
+    order = compose.order(study, launch, clock.now(), run_id=run_id, calendar=calendar, traces=None)
+    await provider.prepare(run_id)
+    try:
+        return await run_attempt(order, provider, clock, listen=_show if live else lambda _: None)
+    finally:
+        await provider.gc(run_id)
+
+
+def _show(step: dict[str, Any]) -> None:
+    """One step of the transcript on standard error."""
+    facts = {k: v for k, v in step.items() if k not in ("t", "step", "stdout", "stderr") and v is not None}
+    tell(f"{step['t']:8.3f} s  {step['step']:8s} " + " ".join(f"{k}={v}" for k, v in facts.items()))
+    for stream in ("stdout", "stderr"):
+        for line in step.get(stream, "").splitlines():
+            tell(f"            {stream}: {line}")

@@ -1,0 +1,78 @@
+"""What the ledger says about where a sweep is: finished trials, block runs under way, and the counts of `status`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A block's last run: its number, the trials that ended for good in it, and when it began (epoch seconds)."""
+
+    run: int
+    ended: frozenset[str]
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """Last run by block, highest attempt number by trial, and when the last attempt stopped."""
+
+    blocks: Mapping[str, RunState] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    last: float = 0.0
+
+
+_COLUMNS = ("block_id", "trial_id", "block_run", "attempt", "outcome", "cause_class", "t_queued", "t_stopped")
+
+
+def sweep_state(table: pa.Table) -> SweepState:
+    """The state of a sweep from all its attempts (any order)."""
+    rows = sorted(table.select(_COLUMNS).to_pylist(), key=lambda r: r["attempt"])
+    runs: dict[str, int] = {}
+    attempts: dict[str, int] = {}
+    began: dict[tuple[str, int], float] = {}
+    ended: defaultdict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
+    last = 0.0
+    for row in rows:
+        key = (row["block_id"], row["block_run"])
+        runs[row["block_id"]] = max(runs.get(row["block_id"], 0), row["block_run"])
+        attempts[row["trial_id"]] = row["attempt"]
+        queued = row["t_queued"].timestamp()
+        began[key] = min(began.get(key, queued), queued)
+        ended[key][row["trial_id"]] = not unfinished(row)
+        last = max(last, row["t_stopped"].timestamp())
+    blocks = {
+        block: RunState(run, frozenset(t for t, done in ended[block, run].items() if done), began[block, run])
+        for block, run in runs.items()
+    }
+    return SweepState(blocks, attempts, last)
+
+
+def unfinished(row: Mapping[str, Any]) -> bool:
+    """Whether an attempt leaves its trial still to be run: a platform cause, or cancelled."""
+    return bool(row["cause_class"] == "platform" or row["outcome"] == "cancelled")
+
+
+def status(table: pa.Table, planned: int, running: int) -> dict[str, Any]:
+    """design.md's `status --json`: {planned, done, running, by_outcome, complete}, over final attempts.
+
+    table: all attempts with is_final. done: trials whose final attempt is an outcome; by_outcome counts their final
+    attempts, with the cause after a slash ("infra/oom_limit").
+    """
+    final = table.filter(table["is_final"]).select(["outcome", "cause", "cause_class"]).to_pylist()
+    done = [row for row in final if not unfinished(row)]
+    by_outcome = Counter(f"{r['outcome']}/{r['cause']}" if r["cause"] else r["outcome"] for r in done)
+    return {
+        "planned": planned,
+        "done": len(done),
+        "running": running,
+        "by_outcome": dict(sorted(by_outcome.items())),
+        "complete": len(done) == planned,
+    }

@@ -1,0 +1,44 @@
+"""The budget as a running sum over rows; pure. Says when to stop, never what anything is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysweep.units import GIB
+
+
+@dataclass(slots=True)
+class Meter:
+    """What has been spent. Bounds of None are no bounds; prices are per requested cpu-hour and GiB-hour."""
+
+    usd_bound: float | None
+    hours_bound: float | None
+    usd_per_cpu_hour: float
+    usd_per_gib_hour: float
+    usd: float = 0.0
+    hours: float = 0.0
+
+    def add(self, row: Mapping[str, Any]) -> str | None:
+        """Count one attempt; the reason to stop once a bound is reached."""
+        seconds = _span(row, "t_created", "t_stopped")
+        cpu, memory = row.get("request_cpu_asked") or 0, row.get("request_memory_asked") or 0
+        rate = cpu / 1000 * self.usd_per_cpu_hour + memory / GIB * self.usd_per_gib_hour
+        self.usd += seconds / 3600 * rate + (row.get("cost_usd") or 0.0)
+        self.hours += _span(row, "t_agent_start", "t_agent_end") / 3600
+        return self.reason()
+
+    def reason(self) -> str | None:
+        """Why to stop now, if a bound is reached."""
+        if self.usd_bound is not None and self.usd >= self.usd_bound:
+            return f"the budget of {self.usd_bound:g} usd is spent ({self.usd:.2f})"
+        if self.hours_bound is not None and self.hours >= self.hours_bound:
+            return f"the budget of {self.hours_bound:g} agent hours is spent ({self.hours:.2f})"
+        return None
+
+
+def _span(row: Mapping[str, Any], begin: str, end: str) -> float:
+    if row.get(begin) is None or row.get(end) is None:
+        return 0.0
+    return float(row[end] - row[begin])
