@@ -306,6 +306,8 @@ def test_windows_that_wrap_belong_to_the_date_on_which_they_open():
     [
         ({"windows": {"a": "0s-130s"}}, "buckets.windows.a"),
         ({"windows": {"a": "0-60"}}, "buckets.windows.a"),
+        ({"windows": {"a": "0s-60q"}}, "buckets.windows.a"),
+        ({"windows": {"a b": "0s-60s"}}, "buckets.windows.a b"),
         ({"windows": {"a": "00:00-00:01"}}, "buckets.windows.a"),
         ({"weekdays": ["mon"]}, "buckets.weekdays"),
         ({"start": "2026-03-01"}, "buckets.start"),
