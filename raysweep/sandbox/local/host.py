@@ -31,7 +31,7 @@ class LocalOptions:
 
     scratch: folder on a disk for everything of a sandbox ($RAYSWEEP_SCRATCH, else /var/tmp/raysweep-<uid>).
     cgroup_parent: path of a handed-over cgroup ($RAYSWEEP_CGROUP_PARENT, else our own). rootfs: folder to show in
-    place of the host's. owner: "<pid>-<start time>" of the process whose death makes leftovers (else the runner's).
+    place of the host's. owner: a name for the runner, told in the node facts (what is a leftover goes by its process).
     run_memory: bound of all sandboxes together in bytes (else what is available less `reserve`).
     """
 
@@ -73,6 +73,7 @@ class Host:
     def facts(self) -> Mapping[str, str | int | float | bool | None]:
         """Facts of this node for the ledger."""
         return {
+            "runner": self.options.owner,
             "hostname": socket.gethostname(),
             "kernel": platform.release(),
             "machine": platform.machine(),
@@ -120,7 +121,7 @@ def make_host(options: LocalOptions) -> Host:
     return Host(
         options=options,
         scratch=scratch,
-        owner=options.owner or owner_token(),
+        owner=owner_token(),
         parent=parent,
         ancestors=ancestors,
         bwrap=bwrap,
