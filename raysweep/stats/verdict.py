@@ -52,21 +52,21 @@ def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
     if f.value is None:
         why = f.warnings[0].message if f.warnings else "no data"
         return f"{f.model}: nothing can be said {between}: {why}."
-    tail = _deaths(f, findings) + _doubt(f)
+    tail = f"{_deaths(f, findings)}.{_doubt(f)}"
     if f.low is None or f.high is None or f.level is None:
         why = f.warnings[-1].message if f.warnings else "too few data"
-        return f"{f.model}: {number(f.value, signed=True)} points {between}, without an interval: {why}.{tail}"
+        return f"{f.model}: {number(f.value, signed=True)} points {between}, without an interval: {why}{tail}"
     interval = f"{100 * f.level:g} % {number(f.low)} to {number(f.high)}"
     if not f.excludes_zero:
         interval = f"{100 * f.level:g} % {number(f.low, signed=True)} to {number(f.high, signed=True)}"
         return (
             f"{f.model}: no difference shown {between} ({number(f.value, signed=True)} points, {interval});"
-            f" this is not proof of equality.{tail}"
+            f" this is not proof of equality{tail}"
         )
     verb, size = ("rises", f.value) if f.value > 0 else ("falls", -f.value)
     if f.value < 0:
         interval = f"{100 * f.level:g} % {number(-f.high)} to {number(-f.low)}"
-    return f"{f.model}: success {verb} {number(size)} points ({interval}) from {f.reference} to {f.arm}.{tail}"
+    return f"{f.model}: success {verb} {number(size)} points ({interval}) from {f.reference} to {f.arm}{tail}"
 
 
 def _deaths(f: Finding, findings: Sequence[Finding]) -> str:
@@ -80,7 +80,7 @@ def _deaths(f: Finding, findings: Sequence[Finding]) -> str:
     if not change.excludes_zero:
         return ""
     verb = "fall" if after.value < before.value else "rise"
-    return f" Infrastructure deaths {verb} from {percent(before.value)} to {percent(after.value)}."
+    return f"; infrastructure deaths {verb} from {percent(before.value)} to {percent(after.value)}"
 
 
 def _doubt(f: Finding) -> str:

@@ -1,0 +1,70 @@
+"""The report in a terminal: sentences, checks, one table of contrasts and one of rates. NO_COLOR is rich's own."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from raysweep.report.text import NONE, amount, interval_text, name, value_text
+from raysweep.stats import Analysis, Finding
+
+MARKS = {"warning": ("!", "bold yellow"), "note": ("i", "cyan"), "ok": ("ok", "green")}
+
+
+def print_report(analysis: Analysis, console: Console) -> None:
+    """Print verdict sentences, checks with remedies, contrasts against the reference, rates per arm."""
+    console.print()
+    for sentence in analysis.verdict:
+        console.print(Text(f"  {sentence}", style="bold"))
+    console.print()
+    for check in analysis.checks:
+        mark, style = MARKS[check.status]
+        remedy = f" -> {check.remedy}" if check.remedy else ""
+        console.print(Text.assemble((f"  {mark:>2}  ", style), check.message, (remedy, "dim")))
+    contrasts = [
+        f for f in analysis.findings
+        if f.estimand in {"success", "q_trial"} and f.arm and f.reference and not f.bucket and not f.factor
+    ]  # fmt: skip
+    if contrasts:
+        console.print()
+        console.print(_contrast_table(analysis, contrasts))
+    if analysis.findings:
+        console.print()
+        console.print(_rate_table(analysis))
+
+
+def _contrast_table(analysis: Analysis, contrasts: list[Finding]) -> Table:
+    title = f"Contrasts against {analysis.design.reference}, points (* registered)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    level = f"{100 * analysis.design.confidence:g} %"
+    for heading, right in (("model", False), ("band", False), ("estimand", False), ("points", True), (level, False)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "estimand")
+    table.add_column("method, over what", overflow="fold", style="dim")
+    for f in contrasts:
+        star = "*" if f.registered else ""
+        how = f"{f.method}; {f.resampled_over}"
+        style = "bold" if f.registered else ""
+        table.add_row(f.model, f.arm, f"{name(f.estimand)}{star}", value_text(f), interval_text(f), how, style=style)
+    return table
+
+
+def _rate_table(analysis: Analysis) -> Table:
+    table = Table(title="Per arm, over all buckets", title_justify="left", box=None, pad_edge=False)
+    for heading in ("model", "band"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("success", "infra deaths", "success if clean", "attempts: limits", "platform"):
+        table.add_column(heading, justify="right")
+    estimands = ("success", "q_trial", "success_given_clean", "infra_rate_resource", "infra_rate_platform")
+    found = {
+        (f.estimand, f.model, f.arm): f
+        for f in analysis.findings
+        if f.reference is None and f.bucket is None and f.factor is None
+    }
+    for model, band in analysis.arms:
+        cells = []
+        for estimand in estimands:
+            f = found.get((estimand, model, band))
+            cells.append(NONE if f is None or f.value is None else amount(f.value, f.unit))
+        table.add_row(model, band, *cells)
+    return table

@@ -1,0 +1,87 @@
+"""Numbers and labels as text: the one place that rounds, for terminal and HTML alike."""
+
+from __future__ import annotations
+
+from raysweep.stats import Finding
+from raysweep.stats.verdict import number
+from raysweep.units import MIB, format_duration
+
+NONE = "–"  # noqa: RUF001 - an en dash is what a reader expects for "no value"
+MINUS = "−"  # noqa: RUF001 - the typographic minus, so that signs line up with plus
+
+NAMES = {
+    "success": "success",
+    "q_trial": "infrastructure deaths",
+    "success_given_clean": "success of clean trials",
+    "infra_rate_resource": "attempts ended by the arm's limits",
+    "infra_rate_platform": "attempts ended by the platform",
+    "success_platform_zero": "success, platform failures = 0",
+    "time_of_day": "bucket (time of day), ± RMS",
+    "time_of_day_range": "largest minus smallest bucket",
+    "occasion_sd": "occasion (bucket on a date), sd",
+    "date_sd": "date, sd",
+    "repeat_sd": "repeat-to-repeat, sd of one pass",
+    "band_effect": "band, largest contrast",
+    "agent_seconds": "agent time, median",
+    "mem_anon_peak": "memory peak (anonymous), median",
+    "mem_peak": "memory peak with page cache, median",
+    "cpu_peak_1s": "cpu peak over 1 s, median",
+    "throttled_share": "throttled trials",
+    "timed_out_share": "timed-out trials",
+    "oom_kills_share": "trials with an OOM kill",
+    "cost_usd": "money, median",
+}
+
+
+def name(estimand: str) -> str:
+    """What an estimand is called in a report."""
+    return NAMES.get(estimand, estimand)
+
+
+def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """A value in its unit, without the unit of points; NONE for None."""
+    if value is None:
+        return NONE
+    if unit == "fraction":
+        return f"{number(100 * value)} %"
+    if unit == "bytes":
+        return f"{number(value / MIB)} MiB"
+    if unit == "seconds":
+        return format_duration(value)
+    if unit == "usd":
+        return f"$ {value:.2g}"
+    return number(value, signed=signed).replace("-", MINUS)
+
+
+def value_text(f: Finding) -> str:
+    """The value of a finding; contrasts carry their sign."""
+    return amount(f.value, f.unit, signed=f.reference is not None)
+
+
+def interval_text(f: Finding) -> str:
+    """Both ends, as in "low to high", or NONE where there is no interval."""
+    if f.low is None or f.high is None:
+        return NONE
+    signed = f.reference is not None
+    return f"{amount(f.low, f.unit, signed=signed)} to {amount(f.high, f.unit, signed=signed)}"
+
+
+def what_text(f: Finding) -> str:
+    """What a finding is about: "heavy: uncapped against 1x"."""
+    parts = [f.arm or ("all bands" if f.model else "all arms")]
+    if f.factor == "bucket" and f.reference:
+        parts = [f"{f.bucket} against {f.reference}"]
+    elif f.reference:
+        parts.append(f"against {f.reference}")
+    if f.bucket and f.factor != "bucket":
+        parts.append(f"in {f.bucket}")
+    if f.factor and f.factor != "bucket":
+        parts.append(f"({f.factor})")
+    return (f"{f.model}: " if f.model else "") + " ".join(parts)
+
+
+def how_text(f: Finding) -> str:
+    """What the interval is: level, method, resampled over what, from how much."""
+    over = f", over {f.resampled_over}" if f.resampled_over else ""
+    level = f"{100 * f.level:g} % interval, " if f.level is not None else ""
+    return f"{level}{f.method}{over}; {f.n_tasks} tasks, {f.n_attempts} attempts, {f.n_dates} dates"

@@ -1,0 +1,95 @@
+"""Writing a report: report.json (design.md's keys) and one self-contained report.html from the same document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from raysweep.report import plots, text
+from raysweep.report.palette import heat_css, outcome_css
+from raysweep.stats import Analysis, Finding
+
+SCHEMA_VERSION = 1
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def document(analysis: Analysis, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of report.json: {schema_version, runs, verdict, checks, findings, provenance}."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "runs": list(analysis.runs),
+        "verdict": list(analysis.verdict),
+        "checks": [asdict(c) for c in analysis.checks],
+        "findings": [asdict(f) for f in (*analysis.findings, *analysis.details)],
+        "provenance": dict(provenance),
+    }
+
+
+def write_report(analysis: Analysis, out_dir: Path, provenance: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Write report.html and report.json into `out_dir` (made when missing); returns both paths.
+
+    provenance: what to tell of the run, JSON values; "command" is shown as the command that reproduces the report.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    html_path, json_path = out_dir / "report.html", out_dir / "report.json"
+    content = json.dumps(document(analysis, provenance), indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    json_path.write_text(content + "\n", encoding="utf-8")
+    html_path.write_text(render_html(analysis, provenance), encoding="utf-8")
+    return html_path, json_path
+
+
+def render_html(analysis: Analysis, provenance: Mapping[str, Any]) -> str:
+    """The HTML report; opens offline, refers to nothing outside itself."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["t"] = text
+    return environment.get_template("report.html.j2").render(
+        a=analysis,
+        forests=plots.forests(analysis),
+        bars=plots.bars(analysis),
+        days=plots.day_plots(analysis),
+        day_height=plots.HEIGHT,
+        heat=heat_rows(analysis),
+        temporal=[f for f in analysis.findings if f.unit == "points" and f.model is None],
+        resources=resource_rows(analysis),
+        outcome_css=outcome_css(_outcomes(analysis)),
+        heat_css=heat_css(),
+        outcomes=_outcomes(analysis),
+        provenance={k: v for k, v in provenance.items() if k != "command"},
+        command=str(provenance.get("command", "")),
+    )
+
+
+def _outcomes(a: Analysis) -> list[str]:
+    seen = [(f.factor or "").removeprefix("outcome=") for f in a.details if f.estimand == "composition"]
+    return list(dict.fromkeys([*(o for o in ("pass", "partial", "fail") if o in seen), *sorted(seen)]))
+
+
+def heat_rows(a: Analysis) -> list[tuple[str, list[Finding]]]:
+    """Task name and its cell per arm, in the order of `a.arms`."""
+    cells: dict[str, dict[tuple[str | None, str | None], Finding]] = {task: {} for task in a.tasks}
+    for f in a.details:
+        if f.estimand == "success" and not f.reference and (f.factor or "").startswith("task="):
+            cells[(f.factor or "").removeprefix("task=")][f.model, f.arm] = f
+    return [(task, [found[arm] for arm in a.arms if arm in found]) for task, found in cells.items() if found]
+
+
+def resource_rows(a: Analysis) -> list[tuple[str, list[str]]]:
+    """Descriptive resources: name, and text per arm."""
+    known = [f for f in a.details if f.factor is None]
+    names = list(dict.fromkeys(f.estimand for f in known))
+    by = {(f.estimand, f.model, f.arm): f for f in known}
+    return [
+        (text.name(n), [text.value_text(by[n, m, b]) if (n, m, b) in by else text.NONE for m, b in a.arms])
+        for n in names
+    ]
