@@ -89,7 +89,7 @@ def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
 def scratch_root() -> Path:
     """Where local sandboxes keep their files: $RAYSWEEP_SCRATCH, else a folder of the user's on a real disk."""
     given = os.environ.get("RAYSWEEP_SCRATCH")
-    return Path(given) if given else Path("/var/tmp") / f"raysweep-{os.getuid()}"  # noqa: S108 - mode 0700, ours
+    return Path(given) if given else Path("/var/tmp") / f"raysweep-{os.getuid()}"
 
 
 def recipe(sweep: Sweep) -> ProviderRecipe:
@@ -154,7 +154,7 @@ def order(
 
 
 def budget_stop(study: Study, store: Store) -> Callable[[Mapping[str, Any]], str | None]:
-    """What the driver asks after every attempt: the reason to stop once the budget, past attempts included, is spent."""
+    """What the driver asks after every attempt: why to stop, once the budget (past attempts included) is spent."""
     from raysweep.record.reader import read_attempts
     from raysweep.schedule.budget import Meter
 

@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="How much of an agentic-coding score is infrastructure? Sweeps resource bands and time of day, with intervals.",
+    help="How much of an agentic-coding score is infrastructure? Resource bands and time of day, with intervals.",
 )
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
@@ -33,7 +33,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and end")
     ] = False,
 ) -> None:

@@ -29,8 +29,16 @@ def plan_command(path: Path, out: Path, *, as_json: bool) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(plan_table(study.plan, study.sweep, tasks), out, compression="zstd")
     if as_json:
-        emit({"plan_id": study.plan.plan_id, "trials": study.plan.trials, "blocks": len(study.plan.blocks),
-              "cost": asdict(cost), "detectable": asdict(smallest) if smallest else None, "plan": str(out)})  # fmt: skip
+        emit(
+            {
+                "plan_id": study.plan.plan_id,
+                "trials": study.plan.trials,
+                "blocks": len(study.plan.blocks),
+                "cost": asdict(cost),
+                "detectable": asdict(smallest) if smallest else None,
+                "plan": str(out),
+            }
+        )
         return
     for line in describe(study.plan, study.sweep, cost, smallest):
         say(line)

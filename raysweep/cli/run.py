@@ -20,7 +20,6 @@ from raysweep.errors import ExitCode, UnsuitableError
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.record.ledger import LedgerWriter
-    from raysweep.record.lock import LocalLock
     from raysweep.record.resume import SweepState
     from raysweep.record.store import Store
     from raysweep.schedule.driver import Driver, Result

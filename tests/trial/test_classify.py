@@ -1,0 +1,233 @@
+"""The decision table of trial.classify, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysweep.record.evidence import (
+    OUTCOMES,
+    PLATFORM_CAUSES,
+    RESOURCE_CAUSES,
+    UNKNOWN_CAUSES,
+    AgentFacts,
+    CommandFacts,
+    Evicted,
+    Evidence,
+    PhaseCounters,
+    Verdict,
+    VerifierFacts,
+)
+from raysweep.trial.classify import classify
+from raysweep.units import MIB, Resources
+
+OK = CommandFacts(exit=0)
+KILLED = CommandFacts(signal=9)
+LIMIT = Resources(1000, 64 * MIB, None)
+UNCAPPED = Resources(None, None, None)
+REQUEST = Resources(1000, 64 * MIB, None)
+
+
+def evidence(agent=OK, reward=1.0, *, cgroup=1, limit=LIMIT, setup=OK, **counters):
+    return Evidence(
+        request=REQUEST,
+        limit=limit,
+        cgroup=cgroup,
+        setup=setup,
+        agent=AgentFacts(command=agent),
+        verifier=VerifierFacts(OK, reward, None if reward is not None else "no reward"),
+        counters={name: PhaseCounters(name, **values) for name, values in counters.items()},
+    )
+
+
+def infra(cause, phase, cause_class="resource"):
+    return Verdict("infra", cause, phase, cause_class)
+
+
+V1_OWN = {"oom_kills": 1, "oom_memcg_own": True}
+V1_PEAK = {"oom_kills": 1, "limit_peak_bytes": 64 * MIB, "ancestor_full": False}
+V1_ANCESTOR = {"oom_kills": 1, "limit_peak_bytes": 64 * MIB, "ancestor_full": True}
+V1_LOG_OTHER = {"oom_kills": 1, "oom_memcg_own": False, "limit_peak_bytes": 64 * MIB, "ancestor_full": False}
+V2_OWN = {"oom_kills": 2, "own_limit_ooms": 1}
+V2_OTHER = {"oom_kills": 1, "own_limit_ooms": 0}
+HOG = {"unreclaimable_last_bytes": 65 * MIB}
+MODEST = {"unreclaimable_last_bytes": 10 * MIB}
+
+CASES = {
+    "scored": (evidence(agent_={}), Verdict("scored", phase="verifier")),
+    "scored 0 is a score": (evidence(reward=0.0), Verdict("scored", phase="verifier")),
+    "an agent that exits 1 is scored": (evidence(agent=CommandFacts(exit=1)), Verdict("scored", phase="verifier")),
+    "a time-out is scored": (
+        evidence(agent=CommandFacts(signal=9, timed_out=True), reward=0.0, agent_={}),
+        Verdict("scored", phase="verifier"),
+    ),
+    "our own kill at the time-out is no OOM even when a child was OOM-killed": (
+        Evidence(
+            limit=LIMIT,
+            cgroup=1,
+            agent=AgentFacts(command=CommandFacts(signal=9, timed_out=True)),
+            verifier=VerifierFacts(OK, 0.0),
+            counters={"agent": PhaseCounters("agent", **V1_OWN)},
+        ),
+        Verdict("scored", phase="verifier"),
+    ),
+    "a child's death that the agent survives is scored": (
+        evidence(reward=0.0, agent_=V1_OWN),
+        Verdict("scored", phase="verifier"),
+    ),
+    "v1 kernel log names the own limit": (evidence(KILLED, None, agent_=V1_OWN), infra("oom_limit", "agent")),
+    "v1 at the own limit, log silent": (evidence(KILLED, None, agent_=V1_PEAK), infra("oom_limit", "agent")),
+    "v1 kernel log names another": (
+        evidence(KILLED, None, agent_={**V1_LOG_OTHER, **HOG}),
+        infra("oom_node", "agent"),
+    ),
+    "v1 ancestor full, above the request": (
+        evidence(KILLED, None, agent_={**V1_ANCESTOR, **HOG}),
+        infra("oom_node", "agent"),
+    ),
+    "v1 ancestor full, below the request": (
+        evidence(KILLED, None, agent_={**V1_ANCESTOR, **MODEST}),
+        infra("oom_node", "agent", "platform"),
+    ),
+    "v2 own limit": (evidence(KILLED, None, cgroup=2, agent_=V2_OWN), infra("oom_limit", "agent")),
+    "v2 another limit": (evidence(KILLED, None, cgroup=2, agent_={**V2_OTHER, **HOG}), infra("oom_node", "agent")),
+    "v2 never by the high-water mark": (
+        evidence(KILLED, None, cgroup=2, agent_={**V1_PEAK, **MODEST}),
+        infra("oom_node", "agent", "platform"),
+    ),
+    "uncapped never has oom_limit": (
+        evidence(KILLED, None, limit=UNCAPPED, agent_={**V1_OWN, **HOG}),
+        infra("oom_node", "agent"),
+    ),
+    "a shell tells its child's death as 137": (
+        evidence(CommandFacts(exit=137), None, agent_=V1_OWN),
+        infra("oom_limit", "agent"),
+    ),
+    "137 without an OOM kill decides nothing": (
+        evidence(CommandFacts(exit=137), 0.0, agent_={"oom_kills": 0}),
+        Verdict("scored", phase="verifier"),
+    ),
+    "killed, counters unreadable": (evidence(KILLED, None), infra("oom_unknown", "agent", "unknown")),
+    "the sandbox ended with the agent's OOM": (
+        replace(evidence(CommandFacts(), None, agent_=V1_OWN), died_in="agent"),
+        infra("oom_limit", "agent"),
+    ),
+    "the sandbox ended without any": (
+        replace(evidence(CommandFacts(), None, agent_={"oom_kills": 0}), died_in="agent"),
+        infra("node_lost", "agent", "platform"),
+    ),
+    "platform seen directly wins": (
+        replace(evidence(KILLED, None, agent_=V1_OWN), platform="node_lost"),
+        infra("node_lost", None, "platform"),
+    ),
+    "cancelled": (replace(evidence(), cancelled=True), Verdict("cancelled")),
+    "evicted for its own limit": (
+        replace(evidence(), evicted=Evicted("storage", own_limit=True), died_in="agent"),
+        infra("evicted_own_use", "agent"),
+    ),
+    "evicted by pressure above the own request": (
+        replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=65 * MIB)),
+        infra("evicted_own_use", None),
+    ),
+    "evicted by pressure below it": (
+        replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=3 * MIB)),
+        infra("node_pressure", None, "platform"),
+    ),
+    "set-up killed": (evidence(setup=KILLED, setup_=V1_OWN), infra("oom_limit", "setup")),
+    "set-up failed": (evidence(setup=CommandFacts(exit=2)), infra("image", "setup", "platform")),
+    "set-up timed out": (
+        evidence(setup=CommandFacts(signal=9, timed_out=True)),
+        infra("deadline", "setup", "platform"),
+    ),
+    "set-up filled the disk": (
+        evidence(setup=CommandFacts(exit=2), setup_={"disk_full": True}),
+        infra("disk_full", "setup"),
+    ),
+    "agent failed on a full disk": (
+        evidence(CommandFacts(exit=1), 0.0, agent_={"disk_full": True}),
+        infra("disk_full", "agent"),
+    ),
+    "a full disk that the agent coped with": (
+        evidence(OK, 1.0, agent_={"disk_full": True}),
+        Verdict("scored", phase="verifier"),
+    ),
+    "agent failed on refused forks": (
+        evidence(CommandFacts(exit=1), 0.0, agent_={"pids_denied": 3}),
+        infra("pids_limit", "agent"),
+    ),
+    "the model's API": (
+        replace(evidence(), agent=AgentFacts(command=OK, model_api_error="529")),
+        Verdict("model_api", phase="agent"),
+    ),
+    "the agent's own error": (
+        replace(evidence(), agent=AgentFacts(error="no strategy")),
+        Verdict("agent_error", phase="agent"),
+    ),
+    "OOM in the verifier, reward 0": (evidence(reward=0.0, verifier_=V1_OWN), infra("oom_verifier", "verifier")),
+    "OOM in the verifier, no reward": (evidence(reward=None, verifier_=V1_OWN), infra("oom_verifier", "verifier")),
+    "OOM in the verifier, full reward": (evidence(reward=1.0, verifier_=V1_OWN), Verdict("scored", phase="verifier")),
+    "OOM in the verifier by another's doing": (
+        evidence(reward=0.0, verifier_={**V1_ANCESTOR, **MODEST}),
+        infra("oom_node", "verifier", "platform"),
+    ),
+    "disk full in the verifier": (
+        evidence(reward=None, verifier_={"disk_full": True}),
+        infra("disk_full", "verifier"),
+    ),
+    "no reward": (evidence(reward=None), Verdict("verifier_error", phase="verifier")),
+}
+
+
+def phases(e: Evidence) -> Evidence:
+    """`agent_=...` above stands for the counters of that phase."""
+    return replace(e, counters={k.rstrip("_"): replace(v, phase=k.rstrip("_")) for k, v in e.counters.items()})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name):
+    given_, expected = CASES[name]
+    assert classify(phases(given_)) == expected
+
+
+commands = st.builds(
+    CommandFacts,
+    exit=st.sampled_from([None, 0, 1, 137]),
+    signal=st.sampled_from([None, 9, 15]),
+    timed_out=st.booleans(),
+)
+counts = st.builds(
+    PhaseCounters,
+    phase=st.just("agent"),
+    oom_kills=st.sampled_from([None, 0, 1]),
+    own_limit_ooms=st.sampled_from([None, 0, 1]),
+    oom_memcg_own=st.sampled_from([None, True, False]),
+    disk_full=st.sampled_from([None, True, False]),
+)
+
+
+@given(
+    st.builds(
+        Evidence,
+        limit=st.sampled_from([LIMIT, UNCAPPED]),
+        cgroup=st.sampled_from([None, 1, 2]),
+        setup=st.none() | commands,
+        agent=st.none() | st.builds(AgentFacts, command=st.none() | commands),
+        verifier=st.none() | st.builds(VerifierFacts, reward=st.sampled_from([None, 0.0, 1.0])),
+        counters=st.dictionaries(st.sampled_from(["setup", "agent", "verifier"]), counts),
+        died_in=st.sampled_from([None, "setup", "agent", "verifier"]),
+    )
+)
+def test_any_evidence_gives_one_known_outcome_and_uncapped_never_its_own_limit(e):
+    verdict = classify(e)
+    assert verdict.outcome in OUTCOMES
+    known = {"resource": RESOURCE_CAUSES, "platform": PLATFORM_CAUSES, "unknown": UNKNOWN_CAUSES}
+    if verdict.outcome == "infra":
+        assert verdict.cause in known[verdict.cause_class]
+    else:
+        assert verdict.cause is None
+        assert verdict.cause_class is None
+    if e.limit.memory is None:
+        assert verdict.cause != "oom_limit"
