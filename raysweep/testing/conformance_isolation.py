@@ -49,7 +49,7 @@ class IsolationCases(Bench):
                 result = await shell(sandbox, f"ls -d {' '.join(map(str, canaries))} 2>/dev/null; ls -A /root /home")
         finally:
             for canary in canaries:
-                canary.unlink()
+                canary.unlink(missing_ok=True)
         assert canaries
         assert result.stdout.split() == [b"/home:", b"/root:"] or result.stdout.split() == [b"/root:", b"/home:"]
 
