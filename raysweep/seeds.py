@@ -29,14 +29,14 @@ def uniform(seed: int, *path: str | int) -> float:
 
 
 def sequence(seed: int, *path: str | int) -> np.random.SeedSequence:
-    """numpy SeedSequence for this place of the tree; children come from its own `spawn`."""
+    """Numpy SeedSequence for this place of the tree; children come from its own `spawn`."""
     import numpy as np  # noqa: PLC0415 - numpy is not needed to check a config
 
     return np.random.SeedSequence(int.from_bytes(_hash(seed, path)[:16], "big"))
 
 
 def generator(seed: int, *path: str | int) -> np.random.Generator:
-    """numpy Generator (PCG64) for this place of the tree."""
+    """Numpy Generator (PCG64) for this place of the tree."""
     import numpy as np  # noqa: PLC0415 - as above
 
     return np.random.Generator(np.random.PCG64(sequence(seed, *path)))

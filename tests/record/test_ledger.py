@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -155,7 +156,7 @@ while True:
 
 def test_sigkill_at_any_moment_loses_nothing_sealed_and_leaves_no_torn_segment(tmp_path):
     script = tmp_path / "writer.py"
-    script.write_text(textwrap.dedent(WRITER.format(here=os.path.dirname(__file__))))
+    script.write_text(textwrap.dedent(WRITER.format(here=str(Path(__file__).parent))))
     run = tmp_path / "run"
     run.mkdir()
     told = 0
