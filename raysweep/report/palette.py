@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 OUTCOMES: dict[str, tuple[str, str]] = {  # outcome: fill, text on it
-    "pass": ("#009e73", "#ffffff"),
+    "pass": ("#007d5b", "#ffffff"),
     "partial": ("#56b4e9", "#00243a"),
     "fail": ("#9aa3ad", "#14181d"),
     "oom_limit": ("#c44e00", "#ffffff"),

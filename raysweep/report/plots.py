@@ -135,7 +135,7 @@ def _spread(values: Sequence[float | None]) -> list[float]:
     for v in values:
         k = seen.setdefault(round(v or 0.0, 1), 0)
         seen[round(v or 0.0, 1)] += 1
-        heights.append(34 + 4.5 * (k % 5))
+        heights.append(36 + 4.0 * (k % 7))
     return heights
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from raysweep.stats.cube import Bools, Cube, Floats, Ints
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.interval import Draws, Interval, Ratio, fmean, mean_ratio, tasks_fixed, tasks_sampled
+from raysweep.stats.interval import ONE_TASK, Draws, Interval, Ratio, fmean, mean_ratio, tasks_fixed, tasks_sampled
 from raysweep.stats.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired, tied_bound
 
 CONTRASTED = ("success", "q_trial", "success_given_clean")
@@ -81,7 +81,7 @@ def _contrast(
     rows = cube.in_bucket(bucket)
     for estimand in CONTRASTED:
         p = pair(cube, cube.q if estimand == "q_trial" else cube.y, arm, reference, rows)
-        cautions = pair_cautions(p)
+        cautions = pair_cautions(p, bounded=estimand != "success_given_clean")
         if estimand == "success_given_clean":
             value, interval = _clean_contrast(cube, p, arm, reference, how)
         else:
@@ -90,7 +90,9 @@ def _contrast(
         label = {"estimand": estimand, "model": model, "arm": band, "reference": design.reference, "bucket": bucket}
         yield contrast_finding(p, label, value, interval, how.level, cautions=cautions, registered=registered)
         if bucket is None and estimand != "success_given_clean":
-            yield contrast_finding(p, label, value, _fixed(p, how.level), how.level, over="tasks fixed")
+            yield contrast_finding(
+                p, label, value, _fixed(p, how.level), how.level, over="tasks fixed", cautions=cautions
+            )
 
 
 def contrast_finding(
@@ -146,18 +148,18 @@ def within_unit(*values: Floats) -> bool:
     return all(bool(np.all((v[np.isfinite(v)] >= 0) & (v[np.isfinite(v)] <= 1))) for v in values)
 
 
-def pair_cautions(p: Pair) -> tuple[Caution, ...]:
-    """What is missing from a contrast: arms, tasks without a complete block (named), incomplete blocks (bounded)."""
+def pair_cautions(p: Pair, *, bounded: bool = True) -> tuple[Caution, ...]:
+    """What is missing from a contrast: arms, tasks without a complete block (named), incomplete blocks.
+
+    bounded: say what the contrast would be with the missing at 0 and 1; it has no meaning for a ratio.
+    """
     found: list[Caution] = []
     if not p.complete.any():
         return (Caution("no_pairs", "no block has a result in both arms", "run the missing arm, or let the run go on"),)
     if p.missing:
-        span = bounds(p)
-        text = (
-            f"; with the missing against and for the arm it is {span[0] * 100:+.1f} to {span[1] * 100:+.1f}"
-            if span
-            else ""
-        )
+        span, text = bounds(p) if bounded else None, ""
+        if span is not None:
+            text = f"; with the missing against and for the arm it is {span[0] * 100:+.1f} to {span[1] * 100:+.1f}"
         message = f"{p.missing} of {int(p.started.sum())} blocks lack a result in either arm and are left out{text}"
         found.append(Caution("incomplete_blocks", message, "see the missing causes in the composition; run them again"))
     _, counts = p.cube.task_means(p.difference, p.complete)
@@ -175,6 +177,8 @@ def mean_contrast(p: Pair, how: Draws) -> tuple[float | None, Interval]:
         return None, Interval(None, None, "none: no complete block")
     ratio = mean_ratio(means)
     value = ratio.value
+    if int(np.sum(counts > 0)) < 2:
+        return value, Interval(None, None, "none: one task", (ONE_TASK,))
     if is_binary(p.arm[p.complete], p.reference[p.complete]):
         tied = not np.any(p.difference[p.complete])
         if tied:
@@ -212,11 +216,8 @@ def _newcombe(p: Pair, level: float) -> Interval:
     low, high = newcombe_paired(both, first, second, neither, level=level, deff=deff)
     value = fmean(means[used])  # with unequal K the mean of task means leaves the pooled one by a little
     shift = value - (first - second) / len(a)
-    alone = (Caution("one_task", "one task: its trials say nothing of other tasks", "add tasks"),)
-    return Interval(
-        min(low + shift, value), max(high + shift, value),
-        f"Newcombe hybrid score, paired, design effect {deff:.1f}", alone if int(used.sum()) < 2 else (),
-    )  # fmt: skip
+    method = f"Newcombe hybrid score, paired, design effect {deff:.1f}"
+    return Interval(min(low + shift, value), max(high + shift, value), method)
 
 
 def _fixed(p: Pair, level: float) -> Interval:
@@ -244,7 +245,11 @@ def _clean_contrast(cube: Cube, p: Pair, arm: int, reference: int, how: Draws) -
         why = Caution("no_clean_trials", "an arm has no trial that infrastructure did not end", "raise its limits")
         return None, Interval(None, None, "none: undefined", (why,))
     sides = [Clean.of(cube, c, p.complete) for c in (arm, reference)]
-    if all(s.binary for s in sides) and any(s.rare for s in sides):
+    if (
+        all(s.binary for s in sides)
+        and min(int(first.use.sum()), int(second.use.sum())) > 1
+        and any(s.rare for s in sides)
+    ):
         if all(s.everything for s in sides):
             return mean_contrast(p, how)  # nothing died: success given clean is success
         (p1, n1), (p2, n2) = ((s.rate(), s.effective) for s in sides)

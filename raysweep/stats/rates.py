@@ -12,7 +12,7 @@ from raysweep.stats.contrast import CONTRASTED, Clean, clean_ratio, clip, few_cl
 from raysweep.stats.cube import Bools, Cube, Floats, Ints
 from raysweep.stats.estimand import is_platform, is_resource
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.interval import Draws, Interval, Ratio, fmean, mean_ratio, tasks_sampled
+from raysweep.stats.interval import ONE_TASK, Draws, Interval, Ratio, fmean, mean_ratio, tasks_sampled
 from raysweep.stats.rare import RARE_EVENTS, design_effect, wilson
 
 NO_TRIALS = Caution("no_trials", "this arm has no trial with a result", "run it, or read the composition for why")
@@ -63,7 +63,7 @@ def _clean_interval(ratio: Ratio, clean: Clean, how: Draws) -> Interval:
     if ratio.value is None:
         why = Caution("no_clean_trials", "no trial that infrastructure did not end", "raise the limits")
         return Interval(None, None, "none: undefined", (why,))
-    if not (clean.binary and clean.rare):
+    if not (clean.binary and clean.rare) or int(ratio.use.sum()) < 2:
         return tasks_sampled(ratio, None, how)
     low, high = wilson(clean.rate(), clean.effective, how.level)
     shift = ratio.value - clean.rate()
@@ -77,6 +77,8 @@ def mean_rate(cube: Cube, values: Floats, rows: Bools, how: Draws) -> tuple[floa
         return None, Interval(None, None, "none: no trials", (NO_TRIALS,))
     ratio = mean_ratio(means)
     use = rows & np.isfinite(values)
+    if int(np.sum(counts > 0)) < 2:
+        return ratio.value, Interval(None, None, "none: one task", (ONE_TASK,))
     if ratio.value is not None and is_binary(values[use]) and rare(values[use]):
         return ratio.value, _wilson(means[counts > 0], counts[counts > 0], how.level)
     return ratio.value, tasks_sampled(ratio, None, how)
@@ -86,8 +88,7 @@ def _wilson(means: Floats, counts: Ints, level: float) -> Interval:
     p = min(1.0, max(0.0, fmean(means)))
     deff = design_effect(means, counts, p * (1 - p))
     low, high = wilson(p, float(counts.sum()) / deff, level)
-    alone = (Caution("one_task", "one task: its trials say nothing of other tasks", "add tasks"),)
-    return Interval(low, high, f"Wilson score, design effect {deff:.1f}", alone if len(means) < 2 else ())
+    return Interval(low, high, f"Wilson score, design effect {deff:.1f}")
 
 
 def infra_rates(table: pa.Table, cube: Cube, how: Draws) -> Iterator[Finding]:
@@ -149,6 +150,8 @@ def _pooled(events: Floats, n: Ints, how: Draws) -> tuple[float | None, Interval
     if not n.sum():
         return None, Interval(None, None, "none: no attempts", (NO_TRIALS,))
     value = float(events.sum() / n.sum())
+    if int(np.sum(n > 0)) < 2:
+        return value, Interval(None, None, "none: one task", (ONE_TASK,))
     if min(float(events.sum()), float(n.sum() - events.sum())) < RARE_EVENTS:
         return value, _pooled_wilson(value, events, n, how.level)
     ratio = Ratio(events, n.astype(np.float64), n > 0)

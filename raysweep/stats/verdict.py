@@ -55,7 +55,7 @@ def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
     tail = f"{_deaths(f, findings)}.{_doubt(f)}"
     if f.low is None or f.high is None or f.level is None:
         why = f.warnings[-1].message if f.warnings else "too few data"
-        return f"{f.model}: {number(f.value, signed=True)} points {between}, without an interval: {why}{tail}"
+        return f"{f.model}: {number(f.value, signed=True)} points {between}{_again(f, findings)}: {why}{tail}"
     interval = f"{100 * f.level:g} % {number(f.low)} to {number(f.high)}"
     if not f.excludes_zero:
         interval = f"{100 * f.level:g} % {number(f.low, signed=True)} to {number(f.high, signed=True)}"
@@ -81,6 +81,16 @@ def _deaths(f: Finding, findings: Sequence[Finding]) -> str:
         return ""
     verb = "fall" if after.value < before.value else "rise"
     return f"; infrastructure deaths {verb} from {percent(before.value)} to {percent(after.value)}"
+
+
+def _again(f: Finding, findings: Sequence[Finding]) -> str:
+    """The interval with tasks fixed, for a contrast that has none over other tasks."""
+    same = {"estimand": f.estimand, "model": f.model, "arm": f.arm, "reference": f.reference, "bucket": f.bucket}
+    fixed = _find(findings, **same, resampled_over="tasks fixed")
+    if fixed is None or fixed.low is None or fixed.high is None or fixed.level is None:
+        return ", without an interval"
+    span = f"{100 * fixed.level:g} % {number(fixed.low, signed=True)} to {number(fixed.high, signed=True)}"
+    return f" for these very tasks run again ({span}), without an interval for others"
 
 
 def _doubt(f: Finding) -> str:
