@@ -1,0 +1,125 @@
+"""A runner that dies leaves no process; what it leaves on disk and in cgroups goes with gc, live ones are spared."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_local_conformance import make_provider, traces_of
+
+from raysweep.errors import SandboxError
+from raysweep.sandbox.local.names import Home, owner_alive, owner_token, parse_home
+from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.testing.conformance_bench import RUN_ID
+from raysweep.units import MIB, Resources
+
+pytestmark = pytest.mark.sandbox
+RUNNER = """
+import asyncio, sys
+from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.units import MIB, Resources
+
+async def main():
+    provider = LocalProvider(scratch=sys.argv[1])
+    await provider.prepare(sys.argv[2])
+    for number, storage in enumerate((None, 32 * MIB)):
+        limit = Resources(memory=64 * MIB, storage=storage)
+        sandbox = provider.open(SandboxSpec(sys.argv[2], f"orphan-{number}", limit, limit))
+        await sandbox.start()
+        await sandbox.exec("background", ["sh", "-c", "setsid sleep 600 & echo"])
+        asyncio.create_task(sandbox.exec("hang", ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]))
+    print("ready", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def provider(tmp_path):
+    return make_provider(tmp_path / "scratch")
+
+
+def kill_a_runner(scratch):
+    """Start a runner with two busy sandboxes and SIGKILL it in the middle."""
+    runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(scratch), RUN_ID], stdout=subprocess.PIPE)
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == b"ready\n"
+    runner.kill()
+    runner.wait()
+    runner.stdout.close()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+def processes_of(provider):
+    return {trace for trace in traces_of(provider) if trace.startswith(("process", "/sys/block"))}
+
+
+async def test_a_killed_runner_leaves_no_process_mount_or_loop_device(provider, tmp_path):
+    await provider.prepare(RUN_ID)
+    kill_a_runner(tmp_path / "scratch")
+    wait_until(lambda: not processes_of(provider))
+    run = provider.host().run_group(RUN_ID)
+    assert {home.split("@")[0] for home in run.children()} == {"orphan-0", "orphan-1"}, "gc must have work to do"
+    assert all(not group.pids() for group in run.walk())
+    removed = await provider.gc(None)
+    assert {Path(path).name.split("@")[0] for path in removed} >= {"orphan-0", "orphan-1"}
+    assert traces_of(provider) == set()
+    assert await provider.gc(None) == []
+
+
+async def test_the_next_prepare_clears_what_a_killed_runner_left(provider, tmp_path):
+    kill_a_runner(tmp_path / "scratch")
+    await provider.prepare(RUN_ID)
+    assert traces_of(provider) == set()
+
+
+async def test_a_sandbox_that_is_killed_from_outside_says_so(provider):
+    await provider.prepare(RUN_ID)
+    limit = Resources(memory=64 * MIB)
+    sandbox = provider.open(SandboxSpec(RUN_ID, "victim", limit, limit))
+    await sandbox.start()
+    await sandbox.begin_phase("agent")
+    running = asyncio.create_task(sandbox.exec("hang", ["sleep", "600"]))
+    await sandbox.exec("sync", ["true"])
+    for pid in sandbox.groups.keeper.pids():
+        os.kill(pid, signal.SIGKILL)
+    facts = (await running).facts
+    assert (facts.exit, facts.signal) == (None, None)
+    with pytest.raises(SandboxError, match="ended by itself"):
+        await sandbox.get("/tmp")
+    farewell = await sandbox.stop()
+    assert farewell.died_in == "agent"
+    assert traces_of(provider) == set()
+
+
+async def test_a_sandbox_that_cannot_be_made_leaves_nothing_and_says_why(provider):
+    await provider.prepare(RUN_ID)
+    provider._host = replace(provider.host(), bwrap=Path("/no/such/bwrap"))
+    sandbox = provider.open(SandboxSpec(RUN_ID, "broken", Resources(), Resources(memory=64 * MIB)))
+    with pytest.raises(SandboxError, match="no/such/bwrap"):
+        await sandbox.start()
+    await sandbox.stop()
+    assert traces_of(provider) == set()
+
+
+def test_an_owner_is_alive_only_as_the_same_process():
+    assert owner_alive(owner_token())
+    pid, started = owner_token().split("-")
+    assert not owner_alive(f"{pid}-{int(started) + 1}")
+    assert parse_home(str(Home("t1-1", owner_token()))) == Home("t1-1", owner_token())
+    assert parse_home("keeper") is None
