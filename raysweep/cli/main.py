@@ -52,12 +52,13 @@ def check(config: Config, as_json: Json = False) -> None:
 def plan(
     config: Config,
     out: Annotated[Path, typer.Option("--out", help="where to write the plan")] = Path("plan.parquet"),
+    pilot: Annotated[Path | None, typer.Option("--pilot", help="run directory whose durations to expect")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the design, its cost and what it can detect; write plan.parquet."""
     from raysweep.cli.plan import plan_command
 
-    plan_command(config, out, as_json=as_json)
+    plan_command(config, out, pilot, as_json=as_json)
 
 
 @app.command()

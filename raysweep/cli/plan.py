@@ -11,11 +11,15 @@ from raysweep.cli.output import emit, say
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
+    from raysweep.plan.cost import Pilot
     from raysweep.plan.describe import Detectable
 
 
-def plan_command(path: Path, out: Path, *, as_json: bool) -> None:
-    """Print the plan of a sweep and write it to `out`; InputError when the sweep is not sound."""
+def plan_command(path: Path, out: Path, pilot: Path | None, *, as_json: bool) -> None:
+    """Print the plan of a sweep and write it to `out`; InputError when the sweep (or the pilot's run) is not sound.
+
+    pilot: a run directory whose mean durations stand for the coming trials.
+    """
     import pyarrow.parquet as pq
 
     from raysweep.plan.cost import estimate
@@ -24,7 +28,7 @@ def plan_command(path: Path, out: Path, *, as_json: bool) -> None:
 
     study = load_study(path)
     tasks = list(study.tasks.values())
-    cost = estimate(study.plan, study.sweep, tasks)
+    cost = estimate(study.plan, study.sweep, tasks, _pilot(pilot) if pilot else None)
     smallest = _detectable(study)
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(plan_table(study.plan, study.sweep, tasks), out, compression="zstd")
@@ -43,6 +47,24 @@ def plan_command(path: Path, out: Path, *, as_json: bool) -> None:
     for line in describe(study.plan, study.sweep, cost, smallest):
         say(line)
     say(f"plan: {out}")
+
+
+def _pilot(path: Path) -> Pilot | None:
+    """Mean seconds of a trial and of its agent in an earlier run; None where it holds no finished trial."""
+    import pyarrow.compute as pc
+
+    from raysweep.plan.cost import Pilot
+    from raysweep.record.reader import read_ledger
+
+    table = read_ledger(path).table
+    table = table.filter(pc.is_valid(table["t_agent_end"]))
+    if not len(table):
+        return None
+    spans = [
+        pc.mean(pc.subtract(table[end].cast("int64"), table[begin].cast("int64"))).as_py() / 1e6
+        for begin, end in (("t_created", "t_stopped"), ("t_agent_start", "t_agent_end"))
+    ]
+    return Pilot(*spans)
 
 
 def _detectable(study: Study) -> Detectable | None:

@@ -8,8 +8,10 @@ that is being measured.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,33 +27,113 @@ MAX_PER_ACTOR = 64
 ProviderFactory = Callable[[str], SandboxProvider]
 """Makes the runner's own provider from the runner's name; must be picklable."""
 
+Reply = tuple[str, Row | None, BaseException | None]
+"""Attempt id, and its row or what was raised instead."""
+
 
 class Runner:
-    """What runs inside an actor: an in-process executor of its own."""
+    """What runs inside an actor: an in-process executor of its own, fed and emptied in batches."""
 
     def __init__(self, factory: ProviderFactory, name: str) -> None:
         self._executor = InProcessExecutor(factory(name), SystemClock())
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outbox: list[Reply] = []
+        self._filled = asyncio.Event()
 
     async def start(self, run_id: str) -> dict[str, Any]:
         """Prepare the sandboxes' common ground on this node."""
         return {**await self._executor.start(run_id), "runner_pid": os.getpid()}
 
-    async def run(self, order: TrialOrder) -> Row:
-        """One attempt to its row."""
-        return await self._executor.run(order)
+    async def take(self, orders: bytes) -> None:
+        """Begin these attempts (a pickled list of orders) and return at once."""
+        for order in pickle.loads(orders):  # noqa: S301 - from our own driver
+            self._tasks[order.attempt_id] = asyncio.ensure_future(self._one(order))
+
+    async def _one(self, order: TrialOrder) -> None:
+        row: Row | None = None
+        error: BaseException | None = None
+        try:
+            row = await self._executor.run(order)
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - travels to the driver, which raises it
+            error = raised
+        del self._tasks[order.attempt_id]
+        self._outbox.append((order.attempt_id, row, error))
+        self._filled.set()
+
+    async def results(self) -> bytes:
+        """Wait for at least one attempt to end; a pickled list of the replies of all that have."""
+        await self._filled.wait()
+        self._filled.clear()
+        replies, self._outbox = self._outbox, []
+        return pickle.dumps(replies)
+
+    async def cancel(self, attempt_id: str) -> None:
+        """Cancel an attempt; its reply comes once its sandbox is gone."""
+        task = self._tasks.get(attempt_id)
+        if task is not None:
+            task.cancel()
 
 
 class _Slot:
-    """One actor and how many attempts it has in flight."""
+    """The driver's side of one actor: what waits to be sent, and who waits for a reply."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self.load = 0
-        self.lost = False
+        self.waiting: dict[str, asyncio.Future[Row]] = {}
+        self.reader: asyncio.Task[None] | None = None
+        self._outgoing: list[TrialOrder] = []
+        self._sent: set[asyncio.Future[None]] = set()
+
+    def submit(self, order: TrialOrder) -> asyncio.Future[Row]:
+        """Send an order with all others of this turn of the event loop; the future gets its row."""
+        loop = asyncio.get_running_loop()
+        if not self._outgoing:
+            loop.call_soon(self._flush)
+        self._outgoing.append(order)
+        future = self.waiting[order.attempt_id] = loop.create_future()
+        return future
+
+    def _flush(self) -> None:
+        orders, self._outgoing = self._outgoing, []
+        # A dead actor is the reader's news; here the reply only has to be taken.
+        sent = asyncio.ensure_future(self._ignore_loss(self.actor.take.remote(pickle.dumps(orders))))
+        self._sent.add(sent)
+        sent.add_done_callback(self._sent.discard)
+
+    @staticmethod
+    async def _ignore_loss(reference: Any) -> None:
+        import ray  # noqa: PLC0415 - as in RayExecutor.start
+
+        with contextlib.suppress(ray.exceptions.RayActorError):
+            await reference
+
+    def resolve(self, replies: list[Reply]) -> None:
+        """Hand out what came back."""
+        for name, row, error in replies:
+            future = self.waiting.pop(name, None)
+            if future is None or future.done():
+                continue
+            if row is not None:
+                future.set_result(row)
+            elif isinstance(error, asyncio.CancelledError):
+                future.cancel()
+            else:
+                future.set_exception(error or RuntimeError("a runner replied nothing"))
+
+    def fail(self, error: Exception) -> None:
+        """Everything in flight here is lost."""
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_exception(error)
+        self.waiting.clear()
 
 
 class RayExecutor:
     """A pool of actors on an embedded Ray, or on the cluster that RAY_ADDRESS names.
+
+    Orders and rows travel in batches: all orders of one turn of the event loop in one call, all rows that are ready
+    in one reply to a call that waits for them. A slow trial pays nothing for it, thousands of short ones share the
+    cost of a Ray call (see benchmarks/engine.py).
 
     concurrency: trial slots over all actors. actors: how many, by default two, or more where each would hold more
     than MAX_PER_ACTOR.
@@ -73,10 +155,11 @@ class RayExecutor:
 
         self._run_id = run_id
         if not ray.is_initialized():
-            init_ray(self._per_actor * self._count)
-            self._embedded = True
+            self._embedded = init_ray(self._per_actor * self._count)
         self._slots = [_Slot(self._new_actor()) for _ in range(self._count)]
         facts = await asyncio.gather(*(slot.actor.start.remote(run_id) for slot in self._slots))
+        for slot in self._slots:
+            slot.reader = asyncio.ensure_future(self._read(slot))
         return {**facts[0], "ray": ray.__version__, "runners": self._count}
 
     def _new_actor(self) -> Any:
@@ -86,7 +169,7 @@ class RayExecutor:
         remote = ray.remote(Runner).options(
             num_cpus=0,
             resources={"trial_slots": self._per_actor},
-            max_concurrency=self._per_actor + 2,  # start and bookkeeping calls never wait behind attempts
+            max_concurrency=self._per_actor + 8,  # the waiting reader and cancellations never queue behind orders
             max_restarts=0,
             max_task_retries=0,
         )
@@ -94,58 +177,57 @@ class RayExecutor:
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""
-        import ray  # noqa: PLC0415 - as above
-
-        slot = min(self._slots, key=lambda s: s.load)
-        slot.load += 1
-        reference = slot.actor.run.remote(order)
+        slot = min(self._slots, key=lambda s: len(s.waiting))
+        future = slot.submit(order)
         try:
-            row: Row = await reference
-        except ray.exceptions.RayTaskError:
-            raise
-        except ray.exceptions.RayError as error:
-            await self._replace(slot)
-            raise RunnerLostError(str(error).splitlines()[0]) from error
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await self._cancel(reference)
+            if not future.done():  # we are cancelled: cancel inside the actor and wait until the sandbox is gone
+                slot.actor.cancel.remote(order.attempt_id)
+                await asyncio.wait([future])
             raise
-        else:
-            return row
-        finally:
-            slot.load -= 1
 
-    async def _cancel(self, reference: Any) -> None:
-        """Cancel inside the actor and wait until the sandbox is gone."""
+    async def _read(self, slot: _Slot) -> None:
+        """Take replies from one actor until it dies; then another takes its place."""
         import ray  # noqa: PLC0415 - as above
 
-        ray.cancel(reference)
         try:
-            await reference
-        except (ray.exceptions.RayError, asyncio.CancelledError):
-            return
+            while True:
+                slot.resolve(pickle.loads(await slot.actor.results.remote()))  # noqa: S301 - from our own runner
+        except ray.exceptions.RayError as error:
+            await self._replace(slot, str(error).splitlines()[0])
 
-    async def _replace(self, slot: _Slot) -> None:
-        """Put a new actor in the place of a dead one; of several attempts that notice, one does it."""
-        if slot.lost:
-            return
-        slot.lost = True
+    async def _replace(self, slot: _Slot, why: str) -> None:
+        """A new actor in the place of a lost one, ready before the lost attempts are told, as they may come again."""
+        import ray  # noqa: PLC0415 - as above
+
+        # Unavailable is not dead: what may still run there must not go on beside its own second attempt.
+        ray.kill(slot.actor)
         fresh = _Slot(self._new_actor())
+        try:
+            await fresh.actor.start.remote(self._run_id)
+        except ray.exceptions.RayError as error:
+            slot.fail(RuntimeError(f"runners cannot be started any more: {error}"))
+            return
+        fresh.reader = asyncio.ensure_future(self._read(fresh))
         self._slots[self._slots.index(slot)] = fresh
-        await fresh.actor.start.remote(self._run_id)
+        slot.fail(RunnerLostError(why))
 
     async def close(self) -> None:
         """As Executor.close; an embedded Ray is shut down, a cluster is left as it was."""
         import ray  # noqa: PLC0415 - as above
 
         for slot in self._slots:
+            if slot.reader is not None:
+                slot.reader.cancel()
             ray.kill(slot.actor)
         self._slots = []
         if self._embedded:
             ray.shutdown()
 
 
-def init_ray(trial_slots: int) -> None:
-    """Join the cluster of RAY_ADDRESS, or start an embedded Ray with `trial_slots` slots on this machine."""
+def init_ray(trial_slots: int) -> bool:
+    """Join the cluster of RAY_ADDRESS, or start an embedded Ray with `trial_slots` slots here; True for the latter."""
     # Usage reports, the dashboard and Ray's own memory killer would all be noise in a measurement.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
@@ -157,7 +239,7 @@ def init_ray(trial_slots: int) -> None:
 
     if not embedded:
         ray.init(log_to_driver=False)
-        return
+        return False
     ray.init(
         address="local",
         resources={"trial_slots": trial_slots},
@@ -166,3 +248,4 @@ def init_ray(trial_slots: int) -> None:
         logging_level=logging.ERROR,
         object_store_memory=100_000_000,
     )
+    return True

@@ -6,6 +6,7 @@ import asyncio
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
@@ -16,6 +17,18 @@ _CAPABILITIES = Capabilities(
     memory="enforced", cpu="enforced", pids="enforced", disk="enospc", oom="process", network_isolation=True, cgroup=2
 )
 """What the truth is about: arms whose bounds hold."""
+
+
+@cache
+def _reward(*, solved: bool) -> bytes:
+    """reward.txt as a tar archive."""
+    content = b"1\n" if solved else b"0\n"
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        info = tarfile.TarInfo("reward.txt")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return sink.getvalue()
 
 
 class SimulatedProvider:
@@ -100,13 +113,7 @@ class SimulatedSandbox:
         """As Sandbox.get; the only file there is the reward."""
         if not path.endswith("reward.txt"):
             raise FileNotFoundError(path)
-        content = b"1\n" if self._truth.fate(self._spec.labels) == "solves" else b"0\n"
-        sink = io.BytesIO()
-        with tarfile.open(fileobj=sink, mode="w") as archive:
-            info = tarfile.TarInfo(path.rsplit("/", 1)[-1])
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        return sink.getvalue()
+        return _reward(solved=self._truth.fate(self._spec.labels) == "solves")
 
     async def counters(self) -> PhaseCounters:
         """As Sandbox.counters; a death is one OOM kill, proven at the own limit where there is one."""
