@@ -72,11 +72,14 @@ def private_paths(folder: Path) -> list[str]:
 
 def create_area(area: Path, view: HostView, workdir: str, *, resolv: str | None = None) -> None:
     """Make the folders of one sandbox's area; `resolv` is the text of /etc/resolv.conf where it has network."""
+    root = area / "up" / "all" if view.rootfs else area / "root"
     for name in (*ROOT_FOLDERS, workdir.strip("/")):
-        (area / "root" / name).mkdir(parents=True, exist_ok=True)
+        if not (view.rootfs and Path(view.rootfs, name).is_symlink()):  # a folder would hide the link
+            (root / name).mkdir(parents=True, exist_ok=True)
     for name in STICKY:
-        (area / "root" / name).chmod(0o1777)
-    (area / "root" / "root").chmod(0o700)
+        with contextlib.suppress(FileNotFoundError):
+            (root / name).chmod(0o1777)
+    (root / "root").chmod(0o700)
     for name in ("spool", *(f"{side}/{layer}" for side in ("up", "work") for layer in layers(view))):
         (area / name).mkdir(parents=True, exist_ok=True)
     for layer in layers(view):
@@ -85,7 +88,8 @@ def create_area(area: Path, view: HostView, workdir: str, *, resolv: str | None 
     for layer, name in view.hidden:
         _hide(area / "up" / layer, name)
     if resolv is not None:
-        (area / "up" / "etc" / "resolv.conf").write_text(resolv)
+        etc = root / "etc" if view.rootfs else area / "up" / "etc"
+        (etc / "resolv.conf").write_text(resolv)
 
 
 def layers(view: HostView) -> tuple[str, ...]:

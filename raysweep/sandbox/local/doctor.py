@@ -49,7 +49,9 @@ def scratch_check(host: Host) -> Check:
     kind = file_system(host.scratch, Path("/proc/self/mountinfo").read_text())
     remedy = f"set {SCRATCH_VARIABLE} to a folder on a disk (in a container: on a volume)"
     ok = kind not in {"tmpfs", "ramfs", "overlay"}
-    return Check("scratch", ok, f"{host.scratch} is on {kind}", "" if ok else remedy)
+    return Check(
+        "scratch", ok, f"{host.scratch} is on {kind}" + ("" if ok else ", not on a disk"), "" if ok else remedy
+    )
 
 
 def file_system(path: Path, mountinfo: str) -> str:

@@ -91,11 +91,12 @@ class LocalProvider:
         return host.facts()
 
     def _prove(self, host: Host) -> None:
-        from raysweep.sandbox.local.doctor import namespace_check  # noqa: PLC0415 - see doctor()
+        from raysweep.sandbox.local.doctor import namespace_check, scratch_check  # noqa: PLC0415 - see doctor()
 
-        check = namespace_check(host)
-        if not check.ok:
-            raise UnsuitableError(check.found, check.remedy)
+        for look in (scratch_check, namespace_check):
+            check = look(host)
+            if not check.ok:
+                raise UnsuitableError(check.found, check.remedy)
 
     def open(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox that is not started yet; prepare() must have been awaited in this process."""
