@@ -67,9 +67,7 @@ async def engine(study: Study, executor: RayExecutor) -> tuple[float, float]:
             ledger=LedgerWriter(store, lock, clock),
             calendar=calendar,
             clock=clock,
-            make_order=lambda launch, now: compose.order(
-                study, launch, now, run_id="bench", calendar=calendar, traces=None
-            ),
+            make_order=compose.Orders(study, "bench", calendar, None),
         )
         began = time.perf_counter()
         result = await driver.run()

@@ -21,7 +21,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class Resources:
     """Cpu in millicores, memory and storage in bytes; None is unbounded (a limit) or not stated (a request)."""
 

@@ -122,35 +122,45 @@ def calendar(sweep: Sweep, anchor: float) -> Calendar:
     return Days(sweep.buckets.timezone, windows, sweep.buckets.weekdays, sweep.buckets.start, anchor)
 
 
-def order(
-    study: Study, launch: Launch, now: float, *, run_id: str, calendar: Calendar, traces: Path | None
-) -> TrialOrder:
-    """The order for one launch. traces: the run's folder of traces, None for none (simulated sandboxes)."""
-    from raysweep.ids import attempt_id
-    from raysweep.trial.order import BandMultipliers, TrialOrder
+class Orders:
+    """Makes the order for a launch; what is the same for every trial of an arm is looked up once.
 
-    trial, block = launch.trial, launch.block
-    model, band = study.sweep.model(trial.arm.model), study.sweep.band(trial.arm.band)
-    task = study.tasks[block.task]
-    allowed = study.sweep.sandbox.network == "task"
-    return TrialOrder(
-        run_id=run_id,
-        plan_id=study.plan.plan_id,
-        trial=trial,
-        task=task,
-        repeat=block.repeat,
-        bucket=block.bucket,
-        occasion=calendar.occasion(block.bucket, block.date).label,
-        band=BandMultipliers(band.request.model_dump(), band.limit.model_dump()),
-        agent=model.agent,
-        agent_options=model.options,
-        attempt=launch.attempt,
-        block_run=launch.block_run,
-        now=now,
-        pids=study.sweep.sandbox.pids,
-        network=task.network and allowed,
-        traces=traces / attempt_id(trial.trial_id, launch.attempt) if traces is not None else None,
-    )
+    traces: the run's folder of traces, None for none (simulated sandboxes).
+    """
+
+    def __init__(self, study: Study, run_id: str, calendar: Calendar, traces: Path | None) -> None:
+        from raysweep.trial.order import BandMultipliers
+
+        self._study, self._run_id, self._calendar, self._traces = study, run_id, calendar, traces
+        self._models = {m.name: m for m in study.sweep.models}
+        self._bands = {b.name: BandMultipliers(b.request.model_dump(), b.limit.model_dump()) for b in study.sweep.bands}
+
+    def __call__(self, launch: Launch, now: float) -> TrialOrder:
+        """The order for one launch at `now`."""
+        from raysweep.ids import attempt_id
+        from raysweep.trial.order import TrialOrder
+
+        trial, block = launch.trial, launch.block
+        model, task, sandbox = self._models[trial.arm.model], self._study.tasks[block.task], self._study.sweep.sandbox
+        traces = self._traces / attempt_id(trial.trial_id, launch.attempt) if self._traces is not None else None
+        return TrialOrder(
+            run_id=self._run_id,
+            plan_id=self._study.plan.plan_id,
+            trial=trial,
+            task=task,
+            repeat=block.repeat,
+            bucket=block.bucket,
+            occasion=self._calendar.occasion(block.bucket, block.date).label,
+            band=self._bands[trial.arm.band],
+            agent=model.agent,
+            agent_options=model.options,
+            attempt=launch.attempt,
+            block_run=launch.block_run,
+            now=now,
+            pids=sandbox.pids,
+            network=task.network and sandbox.network == "task",
+            traces=traces,
+        )
 
 
 def budget_stop(study: Study, store: Store) -> Callable[[Mapping[str, Any]], str | None]:

@@ -181,9 +181,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             ledger=ledger,
             calendar=calendar,
             clock=session.clock,
-            make_order=lambda launch, now: compose.order(
-                session.study, launch, now, run_id=run_id, calendar=calendar, traces=traces
-            ),
+            make_order=compose.Orders(session.study, run_id, calendar, traces),
             observe=view,
             stop=compose.budget_stop(session.study, session.store),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,

@@ -74,7 +74,7 @@ async def _attempt(study: Study, launch: Launch, *, live: bool) -> Attempted:
     provider = compose.recipe(study.sweep)("try")
     run_id = f"try-{uuid.uuid4().hex[:12]}"
     calendar = compose.calendar(study.sweep, clock.now())
-    order = compose.order(study, launch, clock.now(), run_id=run_id, calendar=calendar, traces=None)
+    order = compose.Orders(study, run_id, calendar, None)(launch, clock.now())
     await provider.prepare(run_id)
     try:
         return await run_attempt(order, provider, clock, listen=_show if live else lambda _: None)

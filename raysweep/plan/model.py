@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raysweep.units import Resources
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class Arm:
     """Model + agent + band (+ level of any other swept factor). Multipliers are per resource; None = no bound."""
 

@@ -85,7 +85,7 @@ def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
 
 def untar_file(archive: bytes) -> bytes | None:
     """The bytes of the one regular file in a tar archive as `Sandbox.get` returns it; None when it holds none."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
         for entry in opened:
             if entry.isreg():
                 stream = opened.extractfile(entry)

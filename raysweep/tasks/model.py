@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from raysweep.units import Resources
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class Task:
     """One task, normalised.
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from raysweep.agent import make_agent
 from raysweep.agent.environment import prepare_environment
 from raysweep.clock import Clock
 from raysweep.errors import SandboxError
-from raysweep.record.evidence import Evidence, Verdict
+from raysweep.record.evidence import AgentFacts, Evidence, PhaseCounters, Verdict
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify
@@ -88,25 +88,23 @@ async def run_attempt(
     sandbox: Sandbox = provider.open(sandbox_spec(order))
     if order.traces is not None or listen is not None:
         sandbox = Transcript(sandbox, clock, listen or (lambda _: None))
-    evidence = Evidence(request=order.trial.request, limit=order.trial.limit, cgroup=provider.capabilities().cgroup)
     traces: dict[str, bytes] = {}
-    farewell: Farewell | None = None
     watch.mark("created")
     try:
-        evidence = await _phases(order, sandbox, watch, course, evidence, traces)
+        await _phases(order, sandbox, watch, course, traces)
     except SandboxError as error:
-        evidence = replace(evidence, platform=error.cause, platform_detail=error.detail)
+        course.platform, course.detail = error.cause, error.detail
     finally:
         # Shielded: a cancelled attempt must still remove its sandbox before it goes.
-        farewell = await asyncio.shield(asyncio.ensure_future(_stop(sandbox)))
+        course.farewell = await asyncio.shield(asyncio.ensure_future(_stop(sandbox)))
         watch.mark("stopped")
-    course.farewell = farewell
-    evidence = _with_farewell(evidence, farewell, course.admitted)
+    capabilities = provider.capabilities()
+    evidence = _evidence(order, course, capabilities.cgroup)
     verdict = classify(evidence)
     if isinstance(sandbox, Transcript):
         traces["transcript.jsonl"] = sandbox.jsonl()
-        traces |= _trace_files(evidence, verdict, farewell)
-    return Attempted(build_row(order, course, evidence, verdict, provider.capabilities()), evidence, verdict, traces)
+        traces |= _trace_files(evidence, verdict, course.farewell)
+    return Attempted(build_row(order, course, evidence, verdict, capabilities), evidence, verdict, traces)
 
 
 async def _stop(sandbox: Sandbox) -> Farewell:
@@ -118,42 +116,34 @@ async def _stop(sandbox: Sandbox) -> Farewell:
 
 
 async def _phases(
-    order: TrialOrder,
-    sandbox: Sandbox,
-    watch: _Stopwatch,
-    course: Course,
-    evidence: Evidence,
-    traces: dict[str, bytes],
-) -> Evidence:
-    """Set-up, agent, verifier; returns as soon as a phase makes the next one pointless."""
+    order: TrialOrder, sandbox: Sandbox, watch: _Stopwatch, course: Course, traces: dict[str, bytes]
+) -> None:
+    """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless."""
     task = order.task
     course.admitted = await sandbox.start()
     _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
-    evidence = replace(evidence, request=course.admitted.request, limit=course.admitted.limit)
-    setup = await prepare_environment(sandbox, task, task.build_timeout_s)
-    evidence = replace(evidence, setup=setup)
+    course.setup = await prepare_environment(sandbox, task, task.build_timeout_s)
     watch.mark("ready")
-    if setup is not None and setup.exit != 0:
-        return evidence
+    if course.setup is not None and course.setup.exit != 0:
+        return
     await sandbox.begin_phase("agent")
     watch.mark("agent_start")
     agent = make_agent(order.agent, order.agent_options)
-    facts = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
+    course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
     watch.mark("agent_end")
-    evidence = replace(evidence, agent=facts)
-    if _decided(replace(evidence, counters={"agent": await sandbox.counters()})):
-        return evidence
+    if _decided(course.admitted, course.agent, await sandbox.counters()):
+        return
     await sandbox.begin_phase("verifier")
-    checked = await verify(sandbox, task)
+    course.verifier = await verify(sandbox, task)
     watch.mark("verifier_end")
     if order.traces is not None:
         traces["verifier.txt"] = await read_output(sandbox)
-    return replace(evidence, verifier=checked)
 
 
-def _decided(evidence: Evidence) -> bool:
+def _decided(admitted: Admitted, agent: AgentFacts, counters: PhaseCounters) -> bool:
     """Whether the agent phase already decided the attempt; without a verifier's reward only row 14 would be left."""
-    return classify(evidence).outcome != "verifier_error"
+    seen = Evidence(admitted.request, admitted.limit, agent=agent, counters={"agent": counters})
+    return classify(seen).outcome != "verifier_error"
 
 
 def _refuse_altered(asked: Resources, admitted: Resources, when: str) -> None:
@@ -168,21 +158,27 @@ _SLACK = {"cpu": 1, "memory": 4095}
 """Rounding of the kernel: quotas to microseconds, memory to pages. Storage is compared by backends that enforce it."""
 
 
-def _with_farewell(evidence: Evidence, farewell: Farewell, admitted: Admitted | None) -> Evidence:
-    """The evidence with what was read at the end; a bound that changed meanwhile voids the attempt (altered)."""
-    platform, detail = evidence.platform, evidence.platform_detail
-    if platform is None:
+def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence:
+    """All that was seen of an attempt; a bound that changed meanwhile voids it (altered)."""
+    admitted, farewell = course.admitted, course.farewell
+    platform, detail = course.platform, course.detail
+    if farewell is not None and platform is None:
         platform, detail = farewell.platform, farewell.platform_detail
-    if platform is None and admitted is not None and farewell.died_in is None:
-        try:
-            _refuse_altered(admitted.limit, farewell.actual_limit, "at the end")
-        except SandboxError as error:
-            platform, detail = error.cause, error.detail
-    return replace(
-        evidence,
-        counters=dict(farewell.counters),
-        died_in=farewell.died_in,
-        evicted=farewell.evicted,
+        if platform is None and admitted is not None and farewell.died_in is None:
+            try:
+                _refuse_altered(admitted.limit, farewell.actual_limit, "at the end")
+            except SandboxError as error:
+                platform, detail = error.cause, error.detail
+    return Evidence(
+        request=admitted.request if admitted else order.trial.request,
+        limit=admitted.limit if admitted else order.trial.limit,
+        cgroup=cgroup,
+        setup=course.setup,
+        agent=course.agent,
+        verifier=course.verifier,
+        counters=farewell.counters if farewell else {},
+        died_in=farewell.died_in if farewell else None,
+        evicted=farewell.evicted if farewell else None,
         platform=platform,
         platform_detail=detail,
     )

@@ -12,7 +12,7 @@ from raysweep.plan.model import PlannedTrial
 from raysweep.tasks.model import Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class BandMultipliers:
     """The band as multipliers of the task's spec, for the row; None = no bound."""
 
@@ -20,7 +20,7 @@ class BandMultipliers:
     limit: Mapping[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class TrialOrder:
     """One attempt to run.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raysweep.record.evidence import CommandFacts, Evidence, PhaseCounters, Verdict
+from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.schema import SCHEMA_VERSION, Row
 from raysweep.sandbox.protocol import Admitted, Capabilities, Farewell
 from raysweep.trial.order import TrialOrder
@@ -14,11 +14,19 @@ from raysweep.units import Resources
 
 @dataclass(slots=True)
 class Course:
-    """How one attempt went, filled in as it goes: wall times by name, and what each step returned."""
+    """How one attempt went, filled in as it goes: wall times by name, and what each step returned.
+
+    platform, detail: a platform cause that was met on the way.
+    """
 
     times: dict[str, float] = field(default_factory=dict)
     admitted: Admitted | None = None
+    setup: CommandFacts | None = None
+    agent: AgentFacts | None = None
+    verifier: VerifierFacts | None = None
     farewell: Farewell | None = None
+    platform: str | None = None
+    detail: str | None = None
 
 
 def identity(order: TrialOrder) -> Row:
