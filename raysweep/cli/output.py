@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 5.0
 """Without a terminal: one line of progress this often."""
+IDLE_LINE_EVERY_S = 60.0
+"""The same while nothing runs and a window is awaited."""
 
 
 def emit(value: Any) -> None:
@@ -50,6 +52,7 @@ class ProgressView:
         self._planned, self._before = planned, done
         self._began = time.monotonic()
         self._last = 0.0
+        self._idle = False
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -73,7 +76,10 @@ class ProgressView:
         now = time.monotonic()
         if now - self._last < (0.2 if self._bar else LINE_EVERY_S):
             return
-        self._last = now
+        idle = progress.in_flight == 0 and progress.waiting_until is not None
+        if idle and self._bar is None and now - self._last < IDLE_LINE_EVERY_S and self._idle:
+            return
+        self._last, self._idle = now, idle
         done = min(self._planned, self._before + progress.finished)
         text = self._text(progress, now)
         if self._bar is not None and self._task is not None:
