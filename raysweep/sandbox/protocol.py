@@ -123,11 +123,17 @@ class Sandbox(Protocol):
         ...
 
     async def put(self, archive: bytes, dest: str) -> None:
-        """Unpack a tar archive below the folder `dest`; byte count and sha256 are checked inside."""
+        """Unpack a tar archive below the folder `dest`; byte count and sha256 are checked inside.
+
+        OSError when it cannot be written there: the task filled its disk, or closed the folder.
+        """
         ...
 
     async def get(self, path: str) -> bytes:
-        """The file or folder at `path` as a tar archive; FileNotFoundError when it is not there."""
+        """The file or folder at `path` as a tar archive whose names begin with the last part of `path`.
+
+        FileNotFoundError when it is not there, another OSError when it cannot be read.
+        """
         ...
 
     async def counters(self) -> PhaseCounters:

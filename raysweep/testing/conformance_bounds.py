@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.testing.conformance_bench import LIMIT, RUN_ID, Bench, python, succeeded
+from raysweep.testing.conformance_files import archive_of
 from raysweep.units import MIB, Resources
 
 FORK_BOMB = (
@@ -67,6 +70,18 @@ class BoundsCases(Bench):
         else:
             assert code == 0
             assert counters.disk_full is not True
+
+    async def test_files_that_do_not_fit_are_an_os_error_not_a_platform_failure(
+        self, provider: SandboxProvider
+    ) -> None:
+        async with self.sandbox(provider, limit=Resources(memory=LIMIT, storage=32 * MIB)) as sandbox:
+            assert succeeded(await python(sandbox, "open('/app/file', 'w')"))
+            with pytest.raises(OSError, match="/app/file"):  # not a folder
+                await sandbox.put(archive_of({"x": b"x"}), "/app/file")
+            if provider.capabilities().disk == "enospc":
+                with pytest.raises(OSError, match="space"):
+                    await sandbox.put(archive_of({"big": bytes(48 * MIB)}), "/app")
+                assert (await sandbox.counters()).disk_full is True
 
     async def test_a_storage_limit_is_admitted_only_where_it_is_enforced(self, provider: SandboxProvider) -> None:
         await provider.prepare(RUN_ID)

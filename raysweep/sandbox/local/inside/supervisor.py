@@ -27,6 +27,7 @@ from .process import FIRST_MARK, PR_SET_DUMPABLE, SPOOL, Command, become, kill_m
 HEADER = struct.Struct(">IQ")
 KILL_TICK_S = 0.01
 KILL_ALL_AFTER_S = 3.0  # a tree that outruns its killer this long takes everything inside with it
+END_OF_ARCHIVE = b"\0raysweep worker failed\0"  # parts what a failed worker had written from what went wrong
 DISK_TICKS_S = (0.002, 0.2)
 FILL_RATE = 2e9  # bytes a second; the disk is looked at twice in the time in which its free part could be filled
 
@@ -218,7 +219,8 @@ class Supervisor:
         if status == 0:
             self.send(request_id, {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}, body)
         else:
-            self.send(request_id, {"error": body.decode(errors="replace") or f"worker ended with status {status}"})
+            told = body.rpartition(END_OF_ARCHIVE)[2] if END_OF_ARCHIVE in body else b"{}"
+            self.send(request_id, {"error": f"worker ended with status {status}", **json.loads(told)})
 
 
 def work_and_exit(work: Any, pipe: int) -> NoReturn:
@@ -228,7 +230,8 @@ def work_and_exit(work: Any, pipe: int) -> NoReturn:
         with os.fdopen(os.dup(pipe), "wb") as out:
             work(out)
     except BaseException as error:  # noqa: BLE001 - told to the runner as text
-        os.write(pipe, f"{type(error).__name__}: {error}".encode(errors="replace"))
+        told = {"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)}
+        os.write(pipe, END_OF_ARCHIVE + json.dumps(told).encode())
         os._exit(1)
     os._exit(0)
 
