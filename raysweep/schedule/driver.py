@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from raysweep.clock import Clock
 from raysweep.record.evidence import Verdict
@@ -17,7 +18,7 @@ from raysweep.record.resume import unfinished
 from raysweep.record.schema import Row
 from raysweep.schedule.calendar import Calendar
 from raysweep.schedule.executor import Executor, RunnerLostError
-from raysweep.schedule.queue import Ended, Event, Halt, Launch, Queue, Sleep, Tick
+from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Queue, Sleep, Tick
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
 
@@ -58,11 +59,11 @@ class Driver:
     stop: Callable[[Row], str | None] = lambda _: None
     pulse: float = PULSE_S
     _inbox: asyncio.Queue[tuple[TrialOrder, Row]] = field(default_factory=asyncio.Queue)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
     _by_outcome: Counter[str] = field(default_factory=Counter)
     _finished: int = 0
     _stopped: str | None = None
-    _halted: bool = False
+    _halt: Halt | None = None
     _interrupted: bool = False
     _failure: BaseException | None = None
 
@@ -80,7 +81,7 @@ class Driver:
         return Result(missing, self._stopped, self._interrupted)
 
     def interrupt(self) -> None:
-        """Stop cleanly: in flight is cancelled and recorded as cancelled; safe to call from a signal handler."""
+        """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
         self._stopped = self._stopped or "interrupted"
         for task in self._tasks:
@@ -90,7 +91,7 @@ class Driver:
         event: Event = Tick()
         while True:
             until = None
-            for instruction in self.queue.handle(event, self.clock.now()):
+            for instruction in self._instructions(event):
                 if isinstance(instruction, Launch):
                     self._launch(instruction)
                 elif isinstance(instruction, Sleep):
@@ -99,14 +100,28 @@ class Driver:
                     return instruction.missing
             event = await self._next_event(until)
 
+    def _instructions(self, event: Event) -> list[Instruction]:
+        """What the queue says to `event`, told first to halt when that is due: no launch may slip in between."""
+        due = self._due_halt()
+        if due is None:
+            return self.queue.handle(event, self.clock.now())
+        self._halt = due
+        return [*self.queue.handle(due, self.clock.now()), *self.queue.handle(event, self.clock.now())]
+
+    def _due_halt(self) -> Halt | None:
+        """The halt that the queue has yet to hear of; an interruption goes beyond a stop that finishes blocks."""
+        if self._stopped is None:
+            return None
+        halt = Halt(finish_blocks=not self._interrupted)
+        return halt if halt != self._halt else None
+
     async def _next_event(self, until: float | None) -> Event:
-        """The next attempt that ended, a halt, or a tick when `until` has come."""
+        """The next attempt that ended, or a tick when `until` has come or the queue must be told to halt."""
         while True:
             if self._failure is not None:
                 raise self._failure
-            if self._stopped is not None and not self._halted:
-                self._halted = True
-                return Halt(finish_blocks=not self._interrupted)
+            if self._due_halt() is not None:
+                return Tick()
             if self._inbox.empty():
                 self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
             wait = self.pulse if until is None else max(0.0, min(self.pulse, until - self.clock.now()))
@@ -139,19 +154,23 @@ class Driver:
 
     def _launch(self, launch: Launch) -> None:
         order = self.make_order(launch, self.clock.now())
-        task = asyncio.ensure_future(self._attempt(order))
+        task = asyncio.ensure_future(self.executor.run(order))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._over, order))
 
-    async def _attempt(self, order: TrialOrder) -> None:
-        """One attempt to a row in the inbox, whatever becomes of it; our own bugs stop the run."""
-        try:
-            row = await self.executor.run(order)
-        except RunnerLostError as error:
-            row = self._lost(order, Verdict("infra", "runner_lost", None, "platform"), str(error))
-        except asyncio.CancelledError:
+    def _over(self, order: TrialOrder, task: asyncio.Future[Row]) -> None:
+        """An attempt's row into the inbox, whatever became of it; our own bugs stop the run.
+
+        A callback, because an attempt that is cancelled before it began never runs a line of its own.
+        """
+        self._tasks.discard(task)
+        if task.cancelled():
             row = self._lost(order, Verdict("cancelled"), "interrupted by the user")
-        except Exception as error:  # noqa: BLE001 - kept and raised by the loop, which stops the run
+        elif (error := task.exception()) is None:
+            row = task.result()
+        elif isinstance(error, RunnerLostError):
+            row = self._lost(order, Verdict("infra", "runner_lost", None, "platform"), str(error))
+        else:
             self._failure = error
             return
         self._inbox.put_nowait((order, row))

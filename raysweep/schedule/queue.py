@@ -124,6 +124,7 @@ class Queue:
         self._exhausted = 0
         self._durations: deque[float] = deque(maxlen=RECENT_BLOCKS)
         self._halted = False
+        self._abandoned = False
         open_now = calendar.at(now)
         self._last_date = max(last_planned_date, open_now.date if open_now else 0) + makeup_dates
         self._restore(blocks, restored, now)
@@ -163,8 +164,7 @@ class Queue:
             self._ended(event, now)
         elif isinstance(event, Halt):
             self._halted = True
-            if not event.finish_blocks:
-                self._ready.clear()
+            self._abandoned = self._abandoned or not event.finish_blocks
         instructions: list[Instruction] = []
         while self._in_flight < self._capacity:
             launch = self._next(now)
@@ -191,6 +191,8 @@ class Queue:
         return Sleep(opening)
 
     def _next(self, now: float) -> Launch | None:
+        if self._abandoned:
+            return None
         while not self._ready:
             block = self._release(now)
             if block is None:

@@ -1,0 +1,71 @@
+"""What several test folders share: the embedded Ray, a machine that can enforce, and no skips where CI forbids them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from raysweep.errors import UnsuitableError
+from raysweep.sandbox.local.disk import remove_tree
+
+SKIP_ALLOWED = "cluster"
+"""Marker of the tests that only a cluster can run; every other skip is a failure under RAYSWEEP_FORBID_SKIPS=1."""
+
+
+def sandbox_required() -> bool:
+    """Whether a machine that cannot enforce is a failure instead of a reason to skip."""
+    return any(os.environ.get(name) for name in ("CI", "RAYSWEEP_REQUIRE", "RAYSWEEP_REQUIRE_SANDBOX"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Turn a skip into a failure where CI forbids skips (an expected failure is no skip)."""
+    report = yield
+    forbidden = os.environ.get("RAYSWEEP_FORBID_SKIPS") and item.get_closest_marker(SKIP_ALLOWED) is None
+    if report.skipped and forbidden and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which RAYSWEEP_FORBID_SKIPS forbids: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def scratch_folder():
+    """A folder on a real disk for the sandboxes of this session, removed at its end."""
+    base = Path(os.environ.get("RAYSWEEP_SCRATCH", "/var/tmp"))
+    folder = base / f"raysweep-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    folder.mkdir(mode=0o700, parents=True)
+    yield folder
+    remove_tree(folder)
+
+
+@pytest.fixture(scope="session")
+def needs_local(scratch_folder):
+    """A scratch folder on a machine where local sandboxes enforce their bounds; else skip, or fail where required."""
+    from raysweep.sandbox.local import LocalProvider
+
+    try:
+        failed = [c for c in LocalProvider(scratch=scratch_folder).doctor() if c.required and not c.ok]
+    except UnsuitableError as error:
+        reason = str(error)
+    else:
+        reason = "; ".join(f"{c.name}: {c.found}" for c in failed)
+    if reason and sandbox_required():
+        pytest.fail(f"local sandboxes are required here: {reason}")
+    if reason:
+        pytest.skip(f"no local sandboxes here: {reason}")
+    return scratch_folder
+
+
+@pytest.fixture(scope="session")
+def embedded_ray():
+    """One Ray on this machine for the whole session, with slots enough for every pool of a test."""
+    from raysweep.schedule.ray_executor import init_ray
+
+    init_ray(trial_slots=64)
+    import ray
+
+    yield ray
+    ray.shutdown()
