@@ -15,7 +15,7 @@ from raysweep.agent import make_agent
 from raysweep.agent.environment import prepare_environment
 from raysweep.clock import Clock
 from raysweep.errors import SandboxError
-from raysweep.record.evidence import AgentFacts, Evidence, PhaseCounters, Verdict
+from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify
@@ -122,19 +122,28 @@ async def _phases(
     task = order.task
     course.admitted = await sandbox.start()
     _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
-    course.setup = await prepare_environment(sandbox, task, task.build_timeout_s)
+    try:
+        course.setup = await prepare_environment(sandbox, task, task.build_timeout_s)
+    except OSError as error:  # the files do not fit: the set-up failed, and its counters say at which bound
+        course.setup, course.detail = CommandFacts(exit=1), f"set-up: {error}"
     watch.mark("ready")
     if course.setup is not None and course.setup.exit != 0:
         return
     await sandbox.begin_phase("agent")
     watch.mark("agent_start")
     agent = make_agent(order.agent, order.agent_options)
-    course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
+    try:
+        course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
+    except OSError as error:
+        course.agent = AgentFacts(error=f"the agent could not be put into the sandbox: {error}")
     watch.mark("agent_end")
     if _decided(course.admitted, course.agent, await sandbox.counters()):
         return
     await sandbox.begin_phase("verifier")
-    course.verifier = await verify(sandbox, task)
+    try:
+        course.verifier = await verify(sandbox, task)
+    except OSError as error:  # most often the agent filled the disk: row 13 of the table
+        course.verifier = VerifierFacts(problem=f"the tests could not be put into the sandbox: {error}")
     watch.mark("verifier_end")
     if order.traces is not None:
         traces["verifier.txt"] = await read_output(sandbox)
@@ -163,7 +172,7 @@ def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence
     admitted, farewell = course.admitted, course.farewell
     platform, detail = course.platform, course.detail
     if farewell is not None and platform is None:
-        platform, detail = farewell.platform, farewell.platform_detail
+        platform, detail = farewell.platform, farewell.platform_detail or detail
         if platform is None and admitted is not None and farewell.died_in is None:
             try:
                 _refuse_altered(admitted.limit, farewell.actual_limit, "at the end")
