@@ -76,15 +76,13 @@ def _block(
 ) -> Block:
     place = (sweep.name, sweep.seed, task, repeat, bucket, date)
     block_id = short_id("b", place)
-    # one seed per model: all bands of a block meet the same variant of the task, so their contrast is paired
-    numbers = {m.name: seeds.number(sweep.seed, "trial", task, m.name, repeat, bucket) for m in sweep.models}
     trials = tuple(
         PlannedTrial(
             trial_id=short_id("t", (*place, arm.model, arm.band, *(part for level in arm.factors for part in level))),
             block_id=block_id,
             arm=arm,
             position=position,
-            seed=numbers[arm.model],
+            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket),
             request=bounds[task, arm.band][0],
             limit=bounds[task, arm.band][1],
         )

@@ -62,14 +62,10 @@ def test_order_of_blocks(shape, n_tasks):
 
 @few
 @given(shapes)
-def test_seeds_pair_the_bands_of_a_block(shape):
+def test_every_trial_has_a_seed_of_its_own(shape):
     plan = make_plan(make_sweep(**shape), make_tasks(3))
-    by_place = defaultdict(set)
-    for block in plan.blocks:
-        for trial in block.trials:
-            by_place[block.block_id, trial.arm.model].add(trial.seed)
-    assert all(len(found) == 1 for found in by_place.values())
-    assert len(set.union(*by_place.values())) >= len(by_place) - 1, "blocks and models differ (31 bits rarely collide)"
+    found = [trial.seed for block in plan.blocks for trial in block.trials]
+    assert len(set(found)) >= len(found) - 1, "31 bits rarely collide"
 
 
 @few
@@ -144,7 +140,7 @@ def test_ids_are_the_same_on_every_machine_and_version():
     assert (plan.plan_id, first.block_id, first.trials[0].trial_id, first.trials[0].seed) == PINNED
 
 
-PINNED = ("p8db3a40fb074", "bd6a080e5b99c", "t8d9d45cd1c10", 1592012466)
+PINNED = ("p3a15e67e3981", "bd6a080e5b99c", "t8d9d45cd1c10", 207319714)
 
 
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(0, 20))
