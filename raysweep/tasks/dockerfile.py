@@ -6,6 +6,7 @@ Anything else needs an image; the answer then says which line.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 
@@ -89,8 +90,7 @@ class _Reading:
         if len(words) < 2 or words[0].startswith(("-", "[")):
             return False
         *sources, dest = words
-        target = dest if dest.startswith("/") else f"{self._workdir.rstrip('/')}/{dest}"
-        target = re.sub(r"/\.?$", "", target) or "/"
+        target = posixpath.normpath(posixpath.join(self._workdir, dest))
         if sources in (["."], ["./"]):
             self.copied |= self._entries
             return target == APP

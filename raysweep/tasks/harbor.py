@@ -43,7 +43,7 @@ def _parse(path: Path, text: str) -> TaskToml | list[Problem]:
         return TaskToml.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else None
+        line = int(found[1]) if found else len(text.splitlines()) or None  # else: "at end of document"
         return [Problem(f"not valid TOML: {error}", "mend the syntax", str(path), line)]
     except ValidationError as error:
         return [_invalid(path, text, dict(detail)) for detail in error.errors(include_url=False)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -120,15 +120,3 @@ def _synthetic(name: str, defaults: Resources) -> Task:
         storage=defaults.storage,
     )
     return Task(name=name, digest=digest(f"synthetic:{name}:{spec}".encode()), spec=spec)
-
-
-RefusalFilter = Callable[[Task], str | None]
-
-
-def refuse(tasks: Sequence[Task], why_not: RefusalFilter, remedy: str) -> list[Problem]:
-    """A problem for each task that something else in the sweep cannot take (a sandbox kind, an agent), by name."""
-    return [
-        Problem(f"task {task.name}: {reason}", remedy, key="tasks")
-        for task in tasks
-        if (reason := why_not(task)) is not None
-    ]

@@ -23,18 +23,27 @@ def parse_reward(as_json: bytes | None, as_text: bytes | None) -> tuple[float | 
 def _from_json(data: bytes) -> tuple[float | None, str | None]:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "reward.json is empty" if not data.strip() else "reward.json is not JSON"
     if not isinstance(value, dict) or not value:
         return None, "reward.json is not an object with a reward"
     for name, item in value.items():
-        if isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
+        if not _is_finite_number(item):
             return None, f"reward.json: {name} is not a finite number"
     if "reward" in value:
         return float(value["reward"]), None
     if len(value) == 1:
         return float(next(iter(value.values()))), None
     return None, f'reward.json has {len(value)} values and none is called "reward"'
+
+
+def _is_finite_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def _from_text(data: bytes) -> tuple[float | None, str | None]:

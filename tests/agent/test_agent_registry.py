@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from raysweep.agent import agent_kinds, make_agent, registry
+from raysweep.agent.builtin import Nop, Oracle, Scripted
+
+
+def test_the_built_in_kinds():
+    assert make_agent("oracle", {}) == Oracle()
+    assert make_agent("nop", {}) == Nop()
+    assert make_agent("scripted", {"strategy": "lean"}) == Scripted("lean")
+    assert {"oracle", "nop", "scripted"} <= set(agent_kinds())
+    assert [make_agent(k, {"strategy": "x"} if k == "scripted" else {}).kind for k in registry.BUILT_IN] == [
+        "oracle",
+        "nop",
+        "scripted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("orakel", {}, "no agent of kind 'orakel'; did you mean 'oracle'"),
+        ("zzz", {}, "known kinds are nop, oracle, scripted"),
+        ("scripted", {"stratgy": "x"}, "no option 'stratgy'; did you mean 'strategy'"),
+        ("nop", {"strategy": "x"}, "it takes no options"),
+        ("scripted", {}, "needs the option 'strategy'"),
+        ("scripted", {"strategy": 3}, "needs the option 'strategy'"),
+        ("scripted", {"strategy": "../x"}, "needs the option 'strategy'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_remedy(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_agent(kind, options)
+
+
+def test_a_plug_in_is_found_by_its_entry_point(monkeypatch, tmp_path):
+    (tmp_path / "plugged_in_agent.py").write_text("def make(options):\n    return ('made', dict(options))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = EntryPoints([EntryPoint("mine", "plugged_in_agent:make", registry.ENTRY_POINT_GROUP)])
+    monkeypatch.setattr(registry, "entry_points", known.select)
+    assert make_agent("mine", {"a": 1}) == ("made", {"a": 1})
+    assert "mine" in agent_kinds()
+    assert make_agent("nop", {}) == Nop()
+    sys.modules.pop("plugged_in_agent")
