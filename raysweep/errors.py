@@ -69,6 +69,10 @@ class UnsuitableError(RaysweepError):
         self.remedy = remedy
         super().__init__(f"{missing}; {remedy}")
 
+    def __reduce__(self) -> tuple[type[UnsuitableError], tuple[str, str]]:
+        """Survive pickling across Ray actors."""
+        return (type(self), (self.missing, self.remedy))
+
 
 class IncompleteError(RaysweepError):
     """Not enough data for what was asked, or a sweep that ended before its plan was done."""

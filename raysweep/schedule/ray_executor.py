@@ -8,11 +8,12 @@ that is being measured.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import pickle
+import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from raysweep.clock import SystemClock
@@ -27,6 +28,9 @@ MAX_PER_ACTOR = 64
 ProviderFactory = Callable[[str], SandboxProvider]
 """Makes the runner's own provider from the runner's name; must be picklable."""
 
+STARTS = 3
+"""How often a lost actor's successor is started before the run gives up."""
+
 Reply = tuple[str, Row | None, BaseException | None]
 """Attempt id, and its row or what was raised instead."""
 
@@ -36,28 +40,32 @@ class Runner:
 
     def __init__(self, factory: ProviderFactory, name: str) -> None:
         self._executor = InProcessExecutor(factory(name), SystemClock())
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Row]] = {}
         self._outbox: list[Reply] = []
         self._filled = asyncio.Event()
+        self._ready = asyncio.Event()
 
     async def start(self, run_id: str) -> dict[str, Any]:
-        """Prepare the sandboxes' common ground on this node."""
-        return {**await self._executor.start(run_id), "runner_pid": os.getpid()}
+        """Prepare the sandboxes' common ground on this node; attempts that came before wait for it."""
+        facts = {**await self._executor.start(run_id), "runner_pid": os.getpid()}
+        self._ready.set()
+        return facts
 
     async def take(self, orders: bytes) -> None:
         """Begin these attempts (a pickled list of orders) and return at once."""
         for order in pickle.loads(orders):  # noqa: S301 - from our own driver
-            self._tasks[order.attempt_id] = asyncio.ensure_future(self._one(order))
+            task = self._tasks[order.attempt_id] = asyncio.ensure_future(self._one(order))
+            task.add_done_callback(partial(self._over, order.attempt_id))
 
-    async def _one(self, order: TrialOrder) -> None:
-        row: Row | None = None
-        error: BaseException | None = None
-        try:
-            row = await self._executor.run(order)
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - travels to the driver, which raises it
-            error = raised
-        del self._tasks[order.attempt_id]
-        self._outbox.append((order.attempt_id, row, error))
+    async def _one(self, order: TrialOrder) -> Row:
+        await self._ready.wait()
+        return await self._executor.run(order)
+
+    def _over(self, name: str, task: asyncio.Task[Row]) -> None:
+        """A reply whatever became of the attempt; a callback, as one cancelled before it began runs no line."""
+        del self._tasks[name]
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._outbox.append((name, None, _portable(error)) if error is not None else (name, task.result(), None))
         self._filled.set()
 
     async def results(self) -> bytes:
@@ -72,6 +80,17 @@ class Runner:
         task = self._tasks.get(attempt_id)
         if task is not None:
             task.cancel()
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error as it can travel, with its traceback as a note."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        told: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:  # noqa: BLE001 - exceptions of libraries fail here in every way
+        told = RuntimeError(f"{type(error).__name__}: {error}")
+    told.add_note(f"in a runner:\n{trace}")
+    return told
 
 
 class _Slot:
@@ -93,19 +112,31 @@ class _Slot:
         future = self.waiting[order.attempt_id] = loop.create_future()
         return future
 
+    def cancel(self, order: TrialOrder) -> None:
+        """Cancel an attempt: at once where it was not sent yet, else its future ends when the actor replies."""
+        if order in self._outgoing:
+            self._outgoing.remove(order)
+            self.waiting.pop(order.attempt_id).cancel()
+        else:
+            self.actor.cancel.remote(order.attempt_id)
+
     def _flush(self) -> None:
         orders, self._outgoing = self._outgoing, []
-        # A dead actor is the reader's news; here the reply only has to be taken.
-        sent = asyncio.ensure_future(self._ignore_loss(self.actor.take.remote(pickle.dumps(orders))))
-        self._sent.add(sent)
-        sent.add_done_callback(self._sent.discard)
+        if orders:
+            # Called here and not in the task: a cancellation that comes next must not overtake its order.
+            sent = asyncio.ensure_future(self._accepted(self.actor.take.remote(pickle.dumps(orders)), orders))
+            self._sent.add(sent)
+            sent.add_done_callback(self._sent.discard)
 
-    @staticmethod
-    async def _ignore_loss(reference: Any) -> None:
+    async def _accepted(self, reference: Any, orders: list[TrialOrder]) -> None:
         import ray  # noqa: PLC0415 - as in RayExecutor.start
 
-        with contextlib.suppress(ray.exceptions.RayActorError):
+        try:
             await reference
+        except ray.exceptions.RayTaskError as error:  # it could not read them
+            self.resolve([(order.attempt_id, None, error) for order in orders])
+        except ray.exceptions.RayError:
+            return  # a dead actor is the reader's news
 
     def resolve(self, replies: list[Reply]) -> None:
         """Hand out what came back."""
@@ -148,6 +179,7 @@ class RayExecutor:
         self._run_id = ""
         self._made = 0
         self._embedded = False
+        self._broken: Exception | None = None
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
         """As Executor.start; starts an embedded Ray unless one is initialised or RAY_ADDRESS is set."""
@@ -177,13 +209,15 @@ class RayExecutor:
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""
+        if self._broken is not None:
+            raise self._broken
         slot = min(self._slots, key=lambda s: len(s.waiting))
         future = slot.submit(order)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.done():  # we are cancelled: cancel inside the actor and wait until the sandbox is gone
-                slot.actor.cancel.remote(order.attempt_id)
+                slot.cancel(order)
                 await asyncio.wait([future])
             raise
 
@@ -194,24 +228,42 @@ class RayExecutor:
         try:
             while True:
                 slot.resolve(pickle.loads(await slot.actor.results.remote()))  # noqa: S301 - from our own runner
+        except ray.exceptions.RayTaskError as error:
+            self._break(error, slot)
         except ray.exceptions.RayError as error:
             await self._replace(slot, str(error).splitlines()[0])
+        except Exception as error:  # noqa: BLE001 - nobody awaits a reader: what is wrong goes to those who wait
+            self._break(error, slot)
 
     async def _replace(self, slot: _Slot, why: str) -> None:
-        """A new actor in the place of a lost one, ready before the lost attempts are told, as they may come again."""
+        """A new actor in the place of a lost one, ready before the lost attempts are told, as they may come again.
+
+        It takes the place at once, so that no order goes to the lost one meanwhile.
+        """
         import ray  # noqa: PLC0415 - as above
 
         # Unavailable is not dead: what may still run there must not go on beside its own second attempt.
         ray.kill(slot.actor)
         fresh = _Slot(self._new_actor())
-        try:
-            await fresh.actor.start.remote(self._run_id)
-        except ray.exceptions.RayError as error:
-            slot.fail(RuntimeError(f"runners cannot be started any more: {error}"))
-            return
-        fresh.reader = asyncio.ensure_future(self._read(fresh))
         self._slots[self._slots.index(slot)] = fresh
+        for left in reversed(range(STARTS)):
+            try:
+                await fresh.actor.start.remote(self._run_id)
+            except ray.exceptions.RayError as error:
+                if left == 0 or isinstance(error, ray.exceptions.RayTaskError):
+                    self._break(error, slot, fresh)
+                    return
+                fresh.actor = self._new_actor()
+            else:
+                break
+        fresh.reader = asyncio.ensure_future(self._read(fresh))
         slot.fail(RunnerLostError(why))
+
+    def _break(self, error: Exception, *slots: _Slot) -> None:
+        """No runner can be had any more: whoever waits, or comes later, is told why."""
+        self._broken = error
+        for slot in slots:
+            slot.fail(error)
 
     async def close(self) -> None:
         """As Executor.close; an embedded Ray is shut down, a cluster is left as it was."""
