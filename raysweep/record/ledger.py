@@ -79,6 +79,7 @@ class LedgerWriter:
         self._rows: list[Row] = []
         self._oldest = 0.0
         self._sealed = 0
+        self._running = 0
 
     def append(self, row: Row) -> None:
         """Take a row; it is in the ledger once it is sealed (at SEAL_ROWS rows or SEAL_SECONDS seconds)."""
@@ -92,6 +93,7 @@ class LedgerWriter:
         """Seal what is older than SEAL_SECONDS, and renew the lock's heartbeat (`running`: attempts in flight)."""
         if self._rows and self._clock.monotonic() - self._oldest >= SEAL_SECONDS:
             self.seal()
+        self._running = running
         self._lock.beat(running=running)
 
     def seal(self) -> None:
@@ -100,7 +102,7 @@ class LedgerWriter:
             return
         import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
-        self._lock.beat()
+        self._lock.beat(running=self._running)
         sink = io.BytesIO()
         pq.write_table(to_table(self._rows), sink, compression="zstd", write_page_checksum=True)
         self._store.put_new(segment_name(self._lock.epoch, self._sealed + 1), sink.getvalue())

@@ -99,7 +99,7 @@ class LocalLock:
             )
 
     def beat(self, *, running: int = 0, force: bool = False) -> None:
-        """Renew the heartbeat when it is due; LockLostError when a later epoch began.
+        """Renew the heartbeat when it is due (or `force`); LockLostError when a later epoch began.
 
         running: attempts in flight, for `status`.
         """

@@ -122,17 +122,18 @@ class Driver:
                 raise self._failure
             if self._due_halt() is not None:
                 return Tick()
-            if self._inbox.empty():
-                self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
+            self.ledger.seal_if_due(self.queue.in_flight)
+            if not self._inbox.empty():  # what is ready is taken at once: no timer, no turn of the loop
+                return self._record(*self._inbox.get_nowait())
+            self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
             wait = self.pulse if until is None else max(0.0, min(self.pulse, until - self.clock.now()))
             try:
                 order, row = await asyncio.wait_for(self._inbox.get(), wait)
             except TimeoutError:
-                self.ledger.seal_if_due(self.queue.in_flight)
                 if until is not None and self.clock.now() >= until:
                     return Tick()
                 continue
-            self.ledger.seal_if_due(self.queue.in_flight)
+            self.ledger.seal_if_due(self.queue.in_flight)  # a lost lock is noticed before anything more is launched
             return self._record(order, row)
 
     def _record(self, order: TrialOrder, row: Row) -> Ended:
