@@ -84,6 +84,7 @@ class Echo:
     """The raw pool's actor: an async method that returns its argument."""
 
     async def run(self, value: object) -> object:
+        """The value."""
         return value
 
 

@@ -46,8 +46,8 @@ further dates. Without `buckets` there is one bucket `all`, always open.
 
 Identifiers of blocks and trials are made of the sweep's name and seed, the names of task, model and band, the repeat,
 the bucket and the number of the date. They do not depend on real dates or on the order of keys and entries, and a
-task, model or band that is added or left out leaves the others' as they were. Every trial has a seed of its own, bands of
-one block included: what an agent does by chance is noise in a contrast of bands, as it is with a language model.
+task, model or band that is added or left out leaves the others' as they were. Every trial has a seed of its own, bands
+of one block included: what an agent does by chance is noise in a contrast of bands, as it is with a language model.
 """
 
 
