@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from raysweep.plan import Plan
     from raysweep.record.store import Store
     from raysweep.sandbox.factory import ProviderRecipe
+    from raysweep.schedule.budget import Meter
     from raysweep.schedule.calendar import Calendar
     from raysweep.schedule.queue import Launch
     from raysweep.tasks.model import Task
@@ -163,15 +164,13 @@ class Orders:
         )
 
 
-def budget_stop(study: Study, store: Store) -> Callable[[Mapping[str, Any]], str | None]:
-    """What the driver asks after every attempt: why to stop, once the budget (past attempts included) is spent."""
+def budget_meter(study: Study, store: Store) -> Meter:
+    """What the driver asks after every attempt whether the budget is spent; attempts of the ledger are counted."""
     from raysweep.record.reader import read_attempts
     from raysweep.schedule.budget import Meter
 
     budget = study.sweep.budget
     meter = Meter(budget.usd, budget.agent_hours, budget.usd_per_cpu_hour, budget.usd_per_gib_hour)
-    if budget.usd is None and budget.agent_hours is None:
-        return lambda _: None
-    for row in read_attempts(store).to_pylist():
+    for row in read_attempts(store).to_pylist() if meter.bounded else ():
         meter.add({k: v.timestamp() if k.startswith("t_") and v is not None else v for k, v in row.items()})
-    return meter.add
+    return meter

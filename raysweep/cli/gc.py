@@ -20,7 +20,7 @@ def gc_command(run: Path | None, *, as_json: bool) -> None:
     run_id = None
     if run is not None:
         run_id = json.loads(open_run(run).get("run.json"))["run_id"]
-        if LocalLock.running(run):
+        if LocalLock.holder(run) is not None:
             raise bad_input("this run is going on", "end its driver first (Ctrl-C)", file=str(run))
     removed = asyncio.run(ProviderRecipe("local", scratch_root())("gc").gc(run_id))
     if as_json:

@@ -165,25 +165,29 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
 
 
 async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
-    from raysweep.schedule.driver import PULSE_S, Driver
+    from raysweep.schedule.driver import PULSE_S, Driver, Result
 
-    executor = _executor(session)
     run_id, sweep = session.facts["run_id"], session.study.sweep
     # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
     await compose.recipe(sweep)("driver").gc(run_id)
+    queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
+    if not queue.missing:
+        return Result(0)  # nothing is left to do: no runner is started
+    executor = _executor(session)
     try:
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
         traces = None if sweep.sandbox.kind == "simulated" else session.path.resolve() / "traces"
         driver = Driver(
-            queue=_queue(session),
+            queue=queue,
             executor=executor,
             ledger=ledger,
             calendar=calendar,
             clock=session.clock,
             make_order=compose.Orders(session.study, run_id, calendar, traces),
             observe=view,
-            stop=compose.budget_stop(session.study, session.store),
+            stop=meter.add,
+            stopped=meter.reason(),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
         )
         _stop_on_signals(driver)

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from raysweep.record.store import Store
 
 HEARTBEAT_S = 1.0
 """A local heartbeat is one small write, so it also tells `status` what is running now."""
+HEARTBEAT_BYTES = 512
 STALE_S = 60.0
 """Age of a heartbeat at which a holder on another host is taken for dead."""
 
@@ -58,7 +60,7 @@ class LocalLock:
         """
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_patiently(fd)
             self._refuse_living_holder_elsewhere(fd)
         except BlockingIOError:
             holder = self._holder(fd)
@@ -80,17 +82,11 @@ class LocalLock:
         return self.epoch
 
     def _holder(self, fd: int) -> str:
-        try:
-            told = json.loads(os.pread(fd, 4096, 0) or b"{}")
-        except ValueError:
-            told = {}
+        told = _told(fd)
         return f"process {told.get('pid', '?')} on {told.get('host', '?')}"
 
     def _refuse_living_holder_elsewhere(self, fd: int) -> None:
-        try:
-            told = json.loads(os.pread(fd, 4096, 0) or b"{}")
-        except ValueError:
-            return
+        told = _told(fd)
         age = self._clock.now() - float(told.get("heartbeat", 0.0))
         if told.get("host") not in (None, socket.gethostname()) and 0 <= age < STALE_S:
             raise LockHeldError(
@@ -114,25 +110,32 @@ class LocalLock:
                 "epoch": self.epoch,
                 "running": running,
             }
-            data = json.dumps(told).encode()
-            os.pwrite(self._fd, data, 0)
-            os.ftruncate(self._fd, len(data))
+            # Blanks to a fixed length, in one write: a reader never sees the end of an older, longer heartbeat.
+            os.pwrite(self._fd, json.dumps(told).ljust(HEARTBEAT_BYTES).encode(), 0)
             self._last_beat = now
+
+    @staticmethod
+    def holder(root: Path) -> dict[str, Any] | None:
+        """What the living holder last told (pid, host, heartbeat, epoch, running); None when nobody holds the lock.
+
+        A holder that has told nothing yet gives an empty dict.
+        """
+        try:
+            fd = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _told(fd)
+        finally:
+            os.close(fd)
+        return None
 
     @staticmethod
     def running(root: Path) -> int:
         """Attempts in flight as the living holder last told; 0 when nobody holds the lock."""
-        try:
-            fd = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return 0
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return int(json.loads(os.pread(fd, 4096, 0) or b"{}").get("running", 0))
-        finally:
-            os.close(fd)
-        return 0
+        return int((LocalLock.holder(root) or {}).get("running", 0))
 
     def release(self) -> None:
         """Give the lock back (the kernel does it for a process that dies)."""
@@ -140,3 +143,24 @@ class LocalLock:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _lock_patiently(fd: int) -> None:
+    """Take the lock; BlockingIOError when it is held for longer than `status` needs to look at it."""
+    for _ in range(20):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _told(fd: int) -> dict[str, Any]:
+    """The heartbeat in the file; empty where there is none (a host may have died while it wrote)."""
+    try:
+        told: dict[str, Any] = json.loads(os.pread(fd, 4096, 0) or b"{}")
+    except ValueError:
+        return {}
+    return told

@@ -20,6 +20,11 @@ class Meter:
     usd: float = 0.0
     hours: float = 0.0
 
+    @property
+    def bounded(self) -> bool:
+        """Whether there is anything to count for."""
+        return self.usd_bound is not None or self.hours_bound is not None
+
     def add(self, row: Mapping[str, Any]) -> str | None:
         """Count one attempt; the reason to stop once a bound is reached."""
         seconds = _span(row, "t_created", "t_stopped")

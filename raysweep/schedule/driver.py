@@ -47,7 +47,10 @@ class Result:
 
 @dataclass(slots=True)
 class Driver:
-    """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt."""
+    """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt.
+
+    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent).
+    """
 
     queue: Queue
     executor: Executor
@@ -58,11 +61,11 @@ class Driver:
     observe: Callable[[Progress], None] = lambda _: None
     stop: Callable[[Row], str | None] = lambda _: None
     pulse: float = PULSE_S
+    stopped: str | None = None
     _inbox: asyncio.Queue[tuple[TrialOrder, Row]] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
     _by_outcome: Counter[str] = field(default_factory=Counter)
     _finished: int = 0
-    _stopped: str | None = None
     _halt: Halt | None = None
     _interrupted: bool = False
     _failure: BaseException | None = None
@@ -78,12 +81,12 @@ class Driver:
             while not self._inbox.empty():
                 self._record(*self._inbox.get_nowait())
             self.ledger.seal()
-        return Result(missing, self._stopped, self._interrupted)
+        return Result(missing, self.stopped, self._interrupted)
 
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
-        self._stopped = self._stopped or "interrupted"
+        self.stopped = self.stopped or "interrupted"
         for task in self._tasks:
             task.cancel()
 
@@ -110,7 +113,7 @@ class Driver:
 
     def _due_halt(self) -> Halt | None:
         """The halt that the queue has yet to hear of; an interruption goes beyond a stop that finishes blocks."""
-        if self._stopped is None:
+        if self.stopped is None:
             return None
         halt = Halt(finish_blocks=not self._interrupted)
         return halt if halt != self._halt else None
@@ -140,7 +143,7 @@ class Driver:
         self._place(row)
         self.ledger.append(row)
         self._by_outcome[row["outcome"]] += 1
-        self._stopped = self._stopped or self.stop(row)
+        self.stopped = self.stopped or self.stop(row)
         self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
