@@ -181,7 +181,7 @@ def test_ctrl_c_records_what_was_in_flight_as_cancelled_and_the_same_command_goe
     sweep = Sweep(tmp_path)
     driver = sweep.begin()
     assert sweep.wait_for(4, driver)
-    os.kill(driver.pid, signal.SIGINT)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to every process of the foreground group
     assert driver.wait(PATIENCE_S) == 130
     cancelled = [r for r in sweep.rows() if r["outcome"] == "cancelled"]
     assert 1 <= len(cancelled) <= 2
