@@ -43,6 +43,12 @@ def make_image(image: Path, limit: int, content: Path) -> None:
         raise OSError(f"mkfs.ext4 failed: {done.stderr.strip()}")
 
 
+def _unless_gone(_: object, __: str, info: tuple[type[BaseException], BaseException, object]) -> None:
+    """What another remover (a dying runner, a second start) took first is removed all the same."""
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]
+
+
 def remove_tree(path: Path) -> None:
     """Remove a sandbox's files, also those whose folders it had made unreadable; absent is fine."""
     for _ in range(2):
@@ -53,7 +59,7 @@ def remove_tree(path: Path) -> None:
                 _open_folders(path)
             else:
                 return
-    shutil.rmtree(path, ignore_errors=not path.exists())
+    shutil.rmtree(path, onerror=_unless_gone)
 
 
 def _open_folders(path: Path) -> None:
