@@ -112,18 +112,23 @@ class _Slot:
         future = self.waiting[order.attempt_id] = loop.create_future()
         return future
 
-    def cancel(self, order: TrialOrder) -> None:
-        """Cancel an attempt: at once where it was not sent yet, else its future ends when the actor replies."""
+    async def cancel(self, order: TrialOrder) -> None:
+        """Cancel an attempt: at once where it was not sent yet, else its future ends when the actor replies.
+
+        Calls of an async actor may begin in another order than they were sent in (a large argument takes longer to
+        arrive), so the cancellation goes out only once the actor has said that it took what came before.
+        """
         if order in self._outgoing:
             self._outgoing.remove(order)
             self.waiting.pop(order.attempt_id).cancel()
-        else:
-            self.actor.cancel.remote(order.attempt_id)
+            return
+        if self._sent:
+            await asyncio.wait(set(self._sent))
+        self.actor.cancel.remote(order.attempt_id)
 
     def _flush(self) -> None:
         orders, self._outgoing = self._outgoing, []
         if orders:
-            # Called here and not in the task: a cancellation that comes next must not overtake its order.
             sent = asyncio.ensure_future(self._accepted(self.actor.take.remote(pickle.dumps(orders)), orders))
             self._sent.add(sent)
             sent.add_done_callback(self._sent.discard)
@@ -217,7 +222,7 @@ class RayExecutor:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.done():  # we are cancelled: cancel inside the actor and wait until the sandbox is gone
-                slot.cancel(order)
+                await slot.cancel(order)
                 await asyncio.wait([future])
             raise
 

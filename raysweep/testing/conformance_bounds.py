@@ -24,8 +24,9 @@ FORK_BOMB = (
     "    print(error.errno, len(children))\n"
     "for pid in children: os.kill(pid, 9)\n"
 )
+# The full file stays for a moment: one that is removed within a millisecond may escape whoever looks at the disk.
 FILL_DISK = (
-    "import os\n"
+    "import os, time\n"
     "n = 0\n"
     "try:\n"
     "    with open('/tmp/fill', 'wb', buffering=0) as f:\n"
@@ -33,6 +34,7 @@ FILL_DISK = (
     "    print(0, n)\n"
     "except OSError as error:\n"
     "    print(error.errno, n)\n"
+    "time.sleep(0.5)\n"
     "os.unlink('/tmp/fill')\n"
 )
 BURN = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
