@@ -70,7 +70,7 @@ def _pilot(path: Path) -> Pilot | None:
 def _detectable(study: Study) -> Detectable | None:
     """The smallest contrast this plan can detect: the one place where plan and stats meet."""
     from raysweep.plan.describe import Detectable
-    from raysweep.stats.power import detectable_effect
+    from raysweep.stats.methods.power import detectable_effect
 
     sweep = study.sweep
     found = detectable_effect(

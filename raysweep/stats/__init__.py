@@ -7,6 +7,6 @@ dataclasses out. Does not: reading files, drawing pictures, anything of Ray, Kub
 from raysweep.stats.analyse import Analysis, analyse
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Check, Finding
-from raysweep.stats.power import Detectable, detectable_effect
+from raysweep.stats.methods.power import Detectable, detectable_effect
 
 __all__ = ["Analysis", "Caution", "Check", "Design", "Detectable", "Finding", "analyse", "detectable_effect"]

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from raysweep.stats.bucketcontrast import band_by_bucket, bucket_contrasts
-from raysweep.stats.checks import run_checks
-from raysweep.stats.contrast import band_contrasts, contrast_finding, mean_contrast, pair
 from raysweep.stats.cube import Cube, build_cube, with_labels
-from raysweep.stats.describe import describe
 from raysweep.stats.design import Design
-from raysweep.stats.draws import Map
 from raysweep.stats.finding import Check, Finding
-from raysweep.stats.interval import Draws
-from raysweep.stats.rates import arm_rates, infra_rates
-from raysweep.stats.timeofday import time_of_day
+from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
+from raysweep.stats.findings.checks import run_checks
+from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, mean_contrast, pair
+from raysweep.stats.findings.describe import describe
+from raysweep.stats.findings.rates import arm_rates, infra_rates
+from raysweep.stats.findings.timeofday import time_of_day
+from raysweep.stats.methods.draws import Map
+from raysweep.stats.methods.interval import Draws
 from raysweep.stats.verdict import verdict
 
 

@@ -117,7 +117,7 @@ def test_platform_causes_that_differ_by_arm_are_told():
 def test_platform_permutation_holds_its_level():
     import numpy as np
 
-    from raysweep.stats.checks import platform_p
+    from raysweep.stats.methods.permutation import platform_p
 
     rng = np.random.default_rng(2)
     occasion = np.repeat([0, 1, 2], 20)

@@ -8,10 +8,23 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from raysweep.stats.draws import CHUNK, matrix, replicates
-from raysweep.stats.interval import Draws, expanded_percentile, mean_ratio, t_interval, tasks_fixed, tasks_sampled
-from raysweep.stats.rare import newcombe, newcombe_paired, tied_bound, wilson
-from raysweep.stats.variance import bucket_component, dates_needed, difference_component, mean_squares, noncentrality
+from raysweep.stats.methods.draws import CHUNK, matrix, replicates
+from raysweep.stats.methods.interval import (
+    Draws,
+    expanded_percentile,
+    mean_ratio,
+    t_interval,
+    tasks_fixed,
+    tasks_sampled,
+)
+from raysweep.stats.methods.rare import newcombe, newcombe_paired, tied_bound, wilson
+from raysweep.stats.methods.variance import (
+    bucket_component,
+    dates_needed,
+    difference_component,
+    mean_squares,
+    noncentrality,
+)
 
 LAW_LSAT = [576, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594]
 LAW_GPA = [3.39, 3.30, 2.81, 3.03, 3.44, 3.07, 3.00, 3.43, 3.36, 3.13, 3.12, 2.74, 2.76, 2.88, 2.96]

@@ -8,12 +8,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.stats.contrast import CONTRASTED, Clean, clean_ratio, clip, few_clean, is_binary, rare, within_unit
-from raysweep.stats.cube import Bools, Cube, Floats, Ints
+from raysweep.stats.arrays import Bools, Floats, Ints
+from raysweep.stats.cube import Cube
 from raysweep.stats.estimand import is_platform, is_resource
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.interval import ONE_TASK, Draws, Interval, Ratio, fmean, mean_ratio, tasks_sampled
-from raysweep.stats.rare import RARE_EVENTS, design_effect, wilson
+from raysweep.stats.findings.contrast import (
+    CONTRASTED,
+    Clean,
+    clean_ratio,
+    clip,
+    few_clean,
+    is_binary,
+    rare,
+    within_unit,
+)
+from raysweep.stats.methods.interval import ONE_TASK, Draws, Interval, Ratio, fmean, mean_ratio, tasks_sampled
+from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, wilson
 
 NO_TRIALS = Caution("no_trials", "this arm has no trial with a result", "run it, or read the composition for why")
 

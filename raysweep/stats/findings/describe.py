@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.stats.contrast import pair
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Finding
+from raysweep.stats.findings.contrast import pair
 
 SCORED = ("pass", "partial", "fail")
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from raysweep.stats.contrast import Pair, clip, contrast_finding, pair
-from raysweep.stats.cube import Bools, Cube, Floats
+from raysweep.stats.arrays import Bools, Floats
+from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.interval import Draws, Interval, mean_ratio, tasks_sampled
+from raysweep.stats.findings.contrast import Pair, clip, contrast_finding, pair
+from raysweep.stats.methods.interval import Draws, Interval, mean_ratio, tasks_sampled
 
 Label = dict[str, str | None]
 

@@ -8,14 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep import seeds
-from raysweep.stats import enforcement
-from raysweep.stats.cube import Bools, Cube, Floats, Ints
+from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
-from raysweep.stats.interval import FEW_TASKS
-
-PERMUTATIONS = 2000
+from raysweep.stats.findings import enforcement
+from raysweep.stats.methods.interval import FEW_TASKS
+from raysweep.stats.methods.permutation import platform_p
 
 
 def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -> tuple[Check, ...]:
@@ -92,30 +90,6 @@ def _platform(cube: Cube, seed: int) -> Check:
         remedy = "an arm may break its own platform: read success_platform_zero beside success"
         return Check("platform", "warning", f"{text}: the arms differ", remedy)
     return Check("platform", "note", text, "no difference between arms shown; this is no proof of equality")
-
-
-def platform_p(events: Bools, sizes: Bools, occasion: Ints, seed: int) -> float:
-    """Monte Carlo permutation p, (b+1)/(R+1), for events spread over arms as trials are, within occasions.
-
-    events, sizes: (n blocks, A) flags; occasion: (n,) codes. Statistic: sum over arms of (seen - expected)^2 /
-    expected.
-    """
-    _, group = np.unique(occasion, return_inverse=True)
-    groups, arms = int(group.max()) + 1, events.shape[1]
-    hits, trials = np.zeros((groups, arms), dtype=np.int64), np.zeros((groups, arms), dtype=np.int64)
-    np.add.at(hits, group, events.astype(np.int64))
-    np.add.at(trials, group, (sizes | events).astype(np.int64))
-    expected = (hits.sum(axis=1, keepdims=True) * trials / np.maximum(trials.sum(axis=1, keepdims=True), 1)).sum(axis=0)
-
-    def statistic(seen: Ints) -> Floats:
-        return np.asarray(((seen - expected) ** 2 / np.maximum(expected, 1e-12)).sum(axis=-1), dtype=np.float64)
-
-    rng = seeds.generator(seed, "stats", "platform")
-    drawn = np.zeros((PERMUTATIONS, arms), dtype=np.int64)
-    for g in np.flatnonzero(hits.sum(axis=1)):
-        drawn += rng.multivariate_hypergeometric(trials[g], int(hits[g].sum()), size=PERMUTATIONS)
-    at_least = int(np.sum(statistic(drawn) >= float(statistic(hits.sum(axis=0))) - 1e-9))
-    return (at_least + 1) / (PERMUTATIONS + 1)
 
 
 def _counted(table: pa.Table) -> Iterator[Check]:

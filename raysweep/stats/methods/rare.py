@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.stats import norm
 
-from raysweep.stats.cube import Floats, Ints
+from raysweep.stats.arrays import Floats, Ints
 
 RARE_EVENTS = 10
 """Below this many events (or non-events) in either arm no bootstrap is used."""

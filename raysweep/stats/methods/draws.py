@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from raysweep import seeds
-from raysweep.stats.cube import Floats
+from raysweep.stats.arrays import Floats
 
 CHUNK = 500
 """Draws per chunk: 500 x 89 x 8 B = 0.4 MB, small beside any cache and large enough for one matrix product."""

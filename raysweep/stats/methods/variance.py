@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, f, ncf
 
-from raysweep.stats.cube import Floats, Ints
+from raysweep.stats.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.stats.cube import Bools, Cube, Floats, Ints
+from raysweep.stats.arrays import Bools, Floats, Ints
+from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.interval import ONE_TASK, Draws, Interval, Ratio, fmean, mean_ratio, tasks_fixed, tasks_sampled
-from raysweep.stats.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired, tied_bound
+from raysweep.stats.methods.interval import (
+    ONE_TASK,
+    Draws,
+    Interval,
+    Ratio,
+    fmean,
+    mean_ratio,
+    tasks_fixed,
+    tasks_sampled,
+)
+from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired, tied_bound
 
 CONTRASTED = ("success", "q_trial", "success_given_clean")
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f
 
-from raysweep.stats.contrast import within_unit
-from raysweep.stats.cube import Cube, Floats, Ints
+from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.variance import (
+from raysweep.stats.findings.contrast import within_unit
+from raysweep.stats.methods.variance import (
     Component,
     Squares,
     bucket_component,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm, t
 
-from raysweep.stats.cube import Bools, Floats, Ints
-from raysweep.stats.draws import Map, matrix, replicates
+from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.finding import Caution
+from raysweep.stats.methods.draws import Map, matrix, replicates
 
 FEW_TASKS = 20
 """Below this many tasks the t interval is used: the percentile intervals cover too little there."""
