@@ -46,6 +46,11 @@ def design_of(view: LedgerView) -> Design:
         delta=registered["delta"],
         confidence=registered["confidence"],
         registered=registered["registered"],
+        # Run directories of earlier versions say nothing of these.
+        bucket_hours=tuple(facts.get("bucket_hours", ())),
+        period_hours=facts.get("period_hours", 24.0),
+        contrasts=tuple(registered.get("contrasts", ())),
+        looks=registered.get("looks", 0),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import signal
 import sys
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, status_lines, tell
 from raysweep.cli.status import read_status
 from raysweep.clock import Clock, SystemClock, VirtualClock
-from raysweep.errors import ExitCode, UnsuitableError
+from raysweep.config.buckets import DAY
+from raysweep.config.model import Analysis
+from raysweep.errors import ExitCode, UnsuitableError, bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
+    from raysweep.config import Sweep
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.resume import SweepState
     from raysweep.record.store import Store
@@ -94,12 +98,13 @@ def _directory(study: Study, path: Path) -> tuple[Store, dict[str, Any]]:
     sink = io.BytesIO()
     pq.write_table(plan_table(study.plan, study.sweep, list(study.tasks.values())), sink, compression="zstd")
     sweep = study.sweep
-    return create_or_resume(
+    analysis = {**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered}
+    store, facts = create_or_resume(
         path,
         sweep_text=sweep.source_text,
         plan_id=study.plan.plan_id,
         plan_parquet=sink.getvalue(),
-        analysis={**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered},
+        analysis=analysis,
         environment=environment(),
         facts={
             "name": sweep.name,
@@ -111,10 +116,41 @@ def _directory(study: Study, path: Path) -> tuple[Store, dict[str, Any]]:
             "dates": sweep.dates,
             "repeats": sweep.repeats,
             "timezone": sweep.buckets.timezone if sweep.buckets else "UTC",
+            "period_hours": sweep.buckets.period / 3600 if sweep.buckets else 24.0,
+            "bucket_hours": _bucket_hours(sweep),
             "sandbox": sweep.sandbox.kind,
         },
         clock=SystemClock(),
     )
+    _refuse_other_registration(path, json.loads(store.get("registration.json")), analysis)
+    return store, facts
+
+
+def _bucket_hours(sweep: Sweep) -> list[float]:
+    """Hour of the day at the middle of each window; empty where a date is no day."""
+    if sweep.buckets is None or sweep.buckets.period < DAY:
+        return []
+    return [(w.start + w.end) / 2 % DAY / 3600 for w in sweep.windows]
+
+
+def _refuse_other_registration(path: Path, stands: dict[str, Any], analysis: dict[str, Any]) -> None:
+    """InputError when the registration of the directory is not that of the sweep, or was edited after it was made.
+
+    A key that an earlier version did not register counts as its default, which is how that version analysed.
+    """
+    from raysweep.record.rundir import registration
+
+    place = {"file": str(path / "registration.json"), "key": "analysis"}
+    remedy = "put registration.json back as it was made, or start a new run directory"
+    if registration(stands["analysis"], 0.0)["sha256"] != stands["sha256"]:
+        raise bad_input("the registration was changed after it was made: its hash does not hold", remedy, **place)
+    given = json.loads(json.dumps(analysis))
+    before = {**json.loads(Analysis().model_dump_json()), **stands["analysis"]}
+    changed = [
+        f"{k}: {before.get(k)} -> {given.get(k)}" for k in sorted({*before, *given}) if before.get(k) != given.get(k)
+    ]
+    if changed:
+        raise bad_input(f"the sweep's analysis is not the registered one ({'; '.join(changed)})", remedy, **place)
 
 
 def _session(study: Study, path: Path, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:

@@ -32,3 +32,25 @@ class Design:
     period_hours: float = 24.0
     contrasts: tuple[str, ...] = ()
     looks: int = 0
+
+
+PRIMARY_OF = {"infra_rate": "infra_rate_resource"}
+"""Estimand whose contrasts a registered primary stands for where the names differ: resource causes are the arm's."""
+
+
+def is_registered(design: Design, estimand: str, arm: str | None, reference: str | None, bucket: str | None) -> bool:
+    """Whether a tasks-sampled contrast of bands was registered, so that its finding is confirmatory.
+
+    True for the primary estimand of a registered band against the reference, over all buckets (bucket None). arm,
+    reference: bands. Findings with tasks fixed, over dates, or with a factor are never registered: do not ask for them.
+    """
+    primary = PRIMARY_OF.get(design.primary, design.primary)
+    return (
+        design.registered
+        and estimand in {design.primary, primary}
+        and bucket is None
+        and reference == design.reference
+        and arm is not None
+        and arm != design.reference
+        and (not design.contrasts or arm in design.contrasts)
+    )
