@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from raysweep.units import MIB
@@ -43,10 +44,10 @@ def make_image(image: Path, limit: int, content: Path) -> None:
         raise OSError(f"mkfs.ext4 failed: {done.stderr.strip()}")
 
 
-def _unless_gone(_: object, __: str, info: tuple[type[BaseException], BaseException, object]) -> None:
+def _unless_gone(_: object, __: str, error: BaseException) -> None:
     """What another remover (a dying runner, a second start) took first is removed all the same."""
-    if not isinstance(info[1], FileNotFoundError):
-        raise info[1]
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def remove_tree(path: Path) -> None:
@@ -59,7 +60,10 @@ def remove_tree(path: Path) -> None:
                 _open_folders(path)
             else:
                 return
-    shutil.rmtree(path, onerror=_unless_gone)
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=_unless_gone)
+    else:
+        shutil.rmtree(path, onerror=lambda function, at, info: _unless_gone(function, at, info[1]))
 
 
 def _open_folders(path: Path) -> None:
