@@ -1,23 +1,27 @@
 """Bootstrap draws over tasks: one shared matrix of counts for every arm, estimand and bucket of an analysis.
 
-Chunks have a fixed shape and one SeedSequence child each, so that the same seed gives the same bits on one worker or
-fifty; `map` decides where the chunks run.
+Belongs here: how often each task is in each draw, sums of task values under the draws, quantiles of them. Does not: any
+interval. Chunks have a fixed shape and one SeedSequence child each; `map` decides where they are drawn. Values are
+rounded to a binary grid on which every product and partial sum is exact, so that the same seed gives the same bits on
+one worker or fifty, with one BLAS thread or many, with or without fused multiply-add, a column alone or beside others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from raysweep import seeds
 from raysweep.stats.arrays import Floats
 
 CHUNK = 500
-"""Draws per chunk: 500 x 89 x 8 B = 0.4 MB, small beside any cache and large enough for one matrix product."""
+"""Draws per chunk: as floats 500 x 89 x 8 B = 0.4 MB, small beside any cache and enough for one matrix product."""
 
+Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -30,26 +34,78 @@ class Map(Protocol):
         ...
 
 
-def weights(child: np.random.SeedSequence, tasks: int) -> Floats:
-    """Counts of a multinomial draw of `tasks` from `tasks`, (CHUNK, tasks); each row sums to `tasks`."""
+def counts(tasks: int, child: np.random.SeedSequence) -> Counts:
+    """How often each of `tasks` tasks is in each draw of as many, (CHUNK, tasks); each row sums to `tasks`.
+
+    A module function, so that process pools can carry it.
+    """
     rng = np.random.Generator(np.random.PCG64(child))
-    drawn = rng.integers(0, tasks, size=(CHUNK, tasks))
-    drawn += np.arange(CHUNK)[:, None] * tasks
-    counts = np.bincount(drawn.ravel(), minlength=CHUNK * tasks)
-    return counts.reshape(CHUNK, tasks).astype(np.float64)
+    narrow = np.uint16 if tasks <= np.iinfo(np.uint16).max else np.uint32
+    drawn = rng.integers(0, tasks, size=(CHUNK, tasks), dtype=narrow) + np.arange(CHUNK)[:, None] * tasks
+    found = np.bincount(drawn.ravel(), minlength=CHUNK * tasks)
+    return found.astype(np.min_scalar_type(tasks)).reshape(CHUNK, tasks)
 
 
-def matrix(tasks: int, *, seed: int, draws: int, map: Map = map) -> list[Floats]:  # noqa: A002 - the guide's name
-    """The chunks of W for `tasks` tasks: `draws` draws, rounded up to whole chunks; the same bits whatever `map` is."""
-    children = seeds.sequence(seed, "stats", "tasks").spawn(-(-draws // CHUNK))
-    return list(map(partial(_chunk, tasks), children))
+def chunks(tasks: int, *, seed: int, draws: int, map: Map = map) -> Iterator[Counts]:  # noqa: A002 - the guide's name
+    """The chunks of W for `tasks` tasks, one at a time: `draws` draws, rounded up to whole chunks."""
+    return map(partial(counts, tasks), seeds.sequence(seed, "stats", "tasks").spawn(whole(draws)))
 
 
-def _chunk(tasks: int, child: np.random.SeedSequence) -> Floats:
-    """One chunk of W; a module function, so that process pools can carry it."""
-    return weights(child, tasks)
+def whole(draws: int) -> int:
+    """Number of chunks that hold `draws` draws."""
+    return -(-draws // CHUNK)
 
 
-def replicates(chunks: list[Floats], columns: Floats) -> Floats:
-    """W @ columns: the task sums of each column, (R, C), chunk by chunk; columns: (T, C), finite."""
-    return np.concatenate([w @ columns for w in chunks])
+def matrix(tasks: int, *, seed: int, draws: int, map: Map = map) -> list[Counts]:  # noqa: A002 - the guide's name
+    """All chunks of W at once."""
+    return list(chunks(tasks, seed=seed, draws=draws, map=map))
+
+
+def on_grid(columns: Floats, most: int) -> Floats:
+    """`columns` (T, C) rounded so that every sum of up to `most` of a column's values is exact in any order.
+
+    With most = 89 the step is 2^-46 of the column's largest value: 1e-14 of it.
+    """
+    _, exponent = np.frexp(np.abs(columns).max(axis=0, initial=0.0))
+    shift = 53 - most.bit_length() - exponent
+    return np.asarray(np.ldexp(np.rint(np.ldexp(columns, shift)), -shift), dtype=np.float64)
+
+
+def column_sums(chunks: Iterable[Counts], columns: Floats, draws: int) -> Floats:
+    """Sums of each column under each draw, (C, draws), contiguous by column; columns: (T, C), finite.
+
+    draws: those that `chunks` hold together. Beside the result only one chunk is held.
+    """
+    turned = np.ascontiguousarray(on_grid(columns, len(columns)).T)
+    sums = np.empty((len(turned), draws))
+    at = 0
+    for chunk in chunks:
+        np.matmul(turned, chunk.astype(np.float64).T, out=sums[:, at : at + len(chunk)])
+        at += len(chunk)
+    return sums
+
+
+def replicates(chunks: list[Counts], columns: Floats) -> Floats:
+    """W @ columns, (R, C), of chunks held in memory; columns: (T, C), finite."""
+    return column_sums(chunks, columns, sum(map(len, chunks))).T
+
+
+def tails(draws: Floats, probability: float) -> tuple[Floats, Floats]:
+    """Quantiles at `probability` (below 0.5) and at its mirror of each row of `draws` (C, R), R > 1, reordering them.
+
+    Interpolated as numpy does by default (Hyndman & Fan 1996, type 7), and mirrored exactly: the tails of -draws are
+    the negated tails of draws. Two selections, one from each end, are far quicker than sorting.
+    """
+    size = draws.shape[1]
+    place = probability * (size - 1)
+    k, part = int(place), place - int(place)
+    if size < 2 * k + 4:
+        draws.sort(axis=1)
+        ends = draws[:, k], draws[:, k + 1], draws[:, -k - 1], draws[:, -k - 2]
+    else:
+        draws.partition(k + 1, axis=1)
+        rest, top = draws[:, k + 2 :], size - 2 * k - 4
+        rest.partition(top, axis=1)
+        ends = draws[:, : k + 1].max(axis=1), draws[:, k + 1], rest[:, top + 1 :].min(axis=1), rest[:, top]
+    outer_low, inner_low, outer_high, inner_high = ends
+    return outer_low + part * (inner_low - outer_low), outer_high - part * (outer_high - inner_high)

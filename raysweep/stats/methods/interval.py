@@ -1,22 +1,30 @@
 """Intervals for means and ratios of task values: tasks sampled (bootstrap or t) and tasks fixed (closed form).
 
-Sources: Hesterberg 2015, Am Stat 69:371 (expanded percentile); Satterthwaite 1946; Miller 2024 (paired s.e.).
+Belongs here: Interval, the shared draws of an analysis, and the methods that an analysis uses by default. The others
+are `studentised`, `bca` and `tasksfixed`. Sources: Hesterberg 2015, Am Stat 69:371 (expanded percentile); Satterthwaite
+1946; Miller 2024 (paired s.e.).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.finding import Caution
-from raysweep.stats.methods.draws import Map, matrix, replicates
+from raysweep.stats.methods.draws import CHUNK, Counts, Map, chunks, column_sums, tails, whole
 
 FEW_TASKS = 20
 """Below this many tasks the t interval is used: the percentile intervals cover too little there."""
+KEPT_BYTES = 32 * 2**20
+"""Largest W that is kept between calls (10,000 draws of 3,000 tasks); a larger one is drawn anew, chunk by chunk."""
+SAME = 1e-12
+"""Standard errors of fractions below this are the rounding of equal values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +35,6 @@ class Interval:
     high: float | None
     method: str
     cautions: tuple[Caution, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """How tasks are resampled: shared by every estimand of one analysis."""
-
-    seed: int
-    replicates: int
-    level: float
-    map: Map = map
-    _chunks: dict[int, list[Floats]] = field(default_factory=dict, repr=False, compare=False)
-
-    def sums(self, columns: Floats) -> Floats:
-        """Task sums of `columns` (T, C) under every draw, (R, C); W is made once for each T."""
-        tasks = columns.shape[0]
-        if tasks not in self._chunks:
-            self._chunks[tasks] = matrix(tasks, seed=self.seed, draws=self.replicates, map=self.map)
-        return replicates(self._chunks[tasks], columns)
 
 
 ONE_TASK = Caution(
@@ -59,9 +49,51 @@ NO_SPREAD = Caution(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How tasks are resampled: shared by every estimand of one analysis. replicates is rounded up to whole chunks."""
+
+    seed: int
+    replicates: int
+    level: float
+    map: Map = map
+    _kept: dict[int, list[Counts]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def total(self) -> int:
+        """Number of draws made, R."""
+        return whole(self.replicates) * CHUNK
+
+    def sums(self, columns: Floats) -> Floats:
+        """Task sums of `columns` (T, C), finite, under every draw: (R, C)."""
+        return self.sums_by_column(columns).T
+
+    def sums_by_column(self, columns: Floats) -> Floats:
+        """The same as (C, R), contiguous by column."""
+        return column_sums(self._chunks(len(columns)), columns, self.total)
+
+    def intervals(self, columns: Floats) -> tuple[Floats, Floats]:
+        """Expanded percentile intervals of the means of `columns` (T, C), finite: low (C,) and high (C,); T > 1."""
+        low, high = tails(self.sums_by_column(columns), expanded_probability(len(columns), self.level))
+        return low / len(columns), high / len(columns)
+
+    def _chunks(self, tasks: int) -> Iterable[Counts]:
+        if tasks in self._kept:
+            return self._kept[tasks]
+        made = chunks(tasks, seed=self.seed, draws=self.replicates, map=self.map)
+        if self.total * tasks * np.min_scalar_type(tasks).itemsize > KEPT_BYTES:
+            return made
+        return self._kept.setdefault(tasks, list(made))
+
+
 def fmean(values: Floats) -> float:
     """Mean that does not depend on the order of the values (exact sum, rounded once)."""
     return math.fsum(values.tolist()) / len(values)
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t."""
+    return float(stdtrit(df, probability))
 
 
 def t_interval(values: Floats, level: float) -> Interval:
@@ -70,23 +102,31 @@ def t_interval(values: Floats, level: float) -> Interval:
     if n < 2:
         return Interval(None, None, "t over tasks", (ONE_TASK,))
     se = float(np.std(values, ddof=1)) / math.sqrt(n)
-    if se <= 1e-12:  # rounding of equal values
+    if se <= SAME:
         return Interval(None, None, "t over tasks", (NO_SPREAD,))
-    reach = float(t.ppf(0.5 + level / 2, n - 1)) * se
+    reach = t_quantile(0.5 + level / 2, n - 1) * se
     centre = fmean(values)
     return Interval(centre - reach, centre + reach, f"t over tasks ({n - 1} df)")
 
 
 def expanded_probability(n: int, level: float) -> float:
     """Lower tail probability of the expanded percentile interval: Phi(sqrt(n/(n-1)) t quantile) (Hesterberg 2015)."""
-    return float(norm.cdf(math.sqrt(n / (n - 1)) * t.ppf(0.5 - level / 2, n - 1)))
+    return float(ndtr(math.sqrt(n / (n - 1)) * t_quantile(0.5 - level / 2, n - 1)))
 
 
 def expanded_percentile(draws: Floats, n: int, level: float) -> tuple[float, float]:
-    """Expanded percentile interval of `draws` (R,) of a statistic of n resampled units."""
-    tail = expanded_probability(n, level)
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
+    """Expanded percentile interval of `draws` (R,) of any statistic of n resampled units, n > 1."""
+    return _ends(draws, expanded_probability(n, level))
+
+
+def percentile(draws: Floats, level: float) -> tuple[float, float]:
+    """Percentile interval of `draws` (R,) of any statistic; covers too little with few units."""
+    return _ends(draws, 0.5 - level / 2)
+
+
+def _ends(draws: Floats, probability: float) -> tuple[float, float]:
+    low, high = tails(np.array(draws[None, :]), probability)
+    return float(low[0]), float(high[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,53 +150,100 @@ class Ratio:
         return value + (self.num[self.use] - value * self.den[self.use]) / centre
 
 
+Asked: TypeAlias = tuple[Ratio, Ratio | None]
+"""A contrast, first - second, or a single mean or ratio; both over the same T tasks, the same of them in use."""
+
+
 def mean_ratio(means: Floats) -> Ratio:
     """Task means (nan = task not in use) as a Ratio."""
     use = np.isfinite(means)
     return Ratio(np.where(use, means, 0.0), use.astype(np.float64), use)
 
 
+def value_of(asked: Asked) -> float:
+    """The point estimate, 0 where it is undefined."""
+    first, second = asked
+    return (first.value or 0.0) - (0.0 if second is None else second.value or 0.0)
+
+
+def linearised(asked: Asked) -> Floats:
+    """The value per task in use whose mean is the estimate and whose spread is its error, (T',)."""
+    first, second = asked
+    return first.influence if second is None else first.influence - second.influence
+
+
+def ratio_draws(asked: Sequence[Asked], how: Draws) -> Floats:
+    """Replicates of each contrast under the shared draws, (C, R); a row is nan where a draw has no denominator."""
+    place: dict[bytes, int] = {}
+    columns: list[Floats] = []
+
+    def index(column: Floats) -> int:
+        at = place.setdefault(column.tobytes(), len(columns))
+        if at == len(columns):
+            columns.append(column)
+        return at
+
+    sides = [[(index(r.num), index(r.den)) for r in pair if r is not None] for pair in asked]
+    sums = how.sums_by_column(np.stack(columns, axis=1))
+    defined = {den: bool(np.all(sums[den] > 0)) for pair in sides for _, den in pair}
+    found = np.full((len(asked), sums.shape[1]), np.nan)
+    for row, pair in enumerate(sides):
+        if all(defined[den] for _, den in pair):
+            np.divide(sums[pair[0][0]], sums[pair[0][1]], out=found[row])
+            for num, den in pair[1:]:
+                found[row] -= sums[num] / sums[den]
+    return found
+
+
 def tasks_sampled(first: Ratio, second: Ratio | None, how: Draws) -> Interval:
-    """Interval of first - second (or of first alone) over tasks like these.
+    """Interval of first - second (or of first alone) over tasks like these: `tasks_sampled_all` of one."""
+    return tasks_sampled_all([(first, second)], how)[0]
 
-    Both ratios must be over the same T tasks; the expanded percentile from FEW_TASKS on, else t on the influence.
+
+def tasks_sampled_all(asked: Sequence[Asked], how: Draws) -> list[Interval]:
+    """Intervals of contrasts over tasks like these, all from one product with the shared draws.
+
+    The expanded percentile from FEW_TASKS on; t on the linearised values below that, where no spread is left, and where
+    a draw has no denominator.
     """
-    values = first.influence if second is None else first.influence - second.influence
-    n = len(values)
-    plain = t_interval(values, how.level)
-    if n < FEW_TASKS or plain.low is None:
-        return plain
-    columns = [first.num, first.den] + ([] if second is None else [second.num, second.den])
-    sums = how.sums(np.stack(columns, axis=1))
-    if bool(np.any(sums[:, 1::2] <= 0)):
-        return plain  # a draw without any clean trial has no ratio: the linearised t stands
-    draws = sums[:, 0] / sums[:, 1]
-    if second is not None:
-        draws = draws - sums[:, 2] / sums[:, 3]
-    low, high = expanded_percentile(draws, n, how.level)
-    return Interval(low, high, f"expanded percentile bootstrap ({len(draws)} draws)")
+    found = [t_interval(linearised(pair), how.level) for pair in asked]
+    groups: dict[int, list[int]] = {}
+    for i, (pair, plain) in enumerate(zip(asked, found, strict=True)):
+        n = int(pair[0].use.sum())
+        if n >= FEW_TASKS and plain.low is not None:
+            groups.setdefault(n, []).append(i)
+    for n, members in groups.items():
+        lows, highs = tails(ratio_draws([asked[i] for i in members], how), expanded_probability(n, how.level))
+        for i, low, high in zip(members, lows.tolist(), highs.tolist(), strict=True):
+            if math.isfinite(low) and math.isfinite(high):
+                found[i] = Interval(low, high, f"expanded percentile bootstrap ({how.total} draws)")
+    return found
 
 
-def tasks_fixed(means: Floats, variances: Floats, counts: Ints, level: float) -> Interval:
+def tasks_fixed(
+    means: Floats, variances: Floats, counts: Ints, level: float, spread_counts: Ints | None = None
+) -> Interval:
     """Closed-form interval of the mean of task means on these very tasks, run again.
 
     means, variances, counts: (T,), the within-task block variance (nan with one block) and K of each task.
-    s.e. = sqrt(sum s_t^2 / K_t) / T; t with Satterthwaite's df x (K+1)/(K-1).
+    spread_counts: (T,), blocks behind each variance where they are others than K. A task without a variance of its own
+    borrows the mean one. s.e. = sqrt(sum v_t) / T with v_t = s_t^2 / K_t; t with Satterthwaite's df, each v_t^2 freed
+    of its own noise by (K-1)/(K+1): df = (sum v_t)^2 / sum (v_t^2 / (K_t + 1)).
     """
-    enough = counts > 1
+    behind = counts if spread_counts is None else spread_counts
+    enough = behind > 1
     method = "closed form, t with Satterthwaite df"
     if not bool(np.any(enough)):
         one = Caution("one_block", "one block per task: no repeat-to-repeat noise can be seen", "raise `repeats`")
         return Interval(None, None, method, (one,))
-    borrowed = float(np.mean(variances[enough]))
-    each = np.where(enough, variances, borrowed) / counts
+    lent = float(np.sum(1 / counts[~enough])) / int(np.sum(enough))
+    each = variances[enough] * (1 / counts[enough] + lent)
     total = float(np.sum(each))
-    if total <= 1e-18:
+    if math.sqrt(total) / len(means) <= SAME:
         same = Caution("no_spread", "all blocks of each task agree: their noise cannot be estimated", "raise `repeats`")
         return Interval(None, None, method, (same,))
-    k = float(np.mean(counts[enough]))
-    df = total**2 / float(np.sum(each[enough] ** 2 / (counts[enough] - 1))) * (k + 1) / (k - 1)
-    reach = float(t.ppf(0.5 + level / 2, df)) * math.sqrt(total) / len(means)
+    df = total**2 / float(np.sum(each**2 / (behind[enough] + 1)))
+    reach = t_quantile(0.5 + level / 2, df) * math.sqrt(total) / len(means)
     single = int(np.sum(~enough))
     borrow = Caution("borrowed", f"{single} tasks have one block and borrow the mean noise", "raise `repeats`")
     centre = fmean(means)
