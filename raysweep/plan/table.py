@@ -1,7 +1,8 @@
 """The plan as rows and as the Arrow table of plan.parquet, and back.
 
-Columns are those of the ledger with the same names and types, plus `date` (1..D, number of the planned date) and
-`order` (place of the block within its occasion). pyarrow is imported only where a table is made or read.
+Columns are those of the ledger with the same names and types, plus `date` (1..D, number of the planned date), `order`
+(place of the block within its occasion) and `agent_timeout_s` (what the task declares; plans of older versions lack
+it). pyarrow is imported only where a table is made or read.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SIDES = ("request", "limit")
-OWN = {"date": "number of the planned date or cycle, 1..D", "order": "place of the block within its occasion, 0.."}
+OWN = {
+    "date": ("int64", "number of the planned date or cycle, 1..D"),
+    "order": ("int64", "place of the block within its occasion, 0.."),
+    "agent_timeout_s": ("float64", "the agent's time limit as the task declares it, seconds"),
+}
+"""Arrow type and meaning of the columns that the ledger does not have."""
 COLUMNS: tuple[str, ...] = (
     "plan_id", "block_id", "trial_id", "task", "task_digest", "model", "agent", "band", "factors", "repeat", "bucket",
     "date", "order", "position", "seed",
     *(f"{side}_{resource}_{what}" for side in SIDES for resource in RESOURCES for what in ("mult", "asked")),
+    "agent_timeout_s",
 )  # fmt: skip
+TRIAL_COLUMNS = tuple(name for name in COLUMNS if name != "agent_timeout_s")
+"""What `plan_from_table` needs; no trial depends on the rest."""
 
 BATCH = 20_000
 """Rows that are Python objects at a time: a million of them at once would take more memory than the plan."""
@@ -34,14 +43,14 @@ BATCH = 20_000
 
 def plan_rows(plan: Plan, sweep: Sweep, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
     """One row per planned trial, in the order of the plan; a bound of None is null."""
-    digests = {task.name: task.digest for task in tasks}
+    by_name = {task.name: task for task in tasks}
     agents = {model.name: model.agent for model in sweep.models}
     multipliers = {b.name: {**_mult("request", b.request), **_mult("limit", b.limit)} for b in sweep.bands}
     for block in plan.blocks:
         shared = {
             "plan_id": plan.plan_id, "block_id": block.block_id, "task": block.task,
-            "task_digest": digests[block.task], "repeat": block.repeat, "bucket": block.bucket, "date": block.date,
-            "order": block.order,
+            "task_digest": by_name[block.task].digest, "repeat": block.repeat, "bucket": block.bucket,
+            "date": block.date, "order": block.order, "agent_timeout_s": by_name[block.task].agent_timeout_s,
         }  # fmt: skip
         for trial in block.trials:
             yield {
@@ -68,7 +77,9 @@ def plan_schema() -> pa.Schema:
 
     ledger = arrow_schema()
     fields = [
-        ledger.field(name) if name in BY_NAME else pa.field(name, pa.int64(), metadata={"doc": OWN[name]})
+        ledger.field(name)
+        if name in BY_NAME
+        else pa.field(name, pa.type_for_alias(OWN[name][0]), metadata={"doc": OWN[name][1]})
         for name in COLUMNS
     ]
     return pa.schema(fields)
@@ -90,7 +101,7 @@ def plan_from_table(table: pa.Table) -> Plan:
     arms: dict[tuple[Any, ...], Arm] = {}
     bounds: dict[Resources, Resources] = {}
     blocks: list[Block] = []
-    batches = table.select(list(COLUMNS)).to_batches(max_chunksize=BATCH)
+    batches = table.select(list(TRIAL_COLUMNS)).to_batches(max_chunksize=BATCH)
     rows = (row for batch in batches for row in batch.to_pylist())
     plan_id = ""
     for block_id, group in groupby(rows, key=lambda row: row["block_id"]):

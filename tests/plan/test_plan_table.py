@@ -24,7 +24,9 @@ def test_there_and_back_through_parquet(change):
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan, sweep, tasks), buffer)
     buffer.seek(0)
-    assert plan_from_table(pq.read_table(buffer)) == plan
+    table = pq.read_table(buffer)
+    assert plan_from_table(table) == plan
+    assert plan_from_table(table.drop_columns(["agent_timeout_s"])) == plan, "plans of older versions lack it"
 
 
 def test_columns_have_the_names_and_types_of_the_ledger():
@@ -32,7 +34,7 @@ def test_columns_have_the_names_and_types_of_the_ledger():
     schema, ledger = plan_table(make_plan(sweep, tasks), sweep, tasks).schema, arrow_schema()
     assert schema.names == list(COLUMNS)
     own = [name for name in schema.names if name not in ledger.names]
-    assert own == ["date", "order"]
+    assert own == ["date", "order", "agent_timeout_s"]
     assert all(schema.field(n).type == ledger.field(n).type for n in schema.names if n not in own)
 
 
@@ -45,6 +47,7 @@ def test_a_row():
     some = ("task_digest", "agent", "limit_cpu_mult", "limit_cpu_asked", "limit_memory_mult", "limit_memory_asked")
     assert [row[k] for k in some] == ["sha256:1", "nop", None, None, 5.0, 5 * 64 * 2**20]
     assert (row["request_storage_mult"], row["request_storage_asked"]) == (1.0, 2**30)
+    assert row["agent_timeout_s"] == 10
     assert row["plan_id"] == plan.plan_id
 
 
