@@ -1,0 +1,59 @@
+"""Band contrasts over other dates, and over other tasks and other dates: what tasks alone cannot tell.
+
+Belongs here: success contrasts against the reference with dates as sampled units. Does not: time of day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from raysweep.stats.arrays import Bools, Floats
+from raysweep.stats.cube import Cube
+from raysweep.stats.design import Design
+from raysweep.stats.finding import Finding
+from raysweep.stats.findings.contrast import Pair, contrast_finding, pair, pair_cautions
+from raysweep.stats.methods.interval import Draws, Interval, fmean
+from raysweep.stats.methods.twoway import Grid, dates_sampled, few_dates, missing_dates, two_way
+
+
+def date_grid(cube: Cube, values: Floats, rows: Bools) -> Grid:
+    """Task x date cells, (T, D), of `values` (n,) over the blocks `rows` where they are finite; buckets are pooled."""
+    use = rows & np.isfinite(values)
+    shape = (len(cube.tasks), len(cube.dates))
+    cell, size = cube.task[use] * shape[1] + cube.date[use], shape[0] * shape[1]
+    counts = np.bincount(cell, minlength=size)
+    sums = np.bincount(cell, weights=values[use], minlength=size)
+    return Grid((sums / np.maximum(counts, 1)).reshape(shape), counts.reshape(shape))
+
+
+def date_contrasts(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+    """Success of every band against the reference per model: "dates", then "tasks and dates", over all buckets.
+
+    With fewer than 3 dates one Finding per contrast: the value, no interval, and how many dates are missing.
+    """
+    for model in cube.models:
+        for band in cube.bands(model) if design.reference in cube.bands(model) else ():
+            if band != design.reference:
+                columns = cube.column(model, band), cube.column(model, design.reference)
+                label = {"estimand": "success", "model": model, "arm": band, "reference": design.reference}
+                p = pair(cube, cube.y, *columns, cube.in_bucket(None))
+                yield from _contrast(p, {**label, "bucket": None}, how.level)
+
+
+def _contrast(p: Pair, label: dict[str, str | None], level: float) -> Iterator[Finding]:
+    means, counts = p.cube.task_means(p.difference, p.complete)
+    used = counts > 0
+    if not used.any():
+        none = Interval(None, None, "none: no complete block")
+        yield contrast_finding(p, label, None, none, level, over="dates", cautions=pair_cautions(p))
+        return
+    value, grid = fmean(means[used]), date_grid(p.cube, p.difference, p.complete)
+    if missing_dates(grid):
+        none = Interval(None, None, "none: too few dates", (few_dates(grid),))
+        yield contrast_finding(p, label, value, none, level, over="dates")
+        return
+    yield contrast_finding(p, label, value, dates_sampled(value, grid, level), level, over="dates")
+    both = two_way(means[used], [grid], level).interval
+    yield contrast_finding(p, label, value, both, level, over="tasks and dates")
