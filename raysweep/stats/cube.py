@@ -1,21 +1,24 @@
 """From the ledger's rows to arrays: one row of the cube per block, one column per arm; means by task.
 
-Belongs here: encoding, pairing by complete blocks, counting what is missing. Does not: any interval.
+Belongs here: encoding, placing blocks in the bucket where they really ran, pairing by complete blocks, counting what
+is missing. Does not: any interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Bools, Floats, Ints
+from raysweep.stats.columns import Codes, Names, coded, distinct, filled, flags, joined, numbers, run_starts, whole
 from raysweep.stats.design import Design
-from raysweep.stats.estimand import is_platform, is_resource, y_of
+from raysweep.stats.estimand import endings
+from raysweep.stats.place import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,24 @@ class ArmKey:
     band: str
 
 
+THREADS = 3
+"""Columns hashed at one time, beside the caller's; the numbers do not depend on it."""
+
+
+def _nowhere() -> Bools:
+    return np.zeros(0, dtype=bool)
+
+
 @dataclass(frozen=True, slots=True)
 class Cube:
     """Final trials of all started blocks; n = blocks, A = arms.
 
     y: (n, A) rewards, nan = missing. q: (n, A) ended in a resource cause, nan where y is. present: (n, A) a final row
     exists. first_platform: (n, A) the first attempt ended in a platform cause. task, bucket, date: (n,) codes into
-    `tasks`, `buckets`, `dates`. nan stays inside stats: no Finding can hold one. blocks: names, (n,).
-    not_started: planned blocks without any attempt. planned_arms: arms of the plan, even without a row.
+    `tasks`, `buckets`, `dates`; bucket and date are those in which the block ran. nan stays inside stats: no Finding
+    can hold one. blocks: names, (n,). not_started: planned blocks without any attempt. moved: (n,) the block ran
+    wholly in another occasion than planned. crossed: (n,) its trials started in different occasions or outside every
+    window, so that it stays where it was planned. Both are False throughout where they are not given.
     """
 
     arms: tuple[ArmKey, ...]
@@ -47,8 +60,15 @@ class Cube:
     task: Ints
     bucket: Ints
     date: Ints
-    blocks: tuple[str, ...]
+    blocks: Sequence[str]
     not_started: int
+    moved: Bools = field(default_factory=_nowhere)
+    crossed: Bools = field(default_factory=_nowhere)
+
+    def __post_init__(self) -> None:
+        for name in ("moved", "crossed"):
+            if len(getattr(self, name)) != len(self.task):
+                object.__setattr__(self, name, np.zeros(len(self.task), dtype=bool))
 
     def column(self, model: str, band: str) -> int:
         """Index of an arm's column; KeyError when the cube has no such arm."""
@@ -75,102 +95,152 @@ class Cube:
     def task_means(self, values: Floats, rows: Bools) -> tuple[Floats, Ints]:
         """Mean of `values` (n,) per task over `rows` where finite, nan without any; and the counts, both (T,)."""
         use = rows & np.isfinite(values)
-        counts = np.bincount(self.task[use], minlength=len(self.tasks))
-        sums = np.bincount(self.task[use], weights=values[use], minlength=len(self.tasks))
+        task = self.task[use]
+        counts = np.bincount(task, minlength=len(self.tasks))
+        sums = np.bincount(task, weights=values[use], minlength=len(self.tasks))
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), counts
 
     def n_dates(self, rows: Bools) -> int:
         """Number of distinct dates among `rows`."""
-        return len(np.unique(self.date[rows]))
+        return int(np.count_nonzero(np.bincount(self.date[rows], minlength=1)))
 
 
 def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
     """The cube of a ledger: `table` holds all attempts with is_final, `planned` one row per planned trial.
 
     Both as `with_labels` gives them. Planned arms without a row get an empty column, so that a missing arm is seen.
-    Linear in rows.
+    A block counts in the occasion in which all its final trials started; where they started in different ones, or
+    outside every window, in the planned one. Time and memory are linear in attempts and in cells (blocks x arms), and
+    no column is read that is not needed. Most of the work is hashing text, each column once, side by side.
     """
-    arms = _arms(table, planned, design)
-    final = table.filter(table["is_final"])
-    tasks = sorted(set(_uniques(table, "task")) | set(_uniques(planned, "task")))
-    buckets = _ordered(design.buckets, _uniques(table, "bucket"))
-    dates = sorted(_uniques(table, "occasion"))
-    names = _uniques(table, "block_id")
-    row, block_first = _codes(table["block_id"], names), np.zeros(len(names), dtype=np.int64)
-    block_first[row[::-1]] = np.arange(len(table))[::-1]
-    shape = (len(names), len(arms))
-    where = (_codes(final["block_id"], names), _arm_codes(final, arms))
-    y = np.full(shape, np.nan)
-    y[where] = _numbers(y_of(final))
-    q = np.full(shape, np.nan)
-    q[where] = np.where(np.isfinite(y[where]), _numbers(pc.cast(is_resource(final), pa.float64())), np.nan)
-    present = np.zeros(shape, dtype=bool)
-    present[where] = True
-    firsts = table.filter(pc.and_(pc.equal(table["attempt"], 1), is_platform(table)))
-    first_platform = np.zeros(shape, dtype=bool)
-    first_platform[_codes(firsts["block_id"], names), _arm_codes(firsts, arms)] = True
-    return Cube(
-        arms=arms,
-        tasks=tuple(tasks),
-        buckets=buckets,
-        dates=tuple(dates),
-        y=y,
-        q=q,
-        present=present,
-        first_platform=first_platform,
-        task=_codes(table["task"], tasks)[block_first],
-        bucket=_codes(table["bucket"], buckets)[block_first],
-        date=_codes(table["occasion"], dates)[block_first],
-        blocks=tuple(names),
-        not_started=len(set(_uniques(planned, "block_id")) - set(names)),
-    )
+    with ThreadPoolExecutor(THREADS) as pool:
+        blocks, bands = (pool.submit(coded, table[name]) for name in ("block_id", "band"))
+        planning = pool.submit(_Plan.of, planned)
+        end, final, model = endings(table), flags(table["is_final"]), coded(table["_model"])
+        block, names = blocks.result()
+        plan = planning.result()
+        absent = pool.submit(plan.not_in, names)
+        arms = _arms(plan, model[1].to_pylist(), bands.result()[1].to_pylist(), design)
+        grid = _Grid(block.astype(np.int64) * len(arms) + _columns(model, bands.result(), arms), len(names), len(arms))
+        first = np.zeros(len(names), dtype=np.int64)
+        first[block[::-1]] = np.arange(len(block))[::-1]
+        place = places(table, block, first, final)
+        tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *plan.tasks}))
+        buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
+        dates, date = _recoded(place.date, sorted)
+        return Cube(
+            arms=arms,
+            tasks=tasks,
+            buckets=buckets,
+            dates=dates,
+            y=grid.scattered(end.y, final),
+            q=grid.scattered(end.q, final),
+            present=grid.marked(np.flatnonzero(final)),
+            first_platform=grid.marked(_first_attempts(table, end.platform)),
+            task=task,
+            bucket=bucket,
+            date=date,
+            blocks=Names(names),
+            not_started=absent.result(),
+            moved=place.moved,
+            crossed=place.crossed,
+        )
 
 
-def _uniques(table: pa.Table, name: str) -> list[str]:
-    if name not in table.column_names:
-        return []
-    return ["" if v is None else str(v) for v in table[name].unique().to_pylist()]
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a plan names. blocks: their ids, which may stand more than once."""
+
+    blocks: pa.Array
+    tasks: list[str]
+    models: list[str]
+    bands: list[str]
+
+    @classmethod
+    def of(cls, planned: pa.Table) -> _Plan:
+        """The plan of a table that may lack columns; its rows stand together by block, so that few need a look."""
+        models, bands = distinct(planned, "_model"), distinct(planned, "band")
+        if "block_id" not in planned.column_names:
+            return cls(pa.array([], pa.string()), distinct(planned, "task"), models, bands)
+        ids = filled(whole(planned["block_id"]))
+        starts = pa.array(run_starts(ids))
+        tasks = distinct(planned.select(["task"]).take(starts), "task") if "task" in planned.column_names else []
+        return cls(ids.take(starts), tasks, models, bands)
+
+    def not_in(self, names: pa.Array) -> int:
+        """How many of its blocks are not among `names`."""
+        return len(self.blocks.filter(pc.invert(pc.is_in(self.blocks, value_set=names))).unique())
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Cells (blocks x arms) of a cube. cell: (rows,) number of the cell of each row of the ledger."""
+
+    cell: Ints
+    blocks: int
+    arms: int
+
+    def scattered(self, values: Floats, where: Bools) -> Floats:
+        """`values` (rows,) of the rows `where`, in their cells; nan elsewhere."""
+        grid = np.full(self.blocks * self.arms, np.nan)
+        every = bool(where.all())  # spares a copy of all rows in the usual case
+        grid[self.cell if every else self.cell[where]] = values if every else values[where]
+        return grid.reshape(self.blocks, self.arms)
+
+    def marked(self, rows: Ints) -> Bools:
+        """True in the cells of `rows`."""
+        grid = np.zeros(self.blocks * self.arms, dtype=bool)
+        grid[self.cell[rows]] = True
+        return grid.reshape(self.blocks, self.arms)
+
+
+def _first_attempts(table: pa.Table, rows: Ints) -> Ints:
+    """Those of `rows` that are a trial's first attempt; an unknown number counts as the first."""
+    attempt = numbers(table["attempt"].take(pa.array(rows)))
+    return rows[~(attempt > 1)]
+
+
+def _recoded(
+    text: pa.ChunkedArray | pa.Array, order: Callable[[list[str]], Sequence[str]]
+) -> tuple[tuple[str, ...], Ints]:
+    """The names of `text` as `order` puts them (it may add some), and the code of each row."""
+    codes, found = coded(text)
+    seen = found.to_pylist()
+    names = tuple(order(seen))
+    at = {name: i for i, name in enumerate(names)}
+    return names, np.array([at[name] for name in seen], dtype=np.int64)[codes]
+
+
+def with_labels(table: pa.Table) -> pa.Table:
+    """The table with the column `_model`: the model and, in brackets, the levels of other swept factors."""
+    if "model" not in table.column_names:
+        return table.append_column("_model", pa.nulls(len(table), pa.string()))
+    model = pc.fill_null(table["model"], fill_value="") if table["model"].null_count else table["model"]
+    factors = table["factors"] if "factors" in table.column_names else None
+    if factors is None or not pa.types.is_map(factors.type) or not any(len(c.keys) for c in factors.chunks):
+        return table.append_column("_model", model)
+    levels = whole(joined(factors))
+    named = pc.binary_join_element_wise(whole(model), " [", levels, "]", "")
+    return table.append_column("_model", pc.if_else(pc.equal(levels, ""), whole(model), named))
+
+
+def arm_codes(table: pa.Table, arms: Sequence[ArmKey]) -> Ints:
+    """Column of the cube of each row of a labelled table, (n,); -1 where it is none of `arms`."""
+    return _columns(coded(table["_model"]), coded(table["band"]), arms)
+
+
+def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: Sequence[ArmKey]) -> Ints:
+    column = {arm: i for i, arm in enumerate(arms)}
+    grid = [[column.get(ArmKey(m, b), -1) for b in band[1].to_pylist()] for m in model[1].to_pylist()]
+    return np.array(grid, dtype=np.int64).reshape(len(model[1]), len(band[1]))[model[0], band[0]]
+
+
+def _arms(plan: _Plan, models: list[str], bands: list[str], design: Design) -> tuple[ArmKey, ...]:
+    """All models with all bands, those of the design first; `models`, `bands`: what the ledger holds."""
+    across = _ordered(design.models, models + plan.models)
+    down = _ordered(design.bands, [*design.bands, *bands, *plan.bands])
+    return tuple(ArmKey(m, b) for m in across for b in down)
 
 
 def _ordered(stated: Sequence[str], seen: Sequence[str]) -> tuple[str, ...]:
     return (*(s for s in stated if s in seen), *sorted(set(seen) - set(stated)))
-
-
-def _codes(column: pa.ChunkedArray, names: Sequence[str]) -> Ints:
-    filled = pc.fill_null(pc.cast(column, pa.string()), fill_value="")
-    found = pc.index_in(filled, value_set=pa.array(names, pa.string()))
-    return np.asarray(found.to_numpy(), dtype=np.int64)
-
-
-def _numbers(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.to_numpy(), dtype=np.float64)
-
-
-def with_labels(table: pa.Table) -> pa.Table:
-    """The table with the column `_model`: the model and the levels of other swept factors."""
-    return table.append_column("_model", _model_labels(table))
-
-
-def _model_labels(table: pa.Table) -> pa.ChunkedArray | pa.Array:
-    """Model names, with the levels of other swept factors behind them where a sweep has such."""
-    model = pc.fill_null(table["model"], fill_value="") if "model" in table.column_names else pa.nulls(0, pa.string())
-    if "factors" not in table.column_names or not pa.types.is_map(table.schema.field("factors").type):
-        return model
-    if not sum(len(chunk.keys) for chunk in table["factors"].chunks):
-        return model
-    levels: list[Any] = [", ".join(f"{k}={v}" for k, v in (f or [])) for f in table["factors"].to_pylist()]
-    return pa.array(
-        [f"{m} [{f}]" if f else m for m, f in zip(model.to_pylist(), levels, strict=True)], pa.string()
-    )  # fmt: skip
-
-
-def _arms(table: pa.Table, planned: pa.Table, design: Design) -> tuple[ArmKey, ...]:
-    models = _ordered(design.models, list(dict.fromkeys(_uniques(table, "_model") + _uniques(planned, "_model"))))
-    seen = list(dict.fromkeys([*design.bands, *_uniques(table, "band"), *_uniques(planned, "band")]))
-    return tuple(ArmKey(m, b) for m in models for b in _ordered(design.bands, seen))
-
-
-def _arm_codes(table: pa.Table, arms: tuple[ArmKey, ...]) -> Ints:
-    models = list(dict.fromkeys(a.model for a in arms))
-    bands = list(dict.fromkeys(a.band for a in arms))
-    return _codes(table["_model"], models) * len(bands) + _codes(table["band"], bands)

@@ -1,15 +1,21 @@
-"""The estimands of a trial as Arrow columns; the only place that says what y and q of a row are.
+"""The estimands of a trial: their definitions, and the only place that says what y and q of a row are.
 
 y is the reward of a scored trial; a resource cause, an agent's error and a model API that failed to the end count 0;
-a verifier's error, a cancellation, exhausted platform retries and an OOM of unknown origin are missing (null).
+a verifier's error, a cancellation, exhausted platform retries and an OOM of unknown origin are missing (nan, null).
 q is 1 where a trial with a y ended in a resource cause and 0 on the other trials with a y, so that p = (1 - q) c holds
 exactly; platform deaths are told by infra_rate, which runs over all attempts.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.columns import coded, flags, numbers
 
 ESTIMANDS = {
     "success": "mean reward per trial, equal weight per task; infrastructure death at the swept limit counts as 0",
@@ -18,8 +24,86 @@ ESTIMANDS = {
     "infra_rate_resource": "share of all attempts that ended in a resource cause (the arm's)",
     "infra_rate_platform": "share of all attempts that ended in a platform cause (node, image, API server)",
     "success_platform_zero": "success with trials counted 0 whose first attempt ended in a platform cause",
+    "success_missing_bounds": "success with every missing trial of a started block counted 0 (low) and 1 (high)",
+    "missing": "share of the trials of started blocks that have no result, by reason",
+    "composition": "share of trials per outcome, by cause where infrastructure ended them",
+    "model_api_share": "share of attempts whose model calls failed to the end (they count 0 in success)",
+    "mem_anon_peak": "largest sampled anonymous and shared memory of the agent phase: misses spikes, a lower bound",
+    "mem_peak": "the kernel's high-water mark of the agent phase: page cache included, an upper bound",
+    "mem_anon_peak_of_spec": "mem_anon_peak as a share of the memory that the task states",
+    "mem_peak_of_spec": "mem_peak as a share of the memory that the task states",
+    "cpu_peak_1s": "largest mean use of the processor over one second of the agent phase",
+    "cpu_peak_1s_of_spec": "cpu_peak_1s as a share of the processors that the task states",
+    "cpu_peak_10s_of_spec": "largest mean over ten seconds as a share of the processors that the task states",
+    "throttled_share": "share of trials that the processor quota throttled at all",
+    "throttled_seconds": "time for which the processor quota throttled the agent phase",
+    "timed_out_share": "share of trials that ran into the agent's time limit (scored by the verifier all the same)",
+    "oom_kills_share": "share of trials in which some process was killed for memory, fatal or not",
+    "queue_seconds": "from dispatch to the creation of the sandbox",
+    "setup_seconds": "from the creation of the sandbox to the agent's start",
+    "agent_seconds": "from the agent's start to its end",
+    "verifier_seconds": "from the agent's end to the verifier's end",
+    "tokens_in": "model tokens read by a trial",
+    "tokens_out": "model tokens written by a trial",
+    "tokens_cached": "model tokens of a trial that came from a cache",
+    "cost_usd": "money that a trial spent on the model",
+    "api_p50_seconds": "median latency of a trial's model calls",
+    "api_p95_seconds": "95th percentile of the latency of a trial's model calls",
+    "api_429_share": "share of trials with a model call answered 429",
 }
+"""What each named number is; contrasts of one are arm minus reference, within task, tasks with equal weight."""
+
 ZERO_OUTCOMES = ("agent_error", "model_api")
+SCORED = ("pass", "partial", "fail", "no reward")
+"""What a scored trial is called by its reward: at least 1, between, at most 0, not a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """How n attempts ended.
+
+    y: (n,) rewards by the rules above, nan = missing. others: rows that are not scored, ascending; resource, platform:
+    rows that ended in such a cause, ascending.
+    """
+
+    y: Floats
+    others: Ints
+    resource: Ints
+    platform: Ints
+
+    @property
+    def q(self) -> Floats:
+        """(n,) 1 where a resource cause ended the attempt, 0 where it has another y, nan where it has none."""
+        q = np.where(np.isfinite(self.y), 0.0, np.nan)
+        q[self.resource] = 1.0
+        return q
+
+
+def endings(table: pa.Table) -> Endings:
+    """The endings of all rows; what is not scored is looked at apart, because most rows are."""
+    reward = numbers(table["reward"])
+    scored = flags(pc.equal(table["outcome"], "scored"))
+    y = np.where(scored & np.isfinite(reward), reward, np.nan)
+    others = np.flatnonzero(~scored)
+    rest = table.select(["outcome", "cause_class"]).take(pa.array(others))
+    resource, platform = flags(is_resource(rest)), flags(is_platform(rest))
+    zero = flags(pc.is_in(rest["outcome"], value_set=pa.array(ZERO_OUTCOMES)))
+    y[others[resource | zero]] = 0.0
+    return Endings(y, others, others[resource], others[platform])
+
+
+def outcomes(table: pa.Table) -> tuple[Ints, tuple[str, ...]]:
+    """What each row ended as: codes (n,) into the names pass, partial, fail, "no reward", then causes and outcomes."""
+    end = endings(table)
+    code = np.full(len(end.y), 3, dtype=np.int64)
+    for number, mask in enumerate((end.y >= 1.0, (end.y > 0.0) & (end.y < 1.0), end.y <= 0.0)):
+        code[mask] = number
+    rest = table.select(["outcome", "cause"]).take(pa.array(end.others))
+    cause = pc.fill_null(rest["cause"], fill_value="infra")
+    infra = pc.fill_null(pc.equal(rest["outcome"], "infra"), fill_value=False)
+    codes, names = coded(pc.if_else(infra, cause, pc.fill_null(rest["outcome"], fill_value="unknown")))
+    code[end.others] = codes + len(SCORED)
+    return code, (*SCORED, *names.to_pylist())
 
 
 def is_resource(table: pa.Table) -> pa.ChunkedArray:
@@ -37,10 +121,6 @@ def _and_equal(table: pa.Table, outcome: str, cause_class: str) -> pa.ChunkedArr
     return pc.fill_null(both, fill_value=False)
 
 
-def y_of(table: pa.Table) -> pa.ChunkedArray:
+def y_of(table: pa.Table) -> pa.Array:
     """Reward y per row (double, null = missing) by the rules in the module's docstring."""
-    zero = pc.or_(is_resource(table), pc.is_in(table["outcome"], value_set=pa.array(ZERO_OUTCOMES)))
-    scored = pc.fill_null(pc.equal(table["outcome"], "scored"), fill_value=False)
-    null = pa.scalar(None, pa.float64())
-    reward = pc.if_else(pc.fill_null(pc.is_finite(table["reward"]), fill_value=False), table["reward"], null)
-    return pc.if_else(zero, 0.0, pc.if_else(scored, reward, null))
+    return pa.array(endings(table).y, from_pandas=True)
