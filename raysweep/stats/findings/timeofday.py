@@ -3,197 +3,165 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import f
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import within_unit
+from raysweep.stats.findings.occasions import TARGET_RMS, Decomposed, Occasions, decompose, occasions, plain
+from raysweep.stats.methods.permutation import bucket_label_p, smallest_label_p
 from raysweep.stats.methods.variance import (
+    TINY,
     Component,
-    Squares,
+    FTest,
     bucket_component,
+    date_component,
     dates_needed,
-    difference_component,
-    mean_squares,
-    occasion_means,
+    occasion_component,
 )
 
-TARGET_RMS = 0.02 / math.sqrt(2)
-"""What "how many more dates" is asked for: a cosine amplitude of 2 points, its root mean square over the day."""
+MLS = "modified large sample (Ting et al. 1990)"
 
 
-@dataclass(frozen=True, slots=True)
-class Occasions:
-    """Task x occasion cells of a cube: values and counts (T, B, D), means over blocks that are complete in all arms."""
+def time_of_day(cube: Cube, level: float, band_effect: float | None, seed: int = 0) -> Iterator[Finding]:
+    """One table, in points: time_of_day (RMS of bucket effects), its range, occasion, date and repeat sd, band_effect.
 
-    values: Floats
-    counts: Ints
-    arms: int
-
-    @property
-    def full_dates(self) -> list[int]:
-        """Dates on which every bucket has a block."""
-        return np.flatnonzero((self.counts.sum(axis=0) > 0).all(axis=0)).tolist()
-
-
-def occasions(cube: Cube) -> Occasions:
-    """Cells over the blocks in which every arm with data has a y."""
-    used = np.isfinite(cube.y).any(axis=0)
-    block = cube.y[:, used].mean(axis=1) if used.any() else np.full(len(cube.task), np.nan)
-    shape = (len(cube.tasks), len(cube.buckets), len(cube.dates))
-    cell = np.ravel_multi_index((cube.task, cube.bucket, cube.date), shape) if len(cube.task) else cube.task
-    ok = np.isfinite(block)
-    size = math.prod(shape)
-    counts = np.bincount(cell[ok], minlength=size)
-    sums = np.bincount(cell[ok], weights=block[ok], minlength=size)
-    return Occasions((sums / np.maximum(counts, 1)).reshape(shape), counts.reshape(shape), int(used.sum()))
-
-
-def time_of_day(cube: Cube, level: float, band_effect: float | None) -> Iterator[Finding]:
-    """Components in points (square roots of variances): time_of_day, occasion_sd, date_sd, repeat_sd, band_effect.
-
-    band_effect: the largest success contrast in points, repeated here so that one table tells what moves the score.
+    The effect is claimed iff the lower limit of time_of_day exceeds 0 (the F test at 1 - level). band_effect: the
+    largest success contrast in points, repeated here so that one table tells what moves the score. seed: of the
+    permutation test.
     """
     cells = occasions(cube)
-    yield from _components(cube, cells, level)
+    parts = decompose(cells, level)
+    if isinstance(parts, Caution):
+        yield plain(cells, "time_of_day", "bucket", None, "none", cautions=(parts,))
+    else:
+        yield bucket_finding(cells, parts, level, seed)
+        yield from _spreads(cells, parts, level)
     yield _repeat_noise(cube, cells)
     if band_effect is not None:
-        yield _plain(cells, "band_effect", "band", abs(band_effect), "largest success contrast, in size")
+        yield plain(cells, "band_effect", "band", abs(band_effect), "largest success contrast, in size")
 
 
-def _components(cube: Cube, cells: Occasions, level: float) -> Iterator[Finding]:
-    dates = cells.full_dates
-    reason = _why_not(cube, dates)
-    if reason is not None:
-        yield _plain(cells, "time_of_day", "bucket", None, "none", cautions=(reason,))
+def time_of_day_details(cube: Cube, level: float, seed: int = 0) -> Iterator[Finding]:
+    """What the table of `time_of_day` cannot hold: the signed variances (points squared) and the omnibus p-values."""
+    cells = occasions(cube)
+    parts = decompose(cells, level)
+    if isinstance(parts, Caution):
         return
-    tasks, buckets = len(cube.tasks), len(cube.buckets)
-    flat = (tasks, buckets * len(dates))
-    means, residual, df = occasion_means(
-        cells.values[:, :, dates].reshape(flat), cells.counts[:, :, dates].reshape(flat)
-    )
-    if not np.isfinite(means).all():
-        apart = Caution("occasions_apart", "occasions share no tasks", "let every task run in every bucket")
-        yield _plain(cells, "time_of_day", "bucket", None, "none", cautions=(apart,))
-        return
-    grid = means.reshape(buckets, len(dates))
-    squares = mean_squares(grid)
-    floor = 0.0 if residual is None else residual / tasks
-    need = dates_needed(squares, floor, rms=TARGET_RMS, level=level)
-    yield _bucket(cube, cells, squares, level, _needs(len(dates), buckets, need, within_unit(cube.y)))
-    spread = grid.mean(axis=1)
-    span = float(spread.max() - spread.min()) * 100
-    yield _plain(cells, "time_of_day_range", "bucket", span, "largest minus smallest bucket mean")
-    if residual is not None and floor > 0:
-        rest = difference_component(squares.rest, squares.df_rest, floor, df, divisor=1.0, level=level)
-        yield _component(cube, cells, "occasion_sd", "occasion", rest, level)
-    if squares.rest > 0:
-        date = difference_component(
-            squares.date, len(dates) - 1, squares.rest, squares.df_rest, divisor=buckets, level=level
-        )
-        yield _component(cube, cells, "date_sd", "date", date, level)
+    s = parts.squares
+    for name, component, method in (
+        ("bucket", bucket_component(s, level), "noncentral F inversion"),
+        ("occasion", occasion_component(s, parts.df, level), MLS),
+        ("date", date_component(s, level) if s.rest > TINY else None, MLS),
+    ):
+        if component is not None:
+            value, low, high = (1e4 * v for v in (component.value, component.low, component.high))
+            yield plain(
+                cells, f"var_{name}", name, value, f"{method}, signed", low=low, high=high, level=level,
+                unit="points^2", over="dates",
+            )  # fmt: skip
+    permuted = bucket_label_p(parts.grid, seed)
+    if permuted is not None:
+        method = f"bucket labels permuted within dates; at least {smallest_label_p(*parts.grid.shape):.2g}"
+        yield plain(cells, "time_of_day_p", "test=permutation", permuted, method, unit="p")
+    if s.rest > TINY:
+        yield plain(cells, "time_of_day_p", "test=F", s.bucket_test.p, f_text(s.bucket_test), unit="p")
 
 
-def _why_not(cube: Cube, dates: Sequence[int]) -> Caution | None:
-    if not len(cube.task):
-        return Caution("no_data", "no trial has run", "run the sweep")
-    if len(cube.buckets) < 2:
-        return Caution("one_bucket", "one time-of-day bucket: nothing can be said about time of day", "add buckets")
-    if len(dates) < 2:
-        return Caution(
-            "one_date",
-            f"{len(dates)} date(s) with every bucket: a bucket cannot be told from the luck of its date",
-            "run at least 1 more complete date, better 7 or more" if dates else "complete at least 2 dates",
-        )
-    return None
+def bucket_finding(
+    cells: Occasions, parts: Decomposed, level: float, seed: int, *, estimand: str = "time_of_day",
+    model: str | None = None,
+) -> Finding:  # fmt: skip
+    """RMS of the bucket effects with the two omnibus tests in its method, and what the dates are too few for."""
+    s = parts.squares
+    component = bucket_component(s, level)
+    claimed = component is not None and component.low > 0
+    cautions = (*(() if claimed else _needs(cells, parts, level)), *_left_out(cells, parts))
+    if component is None:
+        text = "all occasions gave the same score: nothing to estimate a noise from"
+        flat = Caution("no_spread", text, "run more dates")
+        value = 0.0 if s.bucket <= TINY else None
+        return plain(cells, estimand, "bucket", value, "none", model=model, cautions=(flat, *cautions))
+    method = f"noncentral F inversion; {f_text(s.bucket_test)}"
+    permuted = bucket_label_p(parts.grid, seed)
+    if permuted is not None:
+        method += f"; bucket labels permuted within dates p = {permuted:.2g}"
+    return spread_finding(cells, estimand, "bucket", component, level, method=method, model=model, cautions=cautions)
 
 
-def _needs(dates: int, buckets: int, need: int | None, bounded: bool) -> tuple[Caution, ...]:
-    enough = need is not None and dates >= need
-    if enough:
+def f_text(test: FTest) -> str:
+    """An F test in words."""
+    return f"F({test.df1}, {test.df2}) = {test.ratio:.2f}, p = {test.p:.2g}"
+
+
+def _needs(cells: Occasions, parts: Decomposed, level: float) -> tuple[Caution, ...]:
+    """How many more dates would find a swing of 2 points; nothing when there are enough."""
+    s = parts.squares
+    floor = 0.0 if parts.residual is None else parts.residual / max(1, cells.tasks)
+    need = dates_needed(s, floor, rms=TARGET_RMS, level=level)
+    if need is not None and s.dates >= need:
         return ()
-    more = "more than 400 dates" if need is None else f"about {need} dates ({need - dates} more)"
+    more = "more than 400 dates" if need is None else f"about {need} dates ({need - s.dates} more)"
     return (
         Caution(
             "few_occasions",
-            f"{dates * buckets} occasions on {dates} dates can claim little about time of day",
+            f"{s.dates * s.buckets} occasions on {s.dates} dates can claim little about time of day",
             f"{more} would find a swing of 2 points with 80 % power, at the noise seen"
-            + ("" if bounded else " (rewards outside 0 to 1)"),
+            + ("" if cells.bounded else " (rewards outside 0 to 1)"),
         ),
     )
 
 
-def _bucket(cube: Cube, cells: Occasions, s: Squares, level: float, cautions: tuple[Caution, ...]) -> Finding:
-    component = bucket_component(s, level)
-    if component is None:
-        flat = Caution(
-            "no_spread", "all occasions gave the same score: nothing to estimate a noise from", "run more dates"
-        )
-        return _plain(cells, "time_of_day", "bucket", 0.0 if s.bucket <= 1e-18 else None, "none",
-                      cautions=(flat, *cautions))  # fmt: skip
-    p = float(f.sf(s.bucket / s.rest, s.buckets - 1, s.df_rest))
-    method = f"noncentral F inversion; F({s.buckets - 1}, {s.df_rest}) = {s.bucket / s.rest:.2f}, p = {p:.3f}"
-    return _component(cube, cells, "time_of_day", "bucket", component, level, method=method, cautions=cautions)
+def _left_out(cells: Occasions, parts: Decomposed) -> tuple[Caution, ...]:
+    lost = cells.seen_dates - len(parts.dates)
+    if not lost:
+        return ()
+    text = f"{lost} date(s) lack a bucket, or most of its tasks, and are left out"
+    return (Caution("partial_dates", text, "complete these dates"),)
 
 
-def _component(
-    cube: Cube,
+def _spreads(cells: Occasions, parts: Decomposed, level: float) -> Iterator[Finding]:
+    """Largest minus smallest bucket, then occasion and date as standard deviations."""
+    by_bucket = parts.grid.mean(axis=1)
+    span = 100 * float(by_bucket.max() - by_bucket.min())
+    yield plain(
+        cells, "time_of_day_range", "bucket", span, "largest minus smallest bucket mean; biased upward by noise"
+    )
+    occasion = occasion_component(parts.squares, parts.df, level)
+    if occasion is None:
+        why = Caution("no_noise", "an occasion cannot be told from repeat-to-repeat noise", "add tasks, or harder ones")
+        yield plain(cells, "occasion_sd", "occasion", None, "none", cautions=(why,))
+    else:
+        yield spread_finding(cells, "occasion_sd", "occasion", occasion, level)
+    if parts.squares.rest > TINY:
+        yield spread_finding(cells, "date_sd", "date", date_component(parts.squares, level), level)
+
+
+def spread_finding(
     cells: Occasions,
     estimand: str,
     factor: str,
     c: Component,
     level: float,
     *,
-    method: str = "modified large sample (Ting et al. 1990)",
+    method: str = MLS,
+    model: str | None = None,
     cautions: tuple[Caution, ...] = (),
 ) -> Finding:
     """A variance as a spread in points; negative variances are shown as 0, and a spread cannot exceed 50 points."""
-    most = 50.0 if within_unit(cube.y) else math.inf
+    most = 50.0 if cells.bounded else math.inf
     value, low, high = (min(most, 100 * math.sqrt(max(0.0, v))) for v in (c.value, c.low, c.high))
-    clipped = () if c.high < 0.25 or most > 50 else (
-        Caution("unbounded", "no upper limit can be set; 50 points is the most there can be", "run more dates"),
+    if high == most:
+        text = "no upper limit can be set; 50 points is the most there can be"
+        cautions = (Caution("unbounded", text, "run more dates"), *cautions)
+    if c.value < 0:
+        method += f"; the signed variance is {1e4 * c.value:.2g} points squared"
+    return plain(
+        cells, estimand, factor, value, method, low=low, high=high, level=level, over="dates", model=model,
+        cautions=cautions,
     )  # fmt: skip
-    return _plain(
-        cells, estimand, factor, value, method, low=low, high=high, level=level, cautions=(*clipped, *cautions)
-    )
-
-
-def _plain(
-    cells: Occasions,
-    estimand: str,
-    factor: str,
-    value: float | None,
-    method: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    level: float | None = None,
-    cautions: tuple[Caution, ...] = (),
-) -> Finding:
-    return Finding(
-        estimand=estimand,
-        model=None,
-        arm=None,
-        reference=None,
-        bucket=None,
-        factor=factor,
-        value=value,
-        low=low,
-        high=high,
-        unit="points",
-        level=level,
-        method=method,
-        resampled_over="dates" if level is not None else "",
-        n_tasks=int((cells.counts.sum(axis=(1, 2)) > 0).sum()),
-        n_attempts=int(cells.counts.sum()) * cells.arms,
-        n_dates=int((cells.counts.sum(axis=(0, 1)) > 0).sum()),
-        warnings=cautions,
-    )
 
 
 def _repeat_noise(cube: Cube, cells: Occasions) -> Finding:
@@ -205,10 +173,9 @@ def _repeat_noise(cube: Cube, cells: Occasions) -> Finding:
         method, found = "within task and arm, over all occasions", _within(cube.y, cube.task)
     if found is None:
         one = Caution("one_block", "no task was repeated: its noise cannot be seen", "raise `repeats`")
-        return _plain(cells, "repeat_sd", "repeat", None, "none", cautions=(one,))
-    tasks = max(1, int((cells.counts.sum(axis=(1, 2)) > 0).sum()))
-    value = 100 * math.sqrt(found / tasks)
-    return _plain(cells, "repeat_sd", "repeat", value, f"one pass over the tasks; variance {method}")
+        return plain(cells, "repeat_sd", "repeat", None, "none", cautions=(one,))
+    value = 100 * math.sqrt(found / max(1, cells.tasks))
+    return plain(cells, "repeat_sd", "repeat", value, f"one pass over the tasks; variance {method}")
 
 
 def _within(y: Floats, key: Ints) -> float | None:
@@ -218,7 +185,7 @@ def _within(y: Floats, key: Ints) -> float | None:
         ok = np.isfinite(column)
         _, group = np.unique(key[ok], return_inverse=True)
         n = np.bincount(group)
-        mean = np.bincount(group, weights=column[ok]) / n if len(n) else np.zeros(0)
-        squares += float(np.sum((column[ok] - mean[group]) ** 2)) if len(n) else 0.0
-        df += int(np.sum(n - 1)) if len(n) else 0
+        mean = np.bincount(group, weights=column[ok]) / np.maximum(n, 1)
+        squares += float(np.sum((column[ok] - mean[group]) ** 2))
+        df += int(np.sum(n - 1))
     return squares / df if df else None
