@@ -1,0 +1,116 @@
+"""Planned looks at a sweep as Findings: repeated confidence intervals of the registered contrasts, date by date.
+
+How much error a look may spend goes by complete dates over planned dates, because the largest information that a sweep
+can reach is not known when it is registered; how looks hang together goes by the information they really have, 1 /
+Var(estimate) with tasks sampled. So neither a noisy start nor effects that vary between tasks can inflate the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from raysweep.stats.cube import build_cube, with_labels
+from raysweep.stats.design import PRIMARY_OF, Design, is_registered
+from raysweep.stats.finding import Caution, Finding
+from raysweep.stats.findings.contrast import points
+from raysweep.stats.findings.progress import Progress
+from raysweep.stats.findings.sample import Sample, sample
+from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK
+from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
+
+TOO_EARLY = Caution(
+    "early_look", "so early a look may spend next to no error, so it cannot decide anything", "wait for the next look"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One planned look (1, 2, ...), after how many complete dates, and the registered contrasts at it."""
+
+    number: int
+    dates: int
+    findings: tuple[Finding, ...]
+
+
+def looks(table: pa.Table, planned: pa.Table, design: Design, at: Progress) -> tuple[Look, ...]:
+    """Every planned look that the complete dates allow, in order, each on the data of its own dates; () without looks.
+
+    Findings have factor "look=j", value and repeated interval in points over tasks; all intervals of a contrast hold
+    together at design.confidence, whenever and why ever the sweep ends.
+    """
+    if not design.looks or not at.dates:
+        return ()
+    after = [n for n in look_dates(at.dates, min(design.looks, at.dates)) if n <= at.closed]
+    seen = [_samples(at.until(table, n), at.until(planned, n), design) for n in after]
+    keys = [k for k in seen[-1] if all(k in samples for samples in seen)] if seen else []
+    columns = {k: _contrast(k, [samples[k] for samples in seen], after, at.dates, design) for k in keys}
+    return tuple(
+        Look(j + 1, n, tuple(column[j] for column in columns.values())) for j, n in enumerate(after) if columns
+    )
+
+
+_Key = tuple[str, str]
+"""Model and band."""
+
+
+def _samples(table: pa.Table, planned: pa.Table, design: Design) -> dict[_Key, Sample]:
+    """The registered contrasts on the data of one look."""
+    table = with_labels(table)
+    cube = build_cube(table, with_labels(planned), design)
+    primary = PRIMARY_OF.get(design.primary, design.primary)
+    return {
+        (model, band): sample(cube, table, primary, model, (band, design.reference))
+        for model in cube.models
+        for band in cube.bands(model)
+        if design.reference in cube.bands(model) and is_registered(design, primary, band, design.reference, None)
+    }
+
+
+def _contrast(key: _Key, samples: Sequence[Sample], after: Sequence[int], dates: int, design: Design) -> list[Finding]:
+    """One contrast at every look; looks whose noise cannot be estimated spend nothing."""
+    alpha = 1 - design.confidence
+    able = [j for j, s in enumerate(samples) if s.value is not None and s.se > 0]
+    information = rising([1 / samples[j].se ** 2 for j in able])
+    found = boundaries(information, [obrien_fleming(after[j] / dates, alpha) for j in able])
+    bounds = dict(zip(able, found, strict=True))
+    return [_finding(key, j, s, bounds.get(j, math.inf), design) for j, s in enumerate(samples)]
+
+
+def _finding(key: _Key, index: int, s: Sample, boundary: float, design: Design) -> Finding:
+    interval = s.interval(boundary)
+    low, high = (None, None) if interval is None else interval
+    look = f"at look {index + 1} of {design.looks}"
+    made = f"repeated interval {look}: |z| {boundary:.3f}, O'Brien-Fleming-type spending, {s.method}"
+    return Finding(
+        estimand=PRIMARY_OF.get(design.primary, design.primary),
+        model=key[0],
+        arm=key[1],
+        reference=design.reference,
+        bucket=None,
+        factor=f"look={index + 1}",
+        value=points(s.value),
+        low=points(low),
+        high=points(high),
+        unit="points",
+        level=design.confidence,
+        method=f"none {look}" if interval is None else made,
+        resampled_over="tasks",
+        n_tasks=len(s.values),
+        n_attempts=s.attempts,
+        n_dates=s.dates,
+        registered=True,
+        warnings=tuple(_why_none(s)) if interval is None else (),
+    )
+
+
+def _why_none(s: Sample) -> Iterator[Caution]:
+    if s.value is None:
+        yield Caution("no_pairs", "no block has a result in both arms", "run the missing arm, or let the run go on")
+    elif len(s.values) < 2:
+        yield ONE_TASK
+    else:
+        yield TOO_EARLY if s.se > 0 else NO_SPREAD

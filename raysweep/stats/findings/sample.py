@@ -1,0 +1,135 @@
+"""One registered contrast on the data of one look: its value, its standard error over tasks, its repeated interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysweep.stats.arrays import Bools, Floats, Ints
+from raysweep.stats.cube import Cube
+from raysweep.stats.design import PRIMARY_OF
+from raysweep.stats.estimand import is_resource
+from raysweep.stats.findings.contrast import clean_ratio, is_binary, rare, within_unit
+from raysweep.stats.methods.interval import Ratio, mean_ratio
+from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired
+from raysweep.stats.methods.sequential import nominal_level, repeated_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A contrast at one look. values: (T,) of the tasks in use, linearised for ratios, fractions, their mean the value.
+
+    pairs: (complete blocks, 2) y of arm and reference where both are 0 or 1 and rare; counts: (T,) blocks per task.
+    rates: (T, 4) events and trials of either arm where they are rare and not paired. bounded: y lies within 0..1.
+    """
+
+    value: float | None
+    values: Floats
+    attempts: int
+    dates: int
+    pairs: Floats | None = None
+    counts: Ints | None = None
+    rates: Floats | None = None
+    bounded: bool = True
+
+    @property
+    def se(self) -> float:
+        """Standard error over sampled tasks; 0 where it cannot be estimated."""
+        n = len(self.values)
+        found = float(np.std(self.values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+        return found if found > 1e-12 else 0.0
+
+    @property
+    def method(self) -> str:
+        """What the interval is made of."""
+        rare_events = self.pairs is not None or self.rates is not None
+        return "Newcombe hybrid score" if rare_events else f"t over tasks ({len(self.values) - 1} df)"
+
+    def interval(self, boundary: float) -> tuple[float, float] | None:
+        """Repeated interval; Newcombe's at the boundary's level where events are rare, else t over tasks."""
+        plain = repeated_interval(self.value or 0.0, self.se, len(self.values) - 1, boundary)
+        if plain is None or self.value is None:
+            return None
+        if self.pairs is not None and self.counts is not None:
+            return _rare_pairs(self.value, self.values, self.counts, self.pairs, nominal_level(boundary))
+        if self.rates is not None:
+            return _rare_rates(self.rates, nominal_level(boundary))
+        return (max(-1.0, plain[0]), min(1.0, plain[1])) if self.bounded else plain
+
+
+def sample(cube: Cube, table: pa.Table, estimand: str, model: str, bands: tuple[str, str]) -> Sample:
+    """The contrast of bands (arm, reference) of a model; `table` has `_model` and serves the rates over attempts."""
+    arm, reference = (cube.column(model, b) for b in bands)
+    y = cube.q if estimand == "q_trial" else cube.y
+    complete: Bools = np.isfinite(y[:, arm]) & np.isfinite(y[:, reference])
+    attempts, dates = 2 * int(complete.sum()), cube.n_dates(complete)
+    if estimand == PRIMARY_OF["infra_rate"]:
+        return _infra_sample(table, model, bands, dates)
+    bounded = within_unit(y[:, arm], y[:, reference])
+    if estimand == "success_given_clean":
+        sides = [clean_ratio(cube, c, complete) for c in (arm, reference)]
+        return _ratio_sample(sides, attempts, dates, bounded)
+    means, counts = cube.task_means(np.where(complete, y[:, arm] - y[:, reference], np.nan), complete)
+    used, pairs = counts > 0, np.stack([y[complete, arm], y[complete, reference]], axis=1)
+    few = len(pairs) > 0 and is_binary(pairs) and rare(*pairs.T)
+    return Sample(
+        mean_ratio(means).value, means[used], attempts, dates,
+        pairs=pairs if few else None, counts=counts[used] if few else None, bounded=bounded,
+    )  # fmt: skip
+
+
+def _ratio_sample(sides: Sequence[Ratio], attempts: int, dates: int, bounded: bool = True) -> Sample:
+    first, second = sides
+    if first.value is None or second.value is None:
+        return Sample(None, np.zeros(0), attempts, dates)
+    return Sample(first.value - second.value, first.influence - second.influence, attempts, dates, bounded=bounded)
+
+
+def _infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int) -> Sample:
+    """Shares of all attempts that ended in a resource cause; tasks in which either arm has no attempt are left out."""
+    mine = table.filter(pc.equal(table["_model"], model))
+    tasks = sorted(mine["task"].unique().to_pylist())
+    rates = np.stack([x for band in bands for x in _events(mine, band, tasks)], axis=1)
+    rates = rates[(rates[:, 1] > 0) & (rates[:, 3] > 0)]
+    everyone = np.ones(len(rates), dtype=bool)
+    sides = [Ratio(rates[:, i], rates[:, i + 1], everyone) for i in (0, 2)]
+    attempts = int(rates[:, 1].sum() + rates[:, 3].sum())
+    if not len(rates):
+        return Sample(None, np.zeros(0), attempts, dates)
+    events, trials = rates.sum(axis=0)[[0, 2]], rates.sum(axis=0)[[1, 3]]
+    few = bool(np.any(np.minimum(events, trials - events) < RARE_EVENTS))
+    return replace(_ratio_sample(sides, attempts, dates), rates=rates if few else None)
+
+
+def _events(table: pa.Table, band: str, tasks: Sequence[str]) -> tuple[Floats, Floats]:
+    """Attempts with a resource cause, and all attempts, per task."""
+    mine = table.filter(pc.equal(table["band"], band))
+    where = np.asarray(pc.index_in(mine["task"], value_set=pa.array(tasks, pa.string())).to_numpy(), dtype=np.int64)
+    died = np.asarray(is_resource(mine).to_numpy(), dtype=np.float64)
+    both = (np.bincount(where, weights=w, minlength=len(tasks)) for w in (died, np.ones(len(where))))
+    events, attempts = (np.asarray(x, dtype=np.float64) for x in both)
+    return events, attempts
+
+
+def _rare_pairs(value: float, means: Floats, counts: Ints, pairs: Floats, level: float) -> tuple[float, float]:
+    a, r = pairs.T
+    both, first, second, neither = (float(np.sum((a == i) & (r == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0)))
+    deff = design_effect(means, counts, float(np.var(a - r)))
+    low, high = newcombe_paired(both, first, second, neither, level=level, deff=deff)
+    shift = value - (first - second) / len(a)  # with unequal K the mean of task means leaves the pooled one by a little
+    return min(low + shift, value), max(high + shift, value)
+
+
+def _rare_rates(rates: Floats, level: float) -> tuple[float, float]:
+    sides = []
+    for events, trials in (rates[:, :2].T, rates[:, 2:].T):
+        p = float(events.sum() / trials.sum())
+        deff = design_effect(events / trials, trials.astype(np.int64), p * (1 - p))
+        sides.append((p, float(trials.sum()) / deff))
+    (p1, n1), (p2, n2) = sides
+    return newcombe(p1, n1, p2, n2, level=level)

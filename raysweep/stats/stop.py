@@ -1,0 +1,117 @@
+"""The registered rule for stopping a sweep at a planned look, and what a report must say of a look at unfinished data.
+
+Belongs here: the rule as pure functions of a ledger's two tables, for a driver's `stop` and for reports. Does not:
+asking anyone, stopping anything, reading files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from raysweep.stats.design import Design
+from raysweep.stats.finding import Check, Finding
+from raysweep.stats.findings.looks import Look, looks
+from raysweep.stats.findings.progress import Progress, progress
+from raysweep.stats.methods.sequential import look_dates
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A look at which the registered rule stops the sweep: look of looks, after `dates` of `planned_dates` dates.
+
+    reason: one sentence with every contrast, its repeated interval and why that decides it. findings: the same as
+    values (points). Data of later dates are not in them.
+    """
+
+    look: int
+    looks: int
+    dates: int
+    planned_dates: int
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+def decide(table: pa.Table, planned: pa.Table, design: Design) -> Stop | None:
+    """The first planned look at which every registered primary contrast is decided; None where there is none.
+
+    Decided: the repeated interval excludes 0, or lies inside +-delta. table: all attempts with is_final; planned: one
+    row per planned trial (`date`, else `occasion`, tells its date). Nothing is decided of a sweep that registered no
+    analysis or no looks, nor before the first planned look. The chance that a contrast without a true difference is
+    ever said to differ is at most 1 - confidence. Costs little until a look's dates are complete.
+    """
+    if not design.registered:
+        return None
+    at = progress(table, planned)
+    return _first(looks(table, planned, design, at), at, design)
+
+
+def _first(found: Sequence[Look], at: Progress, design: Design) -> Stop | None:
+    for look in found:
+        whys = [_why(f, design.delta) for f in look.findings]
+        if all(whys):
+            reason = (
+                f"look {look.number} of {design.looks}, after {look.dates} of {at.dates} dates: every registered"
+                f" contrast is decided: {'; '.join(w for w in whys if w)}"
+            )
+            return Stop(look.number, design.looks, look.dates, at.dates, reason, look.findings)
+    return None
+
+
+def _why(f: Finding, delta: float) -> str | None:
+    """Why the contrast is decided, None when it is not."""
+    if f.low is None or f.high is None or f.value is None or f.level is None:
+        return None
+    said = (
+        f"{f.model} {f.arm} - {f.reference} {f.estimand} {f.value:+.1f} points"
+        f" (repeated {100 * f.level:g} % interval {f.low:+.1f} to {f.high:+.1f})"
+    )
+    if f.excludes_zero:
+        return f"{said}, which is not 0"
+    inside = max(abs(f.low), abs(f.high)) <= 100 * delta
+    return f"{said}, within the {100 * delta:g} points that count as none" if inside else None
+
+
+def peek_label(table: pa.Table, planned: pa.Table, design: Design) -> Check | None:
+    """What a report must say because of when it looks; None for a finished sweep that planned no looks.
+
+    Codes: "peek" (warning: not a planned look, nothing here may decide whether to go on), "look" (a planned look, not
+    decided), "stopped" (decided by the registered rule), "looks" (finished: read the repeated intervals).
+    """
+    at = progress(table, planned)
+    if not at.dates or not len(table) or (at.finished and not (design.looks and design.registered)):
+        return None
+    if not (design.looks and design.registered):
+        done = f"{at.closed} of {at.dates} dates are complete, and no look before the end was registered"
+        return Check(
+            "peek", "warning", f"the sweep is not finished ({done}): all that is below is exploratory",
+            "do not decide by it whether to go on; the same command goes on, `analysis.looks` plans looks",
+        )  # fmt: skip
+    found = looks(table, planned, design, at)
+    stop = _first(found, at, design)
+    if stop is not None and stop.look < design.looks:
+        remedy = f"read the repeated intervals of look {stop.look}; what ran after it is beyond the registered analysis"
+        return Check("stopped", "note", f"decided by the registered rule at {stop.reason}", remedy)
+    repeated = "read the repeated intervals: the ordinary ones take no account of the other looks"
+    if at.finished:
+        return Check("looks", "note", f"the sweep is finished and had {design.looks} registered looks", repeated)
+    return _between(at, design, repeated)
+
+
+def _between(at: Progress, design: Design, repeated: str) -> Check:
+    """At a planned look, or between two, of a sweep that goes on."""
+    after = look_dates(at.dates, min(design.looks, at.dates))
+    where = f"{at.closed} of {at.dates} dates are complete"
+    if at.closed in after and not at.beyond:
+        number = after.index(at.closed) + 1
+        message = f"registered look {number} of {design.looks} ({where}): not every registered contrast is decided"
+        return Check("look", "note", message, f"{repeated}; the same command goes on to the next look")
+    coming = next((n for n in after if n > at.closed), at.dates)
+    begun = " and a further one has begun" if at.beyond else ""
+    planned = ", ".join(map(str, after))
+    return Check(
+        "peek", "warning", f"not a planned look ({where}{begun}; looks are after {planned}): exploratory",
+        f"do not decide by it whether to go on; the next look comes when {coming} dates are complete",
+    )  # fmt: skip
