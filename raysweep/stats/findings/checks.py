@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raysweep.stats.columns import flags
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
 from raysweep.stats.findings import enforcement
+from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.methods.interval import FEW_TASKS
 from raysweep.stats.methods.permutation import platform_p
 
+SHOWN = 5
+"""Names told in a sentence."""
+
 
 def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -> tuple[Check, ...]:
-    """All checks of a ledger, warnings first."""
+    """All checks of a ledger (tables labelled), warnings first."""
     found = [
         *_completeness(planned, cube),
+        *_missing(missing(table, cube)),
         *_tasks(cube),
+        *_tasks_without_block(cube, design),
         *_reference(cube, design),
         *_dates(cube),
+        *_placed(cube),
         *([_platform(cube, design.seed)] if len(cube.task) else []),
         *_counted(table),
         *enforcement.checks(table, cube),
@@ -32,24 +40,48 @@ def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -
     return tuple(sorted(found, key=lambda c: rank[c.status]))
 
 
+def named(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    every = list(names)
+    more = len(every) - SHOWN
+    return ", ".join(every[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def _completeness(planned: pa.Table, cube: Cube) -> Iterator[Check]:
     total, done = len(planned), int(cube.present.sum())
     if not len(cube.task):
         yield Check("empty", "warning", "the ledger holds no attempt", "run the sweep: `raysweep run`")
         return
-    incomplete = np.flatnonzero(np.isfinite(cube.y).sum(axis=1) < cube.present.shape[1])
+    known = np.isfinite(cube.y)
+    run = cube.present.any(axis=0)  # an arm that was never run has a check of its own
+    incomplete = ~known[:, run].all(axis=1)
     if total > done or cube.not_started:
         message = f"{done} of {total} planned trials have ended; {cube.not_started} blocks were not started"
         yield Check("unfinished", "warning", message, "go on with the same `raysweep run` command")
-    if len(incomplete):
-        named = ", ".join(sorted({cube.tasks[cube.task[i]] for i in incomplete})[:5])
-        message = f"{len(incomplete)} of {len(cube.task)} started blocks lack a result in some arm (tasks: {named})"
+    if incomplete.any():
+        tasks = named(cube.tasks[t] for t in np.unique(cube.task[incomplete]))
+        message = f"{incomplete.sum()} of {len(cube.task)} started blocks lack a result in some arm (tasks: {tasks})"
         yield Check(
             "incomplete_blocks", "warning", message,
             "contrasts leave them out and give bounds; see the causes in the composition",
         )  # fmt: skip
-    if total <= done and not len(incomplete):
+    elif total <= done:
         yield Check("complete", "ok", f"all {done} trials ended with a result, in {len(cube.task)} complete blocks", "")
+
+
+def _missing(arms: Sequence[Missing]) -> Iterator[Check]:
+    """Every arm's missing results by reason, with what success could be at worst and at best."""
+    if not arms:
+        return
+    parts = []
+    for m in arms:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in m.reasons.items())
+        bounds = (
+            f", success {100 * m.low:.1f} to {100 * m.high:.1f} %" if m.low is not None and m.high is not None else ""
+        )
+        parts.append(f"{m.arm.model}/{m.arm.band} {m.count} of {m.trials} ({reasons}){bounds}")
+    message = f"results missing in started blocks, with success if all of them failed or passed: {'; '.join(parts)}"
+    yield Check("missing_results", "note", message, "arms that miss results for different reasons are hard to compare")
 
 
 def _tasks(cube: Cube) -> Iterator[Check]:
@@ -60,12 +92,42 @@ def _tasks(cube: Cube) -> Iterator[Check]:
         yield Check("few_tasks", status, message, f"use at least {FEW_TASKS} tasks to speak of other tasks")
 
 
+def _tasks_without_block(cube: Cube, design: Design) -> Iterator[Check]:
+    """Tasks that some contrast has to leave out, named; arms without any result have a check of their own."""
+    known = np.isfinite(cube.y)
+    absent = np.zeros(len(cube.tasks), dtype=bool)
+    for column, arm in enumerate(cube.arms):
+        if design.reference not in cube.bands(arm.model):
+            continue
+        both = known[:, column] & known[:, cube.column(arm.model, design.reference)]
+        if both.any():
+            absent |= np.bincount(cube.task[both], minlength=len(cube.tasks)) == 0
+    if absent.any():
+        tasks = named(name for name, lacks in zip(cube.tasks, absent, strict=True) if lacks)
+        message = f"{absent.sum()} of {len(cube.tasks)} tasks have no complete block in some contrast ({tasks})"
+        yield Check("tasks_without_block", "warning", message, "contrasts speak of the other tasks; run these again")
+
+
 def _reference(cube: Cube, design: Design) -> Iterator[Check]:
     for column, arm in enumerate(cube.arms):
         if not np.isfinite(cube.y[:, column]).any() and len(cube.task):
             what = "the reference" if arm.band == design.reference else "an arm"
             message = f"{arm.model}/{arm.band} ({what}) has no trial with a result"
             yield Check("missing_arm", "warning", message, "run it, or take it out of the sweep")
+
+
+def _placed(cube: Cube) -> Iterator[Check]:
+    """Blocks that did not run where they were planned: analysed where they ran, or left where they were planned."""
+    blocks = len(cube.task)
+    if moved := int(cube.moved.sum()):
+        message = f"{moved} of {blocks} blocks started wholly in another occasion than planned and are analysed there"
+        yield Check("moved", "note", message, "nothing to do; wider windows or more slots keep to the plan")
+    if crossed := int(cube.crossed.sum()):
+        message = (
+            f"{crossed} of {blocks} blocks hold trials that started in different occasions or outside every window;"
+            " they stay in their planned one"
+        )
+        yield Check("crossed", "note", message, "leave a guard time at the end of each window")
 
 
 def _dates(cube: Cube) -> Iterator[Check]:
@@ -125,10 +187,10 @@ def _counted(table: pa.Table) -> Iterator[Check]:
             "they stay in the ledger; nothing to do",
         ),
         (
-            "crossed",
+            "ended_outside",
             pc.and_kleene(table["crossed_boundary"], final),
             "note",
-            "trials ended outside their window; they count in their planned bucket",
+            "trials ended in another window than they started in, or started outside; they count where they started",
             "leave a guard time at the end of each window",
         ),
         (
@@ -140,7 +202,7 @@ def _counted(table: pa.Table) -> Iterator[Check]:
         ),
     )
     for code, mask, status, text, remedy in lines:
-        n = int(pc.sum(pc.cast(pc.fill_null(mask, fill_value=False), pa.int64())).as_py() or 0)
+        n = int(flags(mask).sum())
         if n:
             yield Check(code, status, f"{n} {text}", remedy)
 

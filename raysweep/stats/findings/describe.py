@@ -1,4 +1,4 @@
-"""Description without intervals: composition of outcomes, values per task and occasion, durations and resources.
+"""Description without intervals: composition of outcomes, values per task and occasion, what is missing and used.
 
 Every number is a Finding too (`factor` tells what it belongs to), so that pictures and JSON show the very same.
 """
@@ -9,21 +9,26 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from raysweep.stats.cube import Cube
+from raysweep.stats.columns import final_rows
+from raysweep.stats.cube import Cube, arm_codes
 from raysweep.stats.design import Design
+from raysweep.stats.estimand import outcomes
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.contrast import pair
+from raysweep.stats.findings.missing import missing, missing_findings
+from raysweep.stats.findings.plain import plain
+from raysweep.stats.findings.resources import COLUMNS, resources
 
-SCORED = ("pass", "partial", "fail")
+__all__ = ["composition", "describe", "occasion_points", "plain", "task_cells", "task_contrasts"]
 
 
 def describe(table: pa.Table, cube: Cube, design: Design) -> tuple[Finding, ...]:
     """All descriptive findings of a ledger (`table`: all attempts, labelled)."""
-    final = table.filter(table["is_final"])
+    final = final_rows(table, COLUMNS)
     return (
         *composition(final, cube),
+        *missing_findings(missing(table, cube)),
         *task_cells(cube),
         *task_contrasts(cube, design),
         *occasion_points(cube),
@@ -31,47 +36,17 @@ def describe(table: pa.Table, cube: Cube, design: Design) -> tuple[Finding, ...]
     )
 
 
-def plain(
-    estimand: str, model: str | None, arm: str | None, factor: str | None, value: float | None, **more: object
-) -> Finding:
-    """A Finding without an interval; `more`: unit, method, bucket, reference, n_tasks, n_attempts, n_dates."""
-    fields: dict[str, object] = {"unit": "fraction", "method": "description", "bucket": None, "reference": None}
-    fields |= {"n_tasks": 0, "n_attempts": 0, "n_dates": 0, "level": None, "resampled_over": ""}
-    given = {
-        "estimand": estimand,
-        "model": model,
-        "arm": arm,
-        "factor": factor,
-        "value": value,
-        "low": None,
-        "high": None,
-    }
-    return Finding(**(fields | given | more))  # type: ignore[arg-type]
-
-
-def outcome_labels(final: pa.Table) -> pa.ChunkedArray:
-    """What a trial ended as: pass, partial or fail when scored; the cause of infra; else the outcome."""
-    reward = final["reward"]
-    scored = pc.if_else(
-        pc.greater_equal(reward, 1.0), "pass", pc.if_else(pc.less_equal(reward, 0.0), "fail", "partial")
-    )
-    scored = pc.fill_null(scored, fill_value="no reward")
-    cause = pc.if_else(pc.equal(final["outcome"], "infra"), pc.fill_null(final["cause"], "infra"), final["outcome"])
-    return pc.fill_null(pc.if_else(pc.equal(final["outcome"], "scored"), scored, cause), fill_value="unknown")
-
-
 def composition(final: pa.Table, cube: Cube) -> Iterator[Finding]:
     """Share of final attempts per outcome and arm; the order is pass, partial, fail, then the others by name."""
-    labelled = pa.table({"model": final["_model"], "band": final["band"], "outcome": outcome_labels(final)})
-    rows = labelled.group_by(["model", "band", "outcome"]).aggregate([("outcome", "count")]).to_pylist()
-    counts = {(r["model"], r["band"], r["outcome"]): int(r["outcome_count"]) for r in rows}
-    others = sorted({r["outcome"] for r in rows} - set(SCORED))
-    for arm in cube.arms:
-        total = sum(n for (m, b, _), n in counts.items() if (m, b) == (arm.model, arm.band))
-        for outcome in (*SCORED, *others):
-            n = counts.get((arm.model, arm.band, outcome), 0)
-            if n:
-                yield plain("composition", arm.model, arm.band, f"outcome={outcome}", n / total, n_attempts=total)
+    outcome, names = outcomes(final)
+    shape = (len(cube.arms), len(names))
+    counts = np.bincount(arm_codes(final, cube.arms) * len(names) + outcome, minlength=shape[0] * shape[1])
+    order = [*range(3), *sorted(range(3, len(names)), key=lambda code: names[code])]
+    for arm, row in zip(cube.arms, counts.reshape(shape), strict=True):
+        for code in order:
+            if row[code]:
+                n, total = int(row[code]), int(row.sum())
+                yield plain("composition", arm.model, arm.band, f"outcome={names[code]}", n / total, n_attempts=total)
 
 
 def task_cells(cube: Cube) -> Iterator[Finding]:
@@ -101,42 +76,20 @@ def task_contrasts(cube: Cube, design: Design) -> Iterator[Finding]:
 
 def occasion_points(cube: Cube) -> Iterator[Finding]:
     """Mean y per model and occasion over blocks complete in all of the model's arms with data, tasks equal."""
+    shape = (len(cube.buckets), len(cube.dates), len(cube.tasks))
     for model in cube.models:
         columns = [i for i, a in enumerate(cube.arms) if a.model == model and np.isfinite(cube.y[:, i]).any()]
         if not columns:
             continue
         block = cube.y[:, columns].mean(axis=1)
-        for bucket in cube.buckets:
-            for code, date in enumerate(cube.dates):
-                means, counts = cube.task_means(block, cube.in_bucket(bucket) & (cube.date == code))
-                if counts.any():
-                    yield plain(
-                        "success", model, None, f"date={date}", float(means[counts > 0].mean()), bucket=bucket,
-                        n_tasks=int(np.sum(counts > 0)), n_attempts=int(counts.sum()) * len(columns), n_dates=1,
-                    )  # fmt: skip
-
-
-def resources(final: pa.Table, cube: Cube) -> Iterator[Finding]:
-    """Medians of duration, memory and cpu, shares throttled and timed out, money; per arm, where known."""
-    seconds = pc.divide(pc.cast(pc.subtract(final["t_agent_end"], final["t_agent_start"]), pa.int64()), 1e6)
-    columns = {
-        "agent_seconds": ("seconds", seconds),
-        "mem_anon_peak": ("bytes", final["mem_anon_peak_bytes"]),
-        "mem_peak": ("bytes", final["mem_peak_bytes"]),
-        "cpu_peak_1s": ("millicores", final["cpu_peak_1s"]),
-        "throttled_share": ("fraction", pc.cast(pc.greater(final["throttled_us"], 0), pa.float64())),
-        "timed_out_share": ("fraction", pc.cast(final["timed_out"], pa.float64())),
-        "oom_kills_share": ("fraction", pc.cast(pc.greater(final["oom_kills"], 0), pa.float64())),
-        "cost_usd": ("usd", final["cost_usd"]),
-    }
-    for arm in cube.arms:
-        mine = pc.and_(pc.equal(final["_model"], arm.model), pc.equal(final["band"], arm.band))
-        for name, (unit, column) in columns.items():
-            known = pc.drop_null(column.filter(mine))
-            if len(known):
-                value = pc.mean(known) if unit == "fraction" else pc.quantile(known, 0.5)[0]
-                how = "mean" if unit == "fraction" else "median"
-                text = f"{how} over final attempts where known"
-                yield plain(
-                    name, arm.model, arm.band, None, float(value.as_py()), unit=unit, method=text, n_attempts=len(known)
-                )
+        use = np.isfinite(block)
+        cell = np.ravel_multi_index((cube.bucket[use], cube.date[use], cube.task[use]), shape)
+        counts = np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape)
+        sums = np.bincount(cell, weights=block[use], minlength=int(np.prod(shape))).reshape(shape)
+        for b, d in np.argwhere(counts.any(axis=2)):
+            seen = counts[b, d] > 0
+            yield plain(
+                "success", model, None, f"date={cube.dates[d]}", float(np.mean(sums[b, d][seen] / counts[b, d][seen])),
+                bucket=cube.buckets[b], n_tasks=int(seen.sum()), n_attempts=int(counts[b, d].sum()) * len(columns),
+                n_dates=1,
+            )  # fmt: skip

@@ -1,0 +1,90 @@
+"""Trials without a result: how many in each arm, for what reason, and how far they can move its success.
+
+Belongs here: counts by reason and bounds per arm. Does not: bounds of a contrast (findings.contrast).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.columns import flags
+from raysweep.stats.cube import ArmKey, Cube, arm_codes
+from raysweep.stats.estimand import endings, outcomes
+from raysweep.stats.finding import Finding
+from raysweep.stats.findings.contrast import within_unit
+from raysweep.stats.findings.plain import plain
+
+NOT_RUN = "not run"
+_COLUMNS = ["_model", "band", "outcome", "cause", "cause_class", "reward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One arm with trials that lack a result. reasons: counts, largest first; trials: those of all started blocks.
+
+    value: success of the others; low, high: with every missing trial at 0 and at 1, None where rewards leave 0..1.
+    """
+
+    arm: ArmKey
+    reasons: Mapping[str, int]
+    trials: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def count(self) -> int:
+        """Trials without a result."""
+        return sum(self.reasons.values())
+
+
+def missing(table: pa.Table, cube: Cube) -> tuple[Missing, ...]:
+    """Arms with missing results, in column order (`table`: all attempts, labelled).
+
+    The reason is the cause of an infrastructure death, else the outcome; "not run" where a started block has no
+    attempt of the arm. Arms without any attempt are left out: they were not run at all.
+    """
+    lost = np.flatnonzero(flags(table["is_final"]) & np.isnan(endings(table).y))
+    rows = table.select(_COLUMNS).take(pa.array(lost))
+    reason, names = outcomes(rows)
+    shape = (len(cube.arms), len(names))
+    counts = np.bincount(arm_codes(rows, cube.arms) * len(names) + reason, minlength=shape[0] * shape[1])
+    return tuple(_missing(cube, counts.reshape(shape), names))
+
+
+def _missing(cube: Cube, counts: Ints, names: Sequence[str]) -> Iterator[Missing]:
+    bounded = within_unit(cube.y)
+    for column, arm in enumerate(cube.arms):
+        absent = int(np.sum(~cube.present[:, column]))
+        found = {names[code]: int(counts[column, code]) for code in np.flatnonzero(counts[column]).tolist()}
+        if absent == len(cube.task) or not (found or absent):
+            continue
+        found |= {NOT_RUN: absent} if absent else {}
+        reasons = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        y = cube.y[:, column]
+        low, high = (_success(cube, np.where(np.isfinite(y), y, end)) if bounded else None for end in (0.0, 1.0))
+        yield Missing(arm, reasons, len(cube.task), _success(cube, y), low, high)
+
+
+def _success(cube: Cube, values: Floats) -> float | None:
+    means, counts = cube.task_means(values, cube.in_bucket(None))
+    return float(np.mean(means[counts > 0])) if counts.any() else None
+
+
+def missing_findings(arms: Sequence[Missing]) -> Iterator[Finding]:
+    """Share missing by reason, and success with its bounds, per arm."""
+    for m in arms:
+        model, band = m.arm.model, m.arm.band
+        for reason, n in m.reasons.items():
+            yield plain("missing", model, band, f"reason={reason}", n / m.trials, n_attempts=m.trials)
+        if m.low is not None and m.high is not None:
+            method = "missing trials of started blocks counted 0 and 1; not a confidence interval"
+            yield plain(
+                "success_missing_bounds", model, band, "bounds", m.value, low=m.low, high=m.high, method=method,
+                n_attempts=m.trials,
+            )  # fmt: skip

@@ -1,0 +1,142 @@
+"""What trials used and how long they took: quantiles and shares per arm, without intervals.
+
+Belongs here: which column is which estimand, and in what unit. Does not: limits that tasks should have (calibration),
+what moves with the hour (mechanism).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.columns import coded, numbers
+from raysweep.stats.cube import Cube, arm_codes
+from raysweep.stats.finding import Finding
+from raysweep.stats.findings.observed import declared
+from raysweep.stats.findings.plain import plain
+
+TAILS = (0.9, 0.99)
+"""Quantiles beside the median; each is a Finding with the factor "quantile=0.9"."""
+
+COLUMNS = (
+    "_model", "band", "task", "outcome", "cause", "cause_class", "reward", "timed_out", "oom_kills",
+    "t_queued", "t_created", "t_agent_start", "t_agent_end", "t_verifier_end",
+    "mem_anon_peak_bytes", "mem_peak_bytes", "cpu_peak_1s", "cpu_peak_10s", "throttled_us",
+    "tokens_in", "tokens_out", "tokens_cached", "cost_usd", "api_p50_ms", "api_p95_ms", "api_429",
+    *(f"{side}_{resource}_{what}" for side in ("limit", "request") for resource in ("memory", "cpu")
+      for what in ("asked", "mult")),
+)  # fmt: skip
+"""What `resources` and `composition` read of a labelled ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One estimand of every row: values (n,), nan where unknown. share: its mean is told, not its quantiles."""
+
+    name: str
+    unit: str
+    values: Floats
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows by group: `order` holds them one group behind the other, from starts[g] to ends[g]."""
+
+    order: Ints
+    starts: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, codes: Ints, groups: int) -> Groups:
+        """Groups 0..groups-1 of `codes` (n,); rows with another code belong to none."""
+        order = np.argsort(codes.astype(np.int16) if groups < 2**15 else codes, kind="stable")  # 16 bits: radix sort
+        wanted = np.arange(groups)
+        inside = codes[order]
+        return cls(order, np.searchsorted(inside, wanted), np.searchsorted(inside, wanted, side="right"))
+
+    def known(self, values: Floats) -> Iterator[Floats]:
+        """The finite ones of `values` (n,), group by group."""
+        if not np.isfinite(values).any():
+            yield from (np.zeros(0) for _ in self.starts)
+            return
+        arranged = values[self.order]
+        for start, end in zip(self.starts, self.ends, strict=True):
+            part = arranged[start:end]
+            yield part[np.isfinite(part)]
+
+
+def resources(final: pa.Table, cube: Cube) -> Iterator[Finding]:
+    """Findings per arm over final attempts (labelled), where a column is known at all."""
+    groups = Groups.of(arm_codes(final, cube.arms), len(cube.arms))
+    counts = [{"n_tasks": len(np.unique(cube.task[rows])), "n_dates": cube.n_dates(rows)} for rows in cube.present.T]
+    for measure in measures(final, cube):
+        for arm, more, known in zip(cube.arms, counts, groups.known(measure.values), strict=True):
+            yield from _told(measure, known, arm.model, arm.band, **more)
+
+
+def _told(measure: Measure, known: Floats, model: str, band: str, **more: object) -> Iterator[Finding]:
+    if not len(known):
+        return
+    more |= {"unit": measure.unit, "n_attempts": len(known)}
+    if measure.share:
+        method = "mean over final attempts where known"
+        yield plain(measure.name, model, band, None, float(known.mean()), method=method, **more)
+        return
+    middle, *ends = np.quantile(known, [0.5, *TAILS])
+    yield plain(measure.name, model, band, None, float(middle), method="median over final attempts where known", **more)
+    for tail, value in zip(TAILS, ends, strict=True):
+        factor, method = f"quantile={tail:g}", "quantile over final attempts where known"
+        yield plain(measure.name, model, band, factor, float(value), method=method, **more)
+
+
+def measures(final: pa.Table, cube: Cube) -> Iterator[Measure]:
+    """All measures of the rows, in the order in which a report shows them."""
+    yield _span(final, "queue_seconds", "t_queued", "t_created")
+    yield _span(final, "setup_seconds", "t_created", "t_agent_start")
+    yield _span(final, "agent_seconds", "t_agent_start", "t_agent_end")
+    yield _span(final, "verifier_seconds", "t_agent_end", "t_verifier_end")
+    yield from _used(final, cube)
+    throttled = numbers(final["throttled_us"])
+    yield Measure("throttled_share", "fraction", _positive(throttled), share=True)
+    yield Measure("throttled_seconds", "seconds", throttled / 1e6)
+    yield Measure("timed_out_share", "fraction", numbers(final["timed_out"]), share=True)
+    yield Measure("oom_kills_share", "fraction", _positive(numbers(final["oom_kills"])), share=True)
+    for name in ("tokens_in", "tokens_out", "tokens_cached"):
+        yield Measure(name, "tokens", numbers(final[name]))
+    yield Measure("cost_usd", "usd", numbers(final["cost_usd"]))
+    for name in ("api_p50_ms", "api_p95_ms"):
+        yield Measure(name, "ms", numbers(final[name]))
+    yield Measure("api_429_share", "fraction", _positive(numbers(final["api_429"])), share=True)
+
+
+def _used(final: pa.Table, cube: Cube) -> Iterator[Measure]:
+    """Peaks, and their shares of what the task states."""
+    task, names = coded(final["task"])
+    at = {name: code for code, name in enumerate(cube.tasks)}
+    cube_task = np.array([at[name] for name in names.to_pylist()], dtype=np.int64)[task]
+    spec = declared(final, final.select([]), cube.tasks)
+    for name, unit, resource, column in (
+        ("mem_anon_peak", "bytes", "memory", "mem_anon_peak_bytes"),
+        ("mem_peak", "bytes", "memory", "mem_peak_bytes"),
+        ("cpu_peak_1s", "millicores", "cpu", "cpu_peak_1s"),
+        ("cpu_peak_10s", "millicores", "cpu", "cpu_peak_10s"),
+    ):
+        values = numbers(final[column])
+        yield Measure(name, unit, values)
+        whole = spec[resource][cube_task]
+        share = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
+        yield Measure(f"{name}_of_spec", "fraction", share)
+
+
+def _span(table: pa.Table, name: str, start: str, end: str) -> Measure:
+    return Measure(name, "seconds", (numbers(table[end]) - numbers(table[start])) / 1e6)
+
+
+def _positive(values: Floats) -> Floats:
+    """1 where a count is above 0, nan where it is unknown."""
+    return np.where(np.isfinite(values), (values > 0).astype(np.float64), np.nan)
