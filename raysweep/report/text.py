@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raysweep.stats import Finding
-from raysweep.stats.verdict import number
+from raysweep.stats.wording import number
 from raysweep.units import MIB, format_duration
 
 NONE = "–"  # noqa: RUF001 - an en dash is what a reader expects for "no value"

@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from raysweep.stats.finding import Finding
+from raysweep.stats.wording import SCEPTICAL, level_text, listed, number, percent, span
 
-SCEPTICAL = 3.0
-"""Gaps below this many points deserve scepticism until resource methodology is known to match (the study's advice)."""
-
-
-def number(value: float, *, signed: bool = False) -> str:
-    """Whole points from 10 up, else one decimal without a trailing zero; never "-0"."""
-    text = f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
-    text = "0" if text == "-0" else text
-    return f"+{text}" if signed and value > 0 and text != "0" else text
+EXPLORATORY = " (exploratory)"
 
 
-def percent(value: float) -> str:
-    """A fraction as "93 %"."""
-    return f"{number(100 * value)} %"
+def verdict(findings: Sequence[Finding], *, registered: bool = True) -> tuple[str, ...]:
+    """The sentences of a report, most important first; at least one.
 
-
-def verdict(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """The sentences of a report, most important first; at least one."""
-    found = [*_bands(findings), *_time_of_day(findings)]
-    return tuple(found) or ("Nothing can be said: the ledger holds no trial with a result.",)
+    What was registered before the first trial is said plainly, all else is marked exploratory. registered: whether
+    there is a registration at all.
+    """
+    found = [*_bands(findings), *_course(findings), *_time_of_day(findings)]
+    if not found:
+        return ("Nothing can be said: the ledger holds no trial with a result.",)
+    if not registered:
+        return ("Nothing was registered before the first trial: all of this is exploratory.", *found)
+    return tuple(found)
 
 
 def _bands(findings: Sequence[Finding]) -> Iterator[str]:
@@ -52,7 +48,7 @@ def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
     if f.value is None:
         why = f.warnings[0].message if f.warnings else "no data"
         return f"{f.model}: nothing can be said {between}: {why}."
-    tail = f"{_deaths(f, findings)}.{_doubt(f)}"
+    tail = f"{_deaths(f, findings)}{_tag(f)}.{_doubt(f)}"
     if f.low is None or f.high is None or f.level is None:
         why = f.warnings[-1].message if f.warnings else "too few data"
         return f"{f.model}: {number(f.value, signed=True)} points {between}{_again(f, findings)}: {why}{tail}"
@@ -67,6 +63,10 @@ def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
     if f.value < 0:
         interval = f"{100 * f.level:g} % {number(-f.high)} to {number(-f.low)}"
     return f"{f.model}: success {verb} {number(size)} points ({interval}) from {f.reference} to {f.arm}{tail}"
+
+
+def _tag(f: Finding) -> str:
+    return "" if f.registered else EXPLORATORY
 
 
 def _deaths(f: Finding, findings: Sequence[Finding]) -> str:
@@ -110,6 +110,46 @@ def _rate_sentence(f: Finding) -> str:
     return f"{f.model}: success is {percent(f.value)}{interval} at {f.arm}; no other band to compare it with."
 
 
+def _course(findings: Sequence[Finding]) -> Iterator[str]:
+    """What a rise is made of, and where over the bands it begins: per model."""
+    for f in findings:
+        pooled = f.estimand == "success" and f.arm and f.reference and not f.bucket and not f.factor
+        if pooled and f.excludes_zero and f.resampled_over == "tasks":
+            yield from _made_of(f, findings)
+    for f in findings:
+        if f.estimand == "change_point" and f.factor:
+            yield _change_point(f)
+
+
+def _made_of(f: Finding, findings: Sequence[Finding]) -> Iterator[str]:
+    same = {"model": f.model, "arm": f.arm, "reference": f.reference}
+    rescued = _find(findings, estimand="rescued", **same)
+    other = _find(findings, estimand="other_successes", **same)
+    if rescued is None or other is None or f.value is None:
+        return
+    if rescued.low is None or rescued.high is None or other.low is None or other.high is None:
+        return
+    if rescued.high - rescued.low < 0.05:  # points: nothing was rescued or lost
+        return
+    yield (
+        f"{f.model}: of the {number(f.value, signed=True)} points from {f.reference} to {f.arm}, trials rescued from"
+        f" infrastructure gave between {number(rescued.low)} and {number(rescued.high)}, other successes between"
+        f" {number(other.low)} and {number(other.high)}, if a higher limit does no harm (bounds without sampling"
+        f" error){EXPLORATORY}."
+    )
+
+
+def _change_point(f: Finding) -> str:
+    bands = (f.factor or "").removeprefix("set=").split(",")
+    beyond = any(w.code == "at_the_end" for w in f.warnings)
+    tail = "; it may lie beyond the bands of this sweep" if beyond else ""
+    if len(bands) == 1:
+        where = f"the change point is {bands[0]}: up to there higher limits only turn deaths into failures"
+    else:
+        where = f"the change point, up to where higher limits only turn deaths into failures, is {listed(bands)}"
+    return f"{f.model}: {where} ({level_text(f)} set{tail}){EXPLORATORY}."
+
+
 def _time_of_day(findings: Sequence[Finding]) -> Iterator[str]:
     f = _find(findings, estimand="time_of_day")
     if f is None:
@@ -122,11 +162,26 @@ def _time_of_day(findings: Sequence[Finding]) -> Iterator[str]:
     elif f.low > 0:
         yield (
             f"Time of day moves the score by ±{number(f.value)} points"
-            f" ({100 * f.level:g} % {number(f.low)} to {number(f.high)}, {f.n_dates} dates)."
+            f" ({level_text(f)} {span(f.low, f.high)}, {f.n_dates} dates){_tag(f)}."
         )
+        yield from _peak_hour(findings)
     else:
         more = f" {advice.message}: {advice.remedy}." if advice else " This is not proof of none."
         yield (
-            f"Time of day: no effect shown (±{number(f.value)} points, {100 * f.level:g} % 0 to {number(f.high)},"
-            f" {f.n_dates} dates).{more}"
+            f"Time of day: no effect shown (±{number(f.value)} points, {level_text(f)} 0 to {number(f.high)},"
+            f" {f.n_dates} dates){_tag(f)}.{more}"
         )
+
+
+def _peak_hour(findings: Sequence[Finding]) -> Iterator[str]:
+    f = _find(findings, estimand="peak_hour")
+    if f is not None and f.value is not None and f.low is not None and f.high is not None:
+        yield (
+            f"Scores peak at {_clock(f.value)} ({level_text(f)} {_clock(f.low)} to {_clock(f.high)}, from a daily"
+            f" cosine){EXPLORATORY}."
+        )
+
+
+def _clock(hours: float) -> str:
+    minutes = round(hours * 60) % (24 * 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
