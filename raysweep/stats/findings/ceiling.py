@@ -1,0 +1,180 @@
+"""One ceiling against the floor: what the data say, before any verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.stats.cube import Cube
+from raysweep.stats.finding import Caution, Finding
+from raysweep.stats.findings.contrast import (
+    Pair,
+    contrast_finding,
+    is_binary,
+    mean_contrast,
+    pair,
+    pair_cautions,
+    within_unit,
+)
+from raysweep.stats.methods.calibration import (
+    TaskMoments,
+    blocks_needed,
+    clopper_pearson,
+    difference_interval,
+    mcnemar_fall,
+    rate_trials_needed,
+)
+from raysweep.stats.methods.interval import Draws, fmean
+
+Attempts = Mapping[tuple[str, str], tuple[int, int]]
+"""(model, band) to (attempts that ended in a resource cause, all attempts)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is asked. floor, ceilings: bands, ascending. delta, infra_max, alpha: fractions (alpha of one side).
+
+    limits: per band what is known of its enforcement, as `findings.limits.limit_status` says it.
+    """
+
+    floor: str
+    ceilings: tuple[str, ...]
+    delta: float
+    infra_max: float | None
+    alpha: float
+    limits: Mapping[str, tuple[str, tuple[Caution, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """One band against the floor.
+
+    verdict, verdict_sampled (other tasks): WITHIN, TOO_TIGHT, CHANGES, NOT_ENOUGH, NOT_ENFORCED or AFTER_STOP.
+    difference, fall: success and q_trial against the floor, points, tasks fixed; *_sampled: the same, tasks sampled.
+    infra_rate: attempts that ended in a resource cause, its upper end is the bound that --infra-max asks for.
+    fall_p: one-sided, exact, Holm over the ceilings; fall_shown: it is below alpha. equivalent: TOST passes.
+    meets: infra_rate's bound is at most --infra-max (True without one). blocks: mean blocks per task; needed: blocks
+    per task for 80 % power of TOST if there is no difference. enforcement: of `findings.limits`.
+    """
+
+    model: str
+    band: str
+    verdict: str
+    verdict_sampled: str
+    difference: Finding
+    difference_sampled: Finding
+    fall: Finding
+    fall_sampled: Finding
+    infra_rate: Finding
+    fall_p: float | None
+    fall_shown: bool
+    equivalent: bool
+    meets: bool
+    blocks: float
+    needed: int | None
+    needed_for_rate: int | None
+    enforcement: str
+    cautions: tuple[Caution, ...]
+
+
+def moments(p: Pair) -> TaskMoments:
+    """A pair as the moments of its differences, over the tasks with a complete block."""
+    means, counts = p.cube.task_means(p.difference, p.complete)
+    squares, _ = p.cube.task_means((p.difference - means[p.cube.task]) ** 2, p.complete)
+    used = counts > 0
+    d = p.difference[p.complete]
+    return TaskMoments(
+        means=means[used],
+        variances=(squares * counts / np.maximum(counts - 1, 1))[used],
+        counts=counts[used],
+        up=int(np.sum(d > 0)),
+        down=int(np.sum(d < 0)),
+        binary=is_binary(p.arm[p.complete], p.reference[p.complete]),
+        unit=within_unit(p.arm, p.reference),
+        pooled=float(np.var(d, ddof=1)) if len(d) > 1 else 0.0,
+    )
+
+
+def look(cube: Cube, model: str, band: str, rule: Rule, how: Draws, attempts: Attempts) -> Ceiling:
+    """One ceiling before its verdict; how.level is 1 - 2 alpha."""
+    columns, everywhere = (cube.column(model, band), cube.column(model, rule.floor)), cube.in_bucket(None)
+    y, q = (pair(cube, values, *columns, everywhere) for values in (cube.y, cube.q))
+    m, deaths = moments(y), moments(q)
+    enforcement, cautions = rule.limits.get(band, ("unknown", ()))
+    rate = infra_rate(cube, model, band, rule.alpha, attempts)
+    return Ceiling(
+        model=model,
+        band=band,
+        verdict="",
+        verdict_sampled="",
+        difference=_fixed(y, m, "success", model, band, rule, how.level),
+        difference_sampled=_sampled(y, "success", model, band, rule, how),
+        fall=_fixed(q, deaths, "q_trial", model, band, rule, how.level),
+        fall_sampled=_sampled(q, "q_trial", model, band, rule, how),
+        infra_rate=rate,
+        fall_p=mcnemar_fall(deaths.down, deaths.up) if m.blocks else None,
+        fall_shown=False,
+        equivalent=False,
+        meets=rule.infra_max is None or (rate.high is not None and rate.high <= rule.infra_max),
+        blocks=m.per_task,
+        needed=blocks_needed(m, rule.delta, rule.alpha),
+        needed_for_rate=_needed_for_rate(rate, m, rule),
+        enforcement=enforcement,
+        cautions=cautions,
+    )
+
+
+def _fixed(p: Pair, m: TaskMoments, estimand: str, model: str, band: str, rule: Rule, level: float) -> Finding:
+    label = _label(estimand, model, band, rule)
+    value = fmean(m.means) if m.blocks else None
+    interval = difference_interval(m, level)
+    return contrast_finding(p, label, value, interval, level, over="tasks fixed", cautions=pair_cautions(p))
+
+
+def _sampled(p: Pair, estimand: str, model: str, band: str, rule: Rule, how: Draws) -> Finding:
+    value, interval = mean_contrast(p, how)
+    return contrast_finding(
+        p, _label(estimand, model, band, rule), value, interval, how.level, cautions=pair_cautions(p)
+    )
+
+
+def _label(estimand: str, model: str, band: str, rule: Rule) -> dict[str, str | None]:
+    return {"estimand": estimand, "model": model, "arm": band, "reference": rule.floor, "bucket": None}
+
+
+def infra_rate(cube: Cube, model: str, band: str, alpha: float, attempts: Attempts) -> Finding:
+    """Share of all attempts that ended in a resource cause, tasks fixed, with exact limits."""
+    events, n = attempts.get((model, band), (0, 0))
+    level = 1 - 2 * alpha
+    low, high = (float(x) for x in clopper_pearson(events, n, level))
+    absent = Caution("no_trials", f"{model}/{band} has no attempt", "run it, or let the run go on")
+    mine = cube.present[:, cube.column(model, band)]
+    return Finding(
+        estimand="infra_rate_resource",
+        model=model,
+        arm=band,
+        reference=None,
+        bucket=None,
+        factor=None,
+        value=events / n if n else None,
+        low=low if n else None,
+        high=high if n else None,
+        unit="fraction",
+        level=level,
+        method="Clopper-Pearson, over all attempts",
+        resampled_over="tasks fixed",
+        n_tasks=len(np.unique(cube.task[mine])),
+        n_attempts=n,
+        n_dates=cube.n_dates(mine),
+        warnings=() if n else (absent,),
+    )
+
+
+def _needed_for_rate(rate: Finding, m: TaskMoments, rule: Rule) -> int | None:
+    """Blocks per task for the rate's bound to come below --infra-max."""
+    if rule.infra_max is None or rate.value is None or not m.blocks:
+        return None
+    trials = rate_trials_needed(round(rate.value * rate.n_attempts), rate.n_attempts, rule.infra_max, rule.alpha)
+    return None if trials is None else -(-trials // len(m.counts))
