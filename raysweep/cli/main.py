@@ -105,6 +105,30 @@ def report(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="a run directory")],
+    run_b: Annotated[Path | None, typer.Argument(metavar="[RUN_B]", help="another; else two models of RUN_A")] = None,
+    models: Annotated[
+        tuple[str, str] | None, typer.Option("--models", metavar="A B", help="the models to compare")
+    ] = None,
+    temporal_sd: Annotated[
+        str | None, typer.Option("--temporal-sd", metavar="2pp", help="spread between dates, where dates are too few")
+    ] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option("--assume-comparable", metavar="FIELD", help="methodology to take as alike")
+    ] = None,
+    floor: Annotated[str | None, typer.Option("--floor", metavar="BAND", help="lowest band of a mismatch")] = None,
+    ceiling: Annotated[str | None, typer.Option("--ceiling", metavar="BAND", help="highest band of a mismatch")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether A is better than B beyond sampling and infrastructure noise (0 yes, 1 no, 3 not enough data)."""
+    from raysweep.cli.compare import Options, compare_command
+
+    options = Options(temporal_sd=temporal_sd, assumed=tuple(assume or ()), floor=floor, ceiling=ceiling)
+    raise typer.Exit(compare_command(run_a, run_b, models, options, as_json=as_json))
+
+
+@app.command()
 def doctor(
     config: Annotated[Path | None, typer.Option("--config", help="check for this sweep")] = None,
     as_json: Json = False,

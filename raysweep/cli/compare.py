@@ -1,0 +1,149 @@
+"""`raysweep compare`: two runs, or two models of one run, to the two verdicts and the exit code that says the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cli.output import emit
+from raysweep.cli.report import design_of
+from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_input
+
+if TYPE_CHECKING:
+    from raysweep.record.reader import LedgerView
+    from raysweep.stats.findings.gap import Side
+    from raysweep.stats.methodology import Difference
+
+EXIT = {
+    "beyond noise": ExitCode.OK,
+    "leads, not at every resource setting": ExitCode.CLAIM_FAILS,
+    "not beyond noise": ExitCode.CLAIM_FAILS,
+    "not enough data": ExitCode.INCOMPLETE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said beside the runs; temporal_sd as written ("2pp")."""
+
+    temporal_sd: str | None = None
+    assumed: tuple[str, ...] = ()
+    floor: str | None = None
+    ceiling: str | None = None
+
+
+def compare_command(
+    first: Path, second: Path | None, models: tuple[str, str] | None, options: Options, *, as_json: bool
+) -> int:
+    """Compare and print; the exit code of design.md.
+
+    InputError when the two cannot be compared, or are not known to have been measured alike; IncompleteError when a
+    ledger is empty. Within one run methodology is the same by construction.
+    """
+    from raysweep.report.comparison import comparison_document, print_comparison
+    from raysweep.stats.compare import Question, compare
+    from raysweep.stats.methodology import noted
+
+    temporal = _temporal(options.temporal_sd)
+    views = [_read(path) for path in ((first,) if second is None else (first, second))]
+    a, b = _sides([first] if second is None else [first, second], views, models)
+    assumed: tuple[Difference, ...] = ()
+    if second is None:
+        if options.assumed:
+            raise bad_input("one run has one methodology", "leave it out", key="--assume-comparable")
+    else:
+        assumed = _alike(a, b, views, options.assumed)
+    question = Question(
+        temporal_sd=temporal, floor=options.floor, ceiling=options.ceiling, assumed=tuple(d.field for d in assumed)
+    )
+    found = compare(a, b, question)
+    also = noted(*views) if len(views) == 2 else ()
+    if as_json:
+        runs = [v.facts["run_id"] for v in views]
+        where = _provenance([first] if second is None else [first, second], views)
+        emit(comparison_document(found, runs=runs, provenance=where, assumed=assumed, noted=also))
+    else:
+        from rich.console import Console
+
+        print_comparison(found, Console(), assumed=assumed, noted=also)
+    return EXIT[found.claim]
+
+
+def _temporal(text: str | None) -> float | None:
+    from raysweep.units import parse_points
+
+    if text is None:
+        return None
+    try:
+        return parse_points(text)
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        raise bad_input(message, remedy, key="--temporal-sd") from error
+
+
+def _read(path: Path) -> LedgerView:
+    from raysweep.record.reader import read_ledger
+
+    view = read_ledger(path)
+    if not len(view.table):
+        raise IncompleteError(f"{path}: the ledger holds no attempt; run the sweep first")
+    return view
+
+
+def _sides(paths: Sequence[Path], views: Sequence[LedgerView], models: tuple[str, str] | None) -> tuple[Side, Side]:
+    """The two sides; InputError when it is not clear which models are meant."""
+    from raysweep.stats.cube import build_cube, with_labels
+    from raysweep.stats.findings.gap import Side
+
+    if len(views) == 2 and views[0].facts["run_id"] == views[1].facts["run_id"]:
+        raise bad_input("both are the same run", "give two runs, or one run and --models A B", file=str(paths[1]))
+    cubes = [build_cube(with_labels(v.table), with_labels(v.planned), design_of(v)) for v in views]
+    if len(cubes) == 1:
+        if models is None or models[0] == models[1]:
+            remedy = f"choose two of {', '.join(cubes[0].models)} with --models A B, or give a second run"
+            raise bad_input("one run needs two models to compare", remedy, key="--models")
+        return Side(models[0], cubes[0], models[0]), Side(models[1], cubes[0], models[1])
+    chosen = models or _only([c.models for c in cubes], paths)
+    names = [p.resolve().name for p in paths]
+    runs = names if len(set(names)) == 2 else [str(p) for p in paths]
+    labels = runs if chosen[0] == chosen[1] else [f"{m} ({r})" for m, r in zip(chosen, runs, strict=True)]
+    return Side(labels[0], cubes[0], chosen[0]), Side(labels[1], cubes[1], chosen[1])
+
+
+def _only(known: Sequence[Sequence[str]], paths: Sequence[Path]) -> tuple[str, str]:
+    """The one model of each run, or the one that both have."""
+    if all(len(models) == 1 for models in known):
+        return known[0][0], known[1][0]
+    shared = [m for m in known[0] if m in known[1]]
+    if len(shared) == 1:
+        return shared[0], shared[0]
+    raise InputError(
+        Problem(f"has {len(models)} models", f"choose with --models A B; here: {', '.join(models)}", str(path))
+        for models, path in zip(known, paths, strict=True)
+    )
+
+
+def _alike(a: Side, b: Side, views: Sequence[LedgerView], assumed: Sequence[str]) -> tuple[Difference, ...]:
+    """What is assumed comparable; InputError names the fields in which the runs are not known to be alike."""
+    from raysweep.stats.compare import comparable
+    from raysweep.stats.methodology import differences, methodology, refuse_differences
+
+    tasks, bands = comparable(a, b)
+    # A label is the model's name with the levels of swept factors behind it.
+    told = [methodology(v, s.model.partition(" [")[0], tasks, bands) for v, s in zip(views, (a, b), strict=True)]
+    return refuse_differences(differences(*told), assumed, a.label, b.label)
+
+
+def _provenance(paths: Sequence[Path], views: Sequence[LedgerView]) -> dict[str, Any]:
+    """Where the numbers come from, by the path that was given."""
+    return {
+        str(path): {
+            "run_id": view.facts["run_id"],
+            "plan_id": view.facts["plan_id"],
+            "registration_sha256": view.registration["sha256"],
+            "environment": view.environment,
+        }
+        for path, view in zip(paths, views, strict=True)
+    }

@@ -1,0 +1,267 @@
+"""`raysweep compare` on real run directories: exit codes, refusals, sentences, JSON; never a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from raysweep.cli.main import main
+from raysweep.clock import SystemClock
+from raysweep.record.ledger import LedgerWriter, sealed_counts
+from raysweep.record.lock import LocalLock
+from raysweep.record.rundir import create_or_resume
+from raysweep.stats import simulate
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cli_runs import raysweep, simulated
+
+BANDS = ("1x", "3x")
+PLAN = (
+    "plan_id", "block_id", "trial_id", "task", "task_digest", "model", "agent", "band", "factors", "bucket",
+    *(f"{side}_{resource}_{what}" for side in ("request", "limit") for resource in ("cpu", "memory", "storage")
+      for what in ("mult", "asked")),
+)  # fmt: skip
+ENFORCEMENT = {"memory": "enforced", "cpu": "enforced", "pids": "enforced", "disk": "enospc", "oom": "process"}
+FACTS = {
+    "name": "made", "seed": 1, "reference": "1x", "bands": list(BANDS), "buckets": ["all"], "dates": 3, "repeats": 1,
+    "timezone": "UTC", "bucket_hours": [], "period_hours": 24.0, "sandbox": "local",
+}  # fmt: skip
+ENVIRONMENT = {"raysweep": "0", "kernel": "6.1", "machine": "x86_64", "cgroup": 2, "cpus": 8, "memory_bytes": 2**34}
+ANALYSIS = {"primary": "success", "delta": 0.02, "confidence": 0.95, "reference": "1x", "registered": False}
+
+
+def truth(*models, tasks=12, dates=3, repeats=2):
+    arms = tuple(simulate.SimArm(m, b, p) for m, p in models for b in BANDS)
+    return simulate.Truth(arms=arms, tasks=tasks, dates=dates, repeats=repeats, date_sd=0.02)
+
+
+def make_run(path, stated, *, seed=1, keep=lambda row: True, edit=None, facts=None, environment=None):
+    """A run directory whose ledger is drawn from `stated`, written by the record package's own writer."""
+    rng = np.random.default_rng(seed)
+    table, _ = simulate.tables_of(stated, simulate.draw(stated, rng), rng, run_id=f"run-{path.name}")
+    rows = table.drop_columns(["is_final"]).to_pylist()
+    for row in rows:
+        row.update({k: v.timestamp() for k, v in row.items() if k.startswith("t_") and v is not None})
+        row.update(task_digest=f"digest of {row['task']}", enforcement=ENFORCEMENT, factors={}, node={})
+        row.update(edit(row) if edit else {})
+    from raysweep.record.schema import to_table
+
+    sink = io.BytesIO()
+    pq.write_table(to_table(rows).select(list(PLAN)), sink)
+    models = list(dict.fromkeys(a.model for a in stated.arms))
+    store, _ = create_or_resume(
+        path, sweep_text="name: made\n", plan_id="p", plan_parquet=sink.getvalue(), analysis=ANALYSIS,
+        environment=ENVIRONMENT | (environment or {}), facts=FACTS | {"models": models} | (facts or {}),
+        clock=SystemClock(),
+    )  # fmt: skip
+    lock = LocalLock(path, store, SystemClock())
+    lock.acquire(sealed_counts(store), {})
+    ledger = LedgerWriter(store, lock, SystemClock())
+    for row in rows:
+        if keep(row):
+            ledger.append(row)
+    ledger.seal()
+    lock.release()
+    return path
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Runs the command line in this process; (exit code, standard output in one line, standard error)."""
+
+    def run(*arguments, command="compare"):
+        monkeypatch.setattr(sys, "argv", ["raysweep", command, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(end.value.code), out if "--json" in arguments else " ".join(out.split()), err
+
+    return run
+
+
+GOOD, BAD = ("good", 0.9), ("bad", 0.3)
+
+
+def test_two_models_of_one_run(tmp_path, told):
+    run = make_run(tmp_path / "r", truth(GOOD, BAD))
+    code, out, _ = told(run, "--models", "good", "bad")
+    assert code == 0
+    assert "good leads bad by" in out
+    assert "beyond sampling and infrastructure noise" in out
+    assert "Robust to mismatched resources from 1x to 3x" in out
+    code, out, _ = told(run, "--models", "bad", "good", "--json")
+    document = json.loads(out)
+    assert (code, document["comparison"]["beyond_noise"], document["comparison"]["robust_to_mismatch"]) == (
+        0,
+        True,
+        True,
+    )
+    assert document["findings"][0]["value"] < 0
+    assert set(document) == {"schema_version", "runs", "verdict", "checks", "findings", "provenance", "comparison"}
+
+
+def test_two_runs_of_one_model_that_are_alike(tmp_path, told):
+    a, b = (make_run(tmp_path / n, truth(("m", 0.5)), seed=s) for n, s in (("a", 1), ("b", 1)))
+    code, out, _ = told(a, b)
+    assert code == 1
+    assert "a less b is not beyond noise" in out
+    assert "not proof of equality" in out
+    assert "A gap under 3 points deserves scepticism" in out
+
+
+def test_models_of_two_runs_are_chosen_by_name_or_asked_for(tmp_path, told):
+    a, b = make_run(tmp_path / "a", truth(GOOD, BAD)), make_run(tmp_path / "b", truth(BAD, ("other", 0.2)))
+    code, out, _ = told(a, b)  # the one model that both have
+    assert (code, "a less b" in out) == (1, True)
+    code, out, _ = told(a, b, "--models", "good", "other")
+    assert (code, "good (a) leads other (b)" in out) == (0, True)
+    c = make_run(tmp_path / "c", truth(GOOD, BAD))
+    code, _, err = told(a, c)
+    assert (code, err.count("choose with --models A B; here: good, bad")) == (2, 2)
+    code, _, err = told(a, b, "--models", "good", "nobody")
+    assert (code, "choose from bad, other" in err) == (2, True)
+
+
+def test_runs_measured_differently_are_refused_by_field_unless_assumed(tmp_path, told):
+    stated = truth(("m", 0.5))
+    a = make_run(tmp_path / "a", stated)
+    b = make_run(
+        tmp_path / "b", stated, seed=2, environment={"cgroup": 1, "kernel": "5.4"}, facts={"sandbox": "docker"},
+        edit=lambda row: {"limit_memory_mult": 4.0} if row["band"] == "3x" else {},
+    )  # fmt: skip
+    code, out, err = told(a, b)
+    assert (code, out) == (2, "")
+    for field, seen in (("sandbox", "local against docker"), ("cgroup", "2 against 1"), ("multipliers", "4.0")):
+        assert f"alike in {field} " in err
+        assert f"--assume-comparable {field}" in err
+        assert seen in err
+    assert "kernel" not in err
+    given = [x for f in ("sandbox", "cgroup", "multipliers") for x in ("--assume-comparable", f)]
+    code, out, _ = told(a, b, *given)
+    assert code == 1
+    assert "Assumed comparable, though not known to be alike: sandbox (local / docker);" in out
+    assert "the runs also differ in kernel (6.1 / 5.4)" in out
+    code, out, _ = told(a, b, *given, "--json")
+    assumed = json.loads(out)["comparison"]["assumed"]
+    assert {"field": "cgroup", "a": "2", "b": "1"} in assumed
+    assert len(assumed) == 3
+
+
+def test_what_is_unknown_is_refused_and_named(tmp_path, told):
+    stated = truth(("m", 0.5))
+    a = make_run(tmp_path / "a", stated)
+    b = make_run(tmp_path / "b", stated, edit=lambda row: {"enforcement": None, "task_digest": None})
+    code, _, err = told(a, b)
+    assert code == 2
+    for field in ("enforcement.memory", "enforcement.cpu", "task_digest"):
+        assert f"alike in {field} " in err
+    assert "against unknown" in err
+    code, _, err = told(a, b, "--assume-comparable", "memory")
+    assert (code, "is not a field of methodology" in err) == (2, True)
+
+
+def test_changed_tasks_and_specs_are_refused(tmp_path, told):
+    stated = truth(("m", 0.5))
+    a = make_run(tmp_path / "a", stated)
+    b = make_run(
+        tmp_path / "b", stated,
+        edit=lambda row: {"task_digest": "new", "limit_memory_asked": 1} if row["task"] == "task-003" else {},
+    )  # fmt: skip
+    code, _, err = told(a, b)
+    assert code == 2
+    assert "task-003/task_digest: digest of task-003 against new" in err
+    assert "alike in specs " in err
+
+
+def test_too_few_dates_end_with_3_naming_the_days_or_with_a_stated_spread(tmp_path, told):
+    run = make_run(tmp_path / "r", truth(GOOD, BAD, dates=1))
+    code, out, _ = told(run, "--models", "good", "bad")
+    assert code == 3
+    assert "the run has 1 date and needs 2 more" in out
+    code, out, _ = told(run, "--models", "good", "bad", "--temporal-sd", "2pp")
+    assert code == 0
+    assert "The spread between dates, 2 points, was stated and not measured" in out
+    a, b = (make_run(tmp_path / n, truth(("m", 0.5), dates=d)) for n, d in (("a", 2), ("b", 3)))
+    code, out, _ = told(a, b)
+    assert (code, "a has 2 dates and needs 1 more (" in out) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "keep", "code", "text"),
+    [
+        (truth(GOOD, BAD, tasks=1), lambda row: True, 3, "one task cannot tell"),
+        (truth(GOOD, BAD), lambda row: False, 3, "the ledger holds no attempt"),
+        (truth(GOOD, BAD), lambda row: row["model"] == "good", 3, "no common task has results of both"),
+        (truth(GOOD, BAD), lambda row: row["model"] == "good" or row["band"] == "1x", 0, "no results of both at 3x"),
+    ],
+    ids=["one task", "zero rows", "missing arm", "missing band"],
+)  # fmt: skip
+def test_degenerate_ledgers_give_a_sentence(tmp_path, told, stated, keep, code, text):
+    run = make_run(tmp_path / "r", stated, keep=keep)
+    ended, out, err = told(run, "--models", "good", "bad")
+    assert ended == code, (out, err)
+    assert text in out + err
+
+
+def test_all_equal_outcomes_are_told_with_the_bound_on_other_tasks(tmp_path, told):
+    same = {"outcome": "scored", "reward": 1.0, "cause": None, "cause_class": None}
+    run = make_run(tmp_path / "r", truth(GOOD, BAD), edit=lambda row: same)
+    code, out, _ = told(run, "--models", "good", "bad")
+    assert code == 1
+    assert "good less bad is not beyond noise (0 points, 95 % -22 to +22)" in out
+    assert "every task gave the same value: with 12 tasks up to 22 % of tasks may still differ" in out
+
+
+def test_runs_with_nothing_in_common_are_bad_input(tmp_path, told):
+    a = make_run(tmp_path / "a", truth(("m", 0.5)))
+    other = replace(truth(("m", 0.5)), names=tuple(f"other-{n}" for n in range(12)))
+    code, _, err = told(a, make_run(tmp_path / "b", other))
+    assert (code, "no task in common" in err) == (2, True)
+    bands = make_run(tmp_path / "c", truth(("m", 0.5)), edit=lambda row: {"band": f"{row['band']}-c"},
+                     facts={"bands": ["1x-c", "3x-c"], "reference": "1x-c"})  # fmt: skip
+    code, _, err = told(a, bands)
+    assert (code, "no band in common" in err) == (2, True)
+
+
+def test_wrong_use_is_told(tmp_path, told):
+    run = make_run(tmp_path / "r", truth(GOOD, BAD))
+    for arguments, text in (
+        ((run,), "one run needs two models to compare; choose two of good, bad"),
+        ((run, run), "both are the same run"),
+        ((tmp_path, run), "not a run directory"),
+        ((run, "--models", "good", "good"), "one run needs two models"),
+        ((run, "--models", "good", "bad", "--temporal-sd", "2"), "write it like 2pp"),
+        ((run, "--models", "good", "bad", "--floor", "9x"), "not a common band with results"),
+        ((run, "--models", "good", "bad", "--assume-comparable", "cgroup"), "one run has one methodology"),
+    ):
+        code, _, err = told(*arguments)
+        assert (code, text in err) == (2, True), err
+
+
+def test_two_simulated_sweeps_end_to_end(tmp_path, told):
+    """Directories made by `raysweep run` itself: their methodology is known, and equal for equal sweeps."""
+    config = simulated(tmp_path, tasks=6, extra="buckets: {windows: {day: '00:00-24:00'}, dates: 3}\n")
+    config.write_text(config.read_text().replace("repeats: 2", "repeats: 3"))
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for run in runs:
+        assert told(config, "--run-dir", run, command="run")[0] == 0
+    code, out, err = told(*runs, "--json")
+    assert code == 1, err
+    document = json.loads(out)
+    assert document["comparison"]["claim"] == "not beyond noise"
+    assert document["findings"][0]["value"] == 0.0, "one seed, one truth: the same outcomes"
+
+
+def test_the_command_itself_in_a_process_of_its_own(tmp_path):
+    run = make_run(tmp_path / "r", truth(GOOD, BAD, dates=2))
+    done = raysweep("compare", run, "--models", "good", "bad", "--json")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout)["comparison"]["claim"] == "not enough data"
