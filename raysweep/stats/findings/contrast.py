@@ -1,35 +1,39 @@
 """Contrasts: every band against the reference per model, and buckets against the first, paired within task.
 
-Completeness is per contrast: only blocks in which both arms have a y; what is missing stands beside as bounds.
+Completeness is per contrast: only blocks in which both arms have a y; what is missing stands beside as bounds. What
+needs draws is asked for all at once (`settle`), so that one product with the shared draws serves every finding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.cube import Cube
-from raysweep.stats.design import Design
+from raysweep.stats.design import Design, is_registered
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.methods.interval import (
     ONE_TASK,
+    Ask,
     Draws,
     Interval,
     Ratio,
     fmean,
     mean_ratio,
-    tasks_fixed,
-    tasks_sampled,
+    settle,
 )
-from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired, tied_bound
+from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_by_task, tied_bound
+from raysweep.stats.methods.tasksfixed import blocks_fixed
 
+Label = dict[str, str | None]
 CONTRASTED = ("success", "q_trial", "success_given_clean")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pair:
     """Complete blocks of one contrast: values of arm and reference on them, (n,), and which blocks (mask of the cube).
 
@@ -47,10 +51,20 @@ class Pair:
         """Started blocks that lack a value in either arm."""
         return int(np.sum(self.started & ~self.complete))
 
-    @property
+    @cached_property
     def difference(self) -> Floats:
         """Arm minus reference, (n,), nan outside complete blocks."""
         return np.where(self.complete, self.arm - self.reference, np.nan)
+
+    @cached_property
+    def in_unit(self) -> bool:
+        """All values of both arms lie in 0..1."""
+        return within_unit(self.arm, self.reference)
+
+    @cached_property
+    def by_task(self) -> tuple[Floats, Ints]:
+        """Mean difference of each task (nan without a complete block) and its number of complete blocks, (T,)."""
+        return self.cube.task_means(self.difference, self.complete)
 
 
 def pair(cube: Cube, values: Floats, arm: int, reference: int, rows: Bools) -> Pair:
@@ -76,38 +90,53 @@ def bounds(p: Pair) -> tuple[float, float] | None:
 def band_contrasts(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
     """Findings of every band against the reference: per model, estimand and bucket; tasks sampled, then fixed."""
     buckets: tuple[str | None, ...] = (None, *(cube.buckets if len(cube.buckets) > 1 else ()))
-    for model in cube.models:
-        if design.reference not in cube.bands(model):
-            continue
-        for band in cube.bands(model):
-            for bucket in buckets if band != design.reference else ():
-                yield from _contrast(cube, design, how, model=model, band=band, bucket=bucket)
+    cells = [
+        cell
+        for model in cube.models
+        if design.reference in cube.bands(model)
+        for band in cube.bands(model)
+        if band != design.reference
+        for estimand in CONTRASTED
+        for cell in _cells(cube, design.reference, buckets, estimand=estimand, model=model, band=band, level=how.level)
+    ]
+    for cell, (value, interval) in zip(cells, settle([c.ask for c in cells], how), strict=True):
+        of = cell.label
+        registered = is_registered(design, str(of["estimand"]), of["arm"], of["reference"], of["bucket"])
+        cautions = pair_cautions(cell.pair, bounded=of["estimand"] != "success_given_clean")
+        yield contrast_finding(cell.pair, of, value, interval, how.level, cautions=cautions, registered=registered)
+        yield contrast_finding(cell.pair, of, value, cell.fixed, how.level, over="tasks fixed", cautions=cautions)
 
 
-def _contrast(
-    cube: Cube, design: Design, how: Draws, *, model: str, band: str, bucket: str | None
-) -> Iterator[Finding]:
-    arm, reference = cube.column(model, band), cube.column(model, design.reference)
-    rows = cube.in_bucket(bucket)
-    for estimand in CONTRASTED:
-        p = pair(cube, cube.q if estimand == "q_trial" else cube.y, arm, reference, rows)
-        cautions = pair_cautions(p, bounded=estimand != "success_given_clean")
-        if estimand == "success_given_clean":
-            value, interval = _clean_contrast(cube, p, arm, reference, how)
-        else:
-            value, interval = mean_contrast(p, how)
-        registered = estimand == design.primary and bucket is None and design.registered
-        label = {"estimand": estimand, "model": model, "arm": band, "reference": design.reference, "bucket": bucket}
-        yield contrast_finding(p, label, value, interval, how.level, cautions=cautions, registered=registered)
-        if bucket is None and estimand != "success_given_clean":
-            yield contrast_finding(
-                p, label, value, _fixed(p, how.level), how.level, over="tasks fixed", cautions=cautions
-            )
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One contrast in one bucket (or over all), before its draws."""
+
+    label: Label
+    pair: Pair
+    ask: Ask
+    fixed: Interval
+
+
+def _cells(
+    cube: Cube, reference: str, buckets: Sequence[str | None], *, estimand: str, model: str, band: str, level: float
+) -> Iterator[Cell]:
+    columns = cube.column(model, band), cube.column(model, reference)
+    values, clean = cube.q if estimand == "q_trial" else cube.y, estimand == "success_given_clean"
+    whole = pair(cube, values, *columns, cube.in_bucket(None))
+    for bucket in buckets:
+        p = whole if bucket is None else pair(cube, values, *columns, cube.in_bucket(bucket))
+        ask, blocks = mean_ask(p, level), whole.difference
+        if clean:
+            sides = [clean_ratio(cube, c, p.complete) for c in columns]
+            ask, blocks = _clean_ask(cube, p, columns, sides, level), _clean_blocks(cube, whole, columns, sides)
+        fixed = blocks_fixed(blocks, cube.task, cube.bucket, p.complete, level)
+        label: Label = {"estimand": estimand, "model": model, "arm": band, "reference": reference, "bucket": bucket}
+        yield Cell(label, p, ask, fixed if ask.value is not None else Interval(None, None, "none: undefined"))
 
 
 def contrast_finding(
     p: Pair,
-    label: dict[str, str | None],
+    label: Label,
     value: float | None,
     interval: Interval,
     level: float,
@@ -117,8 +146,8 @@ def contrast_finding(
     registered: bool = False,
 ) -> Finding:
     """A contrast in points; the interval is kept within what the estimand can reach (rewards in 0..1)."""
-    _, counts = p.cube.task_means(p.difference, p.complete)
-    low, high = clip(interval.low, interval.high, -1.0, 1.0) if within_unit(p.arm, p.reference) else (
+    _, counts = p.by_task
+    low, high = clip(interval.low, interval.high, -1.0, 1.0) if p.in_unit else (
         interval.low, interval.high,
     )  # fmt: skip
     return Finding(
@@ -155,7 +184,7 @@ def clip(low: float | None, high: float | None, least: float, most: float) -> tu
 
 def within_unit(*values: Floats) -> bool:
     """True when all finite values lie in 0..1."""
-    return all(bool(np.all((v[np.isfinite(v)] >= 0) & (v[np.isfinite(v)] <= 1))) for v in values)
+    return not any(bool(np.any((v < 0) | (v > 1))) for v in values)
 
 
 def pair_cautions(p: Pair, *, bounded: bool = True) -> tuple[Caution, ...]:
@@ -172,7 +201,7 @@ def pair_cautions(p: Pair, *, bounded: bool = True) -> tuple[Caution, ...]:
             text = f"; with the missing against and for the arm it is {span[0] * 100:+.1f} to {span[1] * 100:+.1f}"
         message = f"{p.missing} of {int(p.started.sum())} blocks lack a result in either arm and are left out{text}"
         found.append(Caution("incomplete_blocks", message, "see the missing causes in the composition; run them again"))
-    _, counts = p.cube.task_means(p.difference, p.complete)
+    _, counts = p.by_task
     absent = [name for name, count in zip(p.cube.tasks, counts, strict=True) if count == 0]
     if absent:
         named = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -182,20 +211,25 @@ def pair_cautions(p: Pair, *, bounded: bool = True) -> tuple[Caution, ...]:
 
 def mean_contrast(p: Pair, how: Draws) -> tuple[float | None, Interval]:
     """Value and tasks-sampled interval of a mean contrast: Newcombe where events are rare, else bootstrap or t."""
-    means, counts = p.cube.task_means(p.difference, p.complete)
-    if not counts.any():
-        return None, Interval(None, None, "none: no complete block")
+    return settle([mean_ask(p, how.level)], how)[0]
+
+
+def mean_ask(p: Pair, level: float) -> Ask:
+    """The same as an Ask, so that many contrasts share one product."""
+    means, counts = p.by_task
+    tasks = int(np.sum(counts > 0))
+    if not tasks:
+        return Ask(None, Interval(None, None, "none: no complete block"))
     ratio = mean_ratio(means)
-    value = ratio.value
-    if int(np.sum(counts > 0)) < 2:
-        return value, Interval(None, None, "none: one task", (ONE_TASK,))
-    if is_binary(p.arm[p.complete], p.reference[p.complete]):
-        tied = not np.any(p.difference[p.complete])
-        if tied:
-            return value, _tied(int(np.sum(counts > 0)), how.level)
-        if rare(p.arm[p.complete], p.reference[p.complete]):
-            return value, _newcombe(p, how.level)
-    return value, tasks_sampled(ratio, None, how)
+    if tasks < 2:
+        return Ask(ratio.value, Interval(None, None, "none: one task", (ONE_TASK,)))
+    arm, reference = p.arm[p.complete], p.reference[p.complete]
+    if is_binary(arm, reference):
+        if not np.any(arm != reference):
+            return Ask(ratio.value, _tied(tasks, level))
+        if rare(arm, reference):
+            return Ask(ratio.value, _newcombe(p, level))
+    return Ask(ratio.value, asked=(ratio, None))
 
 
 def is_binary(*values: Floats) -> bool:
@@ -217,27 +251,10 @@ def _tied(tasks: int, level: float) -> Interval:
 
 
 def _newcombe(p: Pair, level: float) -> Interval:
-    a, r = p.arm[p.complete], p.reference[p.complete]
-    table = tuple(float(np.sum((a == i) & (r == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0)))
-    means, counts = p.cube.task_means(p.difference, p.complete)
+    means, counts = p.by_task
     used = counts > 0
-    deff = design_effect(means[used], counts[used], float(np.var(a - r)))
-    both, first, second, neither = table
-    low, high = newcombe_paired(both, first, second, neither, level=level, deff=deff)
-    value = fmean(means[used])  # with unequal K the mean of task means leaves the pooled one by a little
-    shift = value - (first - second) / len(a)
-    method = f"Newcombe hybrid score, paired, design effect {deff:.1f}"
-    return Interval(min(low + shift, value), max(high + shift, value), method)
-
-
-def _fixed(p: Pair, level: float) -> Interval:
-    means, counts = p.cube.task_means(p.difference, p.complete)
-    used = counts > 0
-    if not used.any():
-        return Interval(None, None, "none: no complete block")
-    squares, _ = p.cube.task_means((p.difference - means[p.cube.task]) ** 2, p.complete)
-    variances = squares * counts / np.maximum(counts - 1, 1)
-    return tasks_fixed(means[used], variances[used], counts[used], level)
+    ends = newcombe_by_task(p.arm[p.complete], p.reference[p.complete], means[used], counts[used], level=level)
+    return Interval(ends.low, ends.high, f"Newcombe hybrid score, paired, design effect {ends.deff:.1f}")
 
 
 def clean_ratio(cube: Cube, column: int, rows: Bools) -> Ratio:
@@ -249,25 +266,34 @@ def clean_ratio(cube: Cube, column: int, rows: Bools) -> Ratio:
     return Ratio(np.where(use, num, 0.0), np.where(use, den, 0.0), use)
 
 
-def _clean_contrast(cube: Cube, p: Pair, arm: int, reference: int, how: Draws) -> tuple[float | None, Interval]:
-    first, second = clean_ratio(cube, arm, p.complete), clean_ratio(cube, reference, p.complete)
+def _clean_ask(cube: Cube, p: Pair, columns: tuple[int, int], ratios: Sequence[Ratio], level: float) -> Ask:
+    first, second = ratios
     if first.value is None or second.value is None:
         why = Caution("no_clean_trials", "an arm has no trial that infrastructure did not end", "raise its limits")
-        return None, Interval(None, None, "none: undefined", (why,))
-    sides = [Clean.of(cube, c, p.complete) for c in (arm, reference)]
-    if (
-        all(s.binary for s in sides)
-        and min(int(first.use.sum()), int(second.use.sum())) > 1
-        and any(s.rare for s in sides)
-    ):
-        if all(s.everything for s in sides):
-            return mean_contrast(p, how)  # nothing died: success given clean is success
-        (p1, n1), (p2, n2) = ((s.rate(), s.effective) for s in sides)
-        shift = first.value - second.value - (p1 - p2)
-        low, high = newcombe(p1, n1, p2, n2, level=how.level)
-        method = "Newcombe hybrid score, unpaired, with design effects"
-        return first.value - second.value, Interval(low + shift, high + shift, method, few_clean(sides))
-    return first.value - second.value, tasks_sampled(first, second, how)
+        return Ask(None, Interval(None, None, "none: undefined", (why,)))
+    value, sides = first.value - second.value, [Clean.of(cube, c, p.complete) for c in columns]
+    if not all(s.binary for s in sides) or not any(s.rare for s in sides) or int(first.use.sum()) < 2:
+        return Ask(value, asked=(first, second))
+    if all(s.everything for s in sides):
+        return mean_ask(p, level)  # nothing died: success given clean is success
+    (p1, n1), (p2, n2) = ((s.rate(), s.effective) for s in sides)
+    low, high = newcombe(p1, n1, p2, n2, level=level)
+    shift = value - (p1 - p2)
+    method = "Newcombe hybrid score, unpaired, with design effects"
+    return Ask(value, Interval(low + shift, high + shift, method, few_clean(sides)))
+
+
+def _clean_blocks(cube: Cube, whole: Pair, columns: tuple[int, int], ratios: Sequence[Ratio]) -> Floats:
+    """Linearised contrast of success given clean per block, (n,), nan outside complete blocks.
+
+    The mean over tasks of its task means, on the blocks of the `ratios`, is the contrast itself.
+    """
+    found = np.zeros(len(cube.task))
+    for column, r, sign in zip(columns, ratios, (1.0, -1.0), strict=True):
+        clean, value = 1.0 - cube.q[:, column], r.value or 0.0
+        share = float(np.mean(r.den[r.use])) if r.value is not None else 1.0
+        found = found + sign * (value + (cube.y[:, column] - value) * clean / share)
+    return np.where(whole.complete, found, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ one worker or fifty, with one BLAS thread or many, with or without fused multipl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -20,6 +21,9 @@ from raysweep.stats.arrays import Floats
 
 CHUNK = 500
 """Draws per chunk: as floats 500 x 89 x 8 B = 0.4 MB, small beside any cache and enough for one matrix product."""
+
+ONE_THREAD, ONE_THREAD_VECTOR = 2**18, 2**13
+"""Multiply-adds up to which OpenBLAS keeps a product of matrices, or of a matrix and a vector, on one thread."""
 
 Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 _In = TypeVar("_In")
@@ -80,9 +84,26 @@ def column_sums(chunks: Iterable[Counts], columns: Floats, draws: int) -> Floats
     sums = np.empty((len(turned), draws))
     at = 0
     for chunk in chunks:
-        np.matmul(turned, chunk.astype(np.float64).T, out=sums[:, at : at + len(chunk)])
+        _product(turned, chunk.astype(np.float64), sums[:, at : at + len(chunk)])
         at += len(chunk)
     return sums
+
+
+def _product(turned: Floats, weights: Floats, out: Floats) -> None:
+    """Into `out` (C, R): turned (C, T) times weights (R, T), in blocks that BLAS does on the calling thread.
+
+    A product over threads waits for all of them at each chunk: on a busy machine that took ten times as long.
+    """
+    width, depth = len(turned), min(turned.shape[1], 256)
+    columns = min(width, math.isqrt(ONE_THREAD // depth))
+    rows = max(8, (ONE_THREAD if width > 1 else ONE_THREAD_VECTOR) // (columns * depth) // 8 * 8)
+    for i in range(0, width, columns):
+        left = turned[i : i + columns]
+        for j in range(0, len(weights), rows):
+            right, part = weights[j : j + rows], out[i : i + columns, j : j + rows]
+            np.matmul(left[:, :depth], right[:, :depth].T, out=part)
+            for k in range(depth, turned.shape[1], depth):
+                part += left[:, k : k + depth] @ right[:, k : k + depth].T
 
 
 def replicates(chunks: list[Counts], columns: Floats) -> Floats:

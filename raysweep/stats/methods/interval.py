@@ -220,6 +220,22 @@ def tasks_sampled_all(asked: Sequence[Asked], how: Draws) -> list[Interval]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A value, and its interval over tasks: found already, or `asked` of the shared draws."""
+
+    value: float | None
+    interval: Interval | None = None
+    asked: Asked | None = None
+
+
+def settle(asks: Sequence[Ask], how: Draws) -> list[tuple[float | None, Interval]]:
+    """Values and intervals of all asks, in order, by one product with the shared draws."""
+    drawn = iter(tasks_sampled_all([a.asked for a in asks if a.asked is not None], how))
+    none = Interval(None, None, "none")
+    return [(a.value, next(drawn) if a.asked is not None else a.interval or none) for a in asks]
+
+
 def tasks_fixed(
     means: Floats, variances: Floats, counts: Ints, level: float, spread_counts: Ints | None = None
 ) -> Interval:

@@ -6,9 +6,10 @@ Sources: Wilson 1927; Newcombe 1998, Stat Med 17:873 (method 10, two rates) and 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from raysweep.stats.arrays import Floats, Ints
 
@@ -18,7 +19,7 @@ RARE_EVENTS = 10
 
 def wilson(p: float, n: float, level: float) -> tuple[float, float]:
     """Score interval of a rate p seen on n (effective, may be fractional) trials."""
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     centre, spread = 2 * n * p + z * z, z * math.sqrt(max(0.0, z * z + 4 * n * p * (1 - p)))
     low, high = (centre - spread) / (2 * (n + z * z)), (centre + spread) / (2 * (n + z * z))
     return min(max(0.0, low), p), max(min(1.0, high), p)  # p itself is inside, also after rounding
@@ -29,7 +30,7 @@ def newcombe(p1: float, n1: float, p2: float, n2: float, *, level: float, phi: f
     (l1, u1), (l2, u2) = wilson(p1, n1, level), wilson(p2, n2, level)
 
     def reach(a: float, b: float) -> float:
-        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+        return math.sqrt(max(0.0, a * a + b * b - 2 * phi * (a * b)))  # symmetric to the last bit
 
     d = p1 - p2
     return max(-1.0, d - reach(p1 - l1, u2 - p2)), min(1.0, d + reach(u1 - p1, p2 - l2))
@@ -38,7 +39,7 @@ def newcombe(p1: float, n1: float, p2: float, n2: float, *, level: float, phi: f
 def paired_phi(both: float, first: float, second: float, neither: float) -> float:
     """Newcombe's correlation of a 2 x 2 table of pairs: corrected towards 0 when positive, 0 with an empty margin."""
     n = both + first + second + neither
-    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    product = ((both + first) * (second + neither)) * ((both + second) * (first + neither))
     if product <= 0:
         return 0.0
     cross = both * neither - first * second
@@ -55,6 +56,30 @@ def newcombe_paired(
     effective = n / max(1.0, deff)
     p1, p2 = (both + first) / n, (both + second) / n
     return newcombe(p1, effective, p2, effective, level=level, phi=paired_phi(both, first, second, neither))
+
+
+@dataclass(frozen=True, slots=True)
+class ByTask:
+    """Interval of a difference of rates, and the design effect behind it."""
+
+    low: float
+    high: float
+    deff: float
+
+
+def newcombe_by_task(arm: Floats, reference: Floats, means: Floats, counts: Ints, *, level: float) -> ByTask:
+    """Newcombe's paired interval of the mean over tasks of task differences, for pairs that are clustered in tasks.
+
+    arm, reference: (n,) 0 or 1 of each complete block; means, counts: (T,) mean difference and blocks of each task.
+    With unequal numbers of blocks the mean of task means leaves the pooled difference by a little: the interval moves
+    along.
+    """
+    table = [float(np.sum((arm == i) & (reference == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0))]
+    deff = design_effect(means, counts, float(np.var(arm - reference)))
+    low, high = newcombe_paired(*table, level=level, deff=deff)
+    value = math.fsum(means.tolist()) / len(means)
+    shift = value - (table[1] - table[2]) / len(arm)
+    return ByTask(min(low + shift, value), max(high + shift, value), deff)
 
 
 def design_effect(means: Floats, counts: Ints, variance: float) -> float:
