@@ -15,7 +15,7 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import Pair, clip, contrast_finding, pair
+from raysweep.stats.findings.contrast import Pair, clip, contrast_finding, pair, within_unit
 from raysweep.stats.findings.occasions import Decomposed, Occasions, cells_of, decompose, occasions, plain
 from raysweep.stats.findings.timeofday import bucket_finding, f_text, spread_finding
 from raysweep.stats.methods.interval import Draws, Interval, mean_ratio, tasks_sampled
@@ -125,7 +125,9 @@ def _difference_finding(p: Pair, label: Label, change: Floats, how: Draws, *, ar
         f"the interval resamples tasks; the luck of {p.cube.n_dates(p.complete)} date(s) is not in it",
         "read the time-of-day table, which uses dates; run more dates",
     )
-    low, high = clip(interval.low, interval.high, -reach, reach)
+    low, high = interval.low, interval.high
+    if within_unit(p.arm, p.reference):
+        low, high = clip(low, high, -reach, reach)
     plain = contrast_finding(p, label, ratio.value, Interval(None, None, interval.method, interval.cautions), how.level)
     return replace(
         plain,

@@ -147,10 +147,11 @@ def daily_by_weekly(
     """Whether the daily rhythm differs over the week: 4 products of harmonics within bucket x date.
 
     Gives the F test and the mean square of the joint effect over occasions; None without noise or room for 4 terms.
+    The week is taken as the same all day long: of a smooth weekly course about a fifth would be counted here.
     """
     day, week = _basis(angles), _basis(2 * math.pi * days / 7)
     df1, left = day.shape[1] * week.shape[1], s.df_rest - day.shape[1] * week.shape[1]
-    if left < 1 or df1 == 0:
+    if left < 1 or df1 < 4:
         return None
     explained = float(np.sum((day.T @ grid @ week) ** 2))
     noise = (s.rest * s.df_rest - explained) / left

@@ -21,6 +21,8 @@ from raysweep.stats.arrays import Bools, Floats, Ints
 
 TINY = 1e-18
 """A mean square of fractions below this is the rounding of equal values."""
+FAR = 2.0**12
+"""Square root of a noncentrality beyond which its distribution is that of its limit."""
 LEAST_SHARE = 0.5
 """A noise corrected for missing cells never falls below this share of the one seen: a small divisor would claim."""
 
@@ -244,9 +246,11 @@ def noncentrality(ratio: float, df1: int, df2: int, probability: float, *, taper
     if excess(0.0) <= 0:
         return 0.0
     top = 1.0
-    while excess(top) > 0 and top < 1e4:
+    while excess(top) > 0 and top < FAR:
         top *= 2
-    return top**2 if top >= 1e4 else float(brentq(excess, 0.0, top)) ** 2
+    if top >= FAR:  # there x / (df1 ratio) is chi-square over its degrees of freedom: the effects have no noise
+        return df1 * ratio / df2 * float(chdtri(df2, probability))
+    return float(brentq(excess, 0.0, top)) ** 2
 
 
 def difference_component(ms1: float, df1: float, ms2: float, df2: float, *, divisor: float, level: float) -> Component:
