@@ -85,7 +85,9 @@ def compare(a: Side, b: Side, question: Question) -> Comparison:
     bands = tuple(band for band in named if np.isfinite(total(alike[band])).any())
     whole = pooled_parts([alike[band] for band in bands]) if bands else alike[named[0]]
     work = _Work(both, np.isfinite(total(whole)), question)
-    delta = work.finding("compare", whole, tuple(_cautions(both, tasks, named, bands, work.used)))
+    spreads = tuple(work.spreads(whole))
+    left_out = (*_cautions(both, tasks, named, bands, work.used), *_contradicted(spreads, question))
+    delta = work.finding("compare", whole, left_out)
     per_band = tuple(work.finding(f"compare band={m}", alike[m]) for m in bands)
     claim, matched = _claim(delta, per_band), _between(bands or named, question)
     pairs: tuple[Finding, ...] = ()
@@ -104,7 +106,7 @@ def compare(a: Side, b: Side, question: Question) -> Comparison:
         delta=delta,
         per_band=per_band,
         pairs=pairs,
-        spreads=tuple(work.spreads(whole)),
+        spreads=spreads,
     )
 
 
@@ -197,7 +199,7 @@ class _Work:
 
     def _interval(self, means: Floats, grids: Sequence[Grid]) -> Interval:
         if not len(means):
-            why = Caution("no_results", "no common task has results of both", "let the runs go on")
+            why = Caution("no_results", "no common task has results of both at every common band", "run on")
             return Interval(None, None, "none: no results", (why,))
         sd = self.question.temporal_sd
         if sd is None and len(means) > 1 and any(missing_dates(g) for g in grids):
@@ -249,11 +251,12 @@ def _cautions(
 ) -> Iterator[Caution]:
     """What is left out of the comparison, and what its dates are."""
     for side in (both.a,) if both.one_run else (both.a, both.b):
+        name = "the run" if both.one_run else side.label
         if side.cube.not_started:
-            text = f"{side.label}: {side.cube.not_started} planned blocks were not started"
+            text = f"{side.cube.not_started} planned blocks of {name} were not started"
             yield Caution("unfinished", text, "go on with the same `raysweep run` command")
         if side.cube.dates and all(d.startswith("cycle ") for d in side.cube.dates):
-            text = f"the dates of {side.label} are cycles shorter than a day: the luck of a day is not in the interval"
+            text = f"the dates of {name} are cycles shorter than a day: the luck of a day is not in the interval"
             yield Caution("cycles", text, "run on different days, or state --temporal-sd")
     without = [band for band in named if band not in bands]
     if bands and without:
@@ -269,6 +272,15 @@ def _cautions(
             f"{lost} of {tried} trials have no result and are left out{_bounds(both, bands, used)}",
             "see their causes in the reports; run them again",
         )
+
+
+def _contradicted(spreads: Sequence[Finding], question: Question) -> Iterator[Caution]:
+    """Dates that lie further apart than was stated."""
+    for f in spreads:
+        if question.temporal_sd is not None and f.value is not None and f.value > 100 * question.temporal_sd:
+            text = f"the {f.n_dates} dates of {f.arm}{f' less {f.reference}' if f.reference else ''} lie further apart"
+            text += f" (sd {f.value:.1f} points) than the {100 * question.temporal_sd:g} points that were stated"
+            yield Caution("spread_contradicted", text, "leave --temporal-sd out, or state a larger one")
 
 
 def _bounds(both: Both, bands: Sequence[str], used: Bools) -> str:

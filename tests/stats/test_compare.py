@@ -177,6 +177,13 @@ def test_too_few_dates_are_not_enough_and_name_what_is_missing_unless_their_spre
     assert wild.claim == "not beyond noise"
 
 
+def test_a_stated_spread_that_the_dates_contradict_is_told():
+    a, b = apart(cube_of(truth_of(dates=10, date_sd=0.2)))
+    codes = {w.code for w in compare(a, b, Question(temporal_sd=0.01)).delta.warnings}
+    assert codes == {"spread_contradicted"}
+    assert not compare(a, b, Question(temporal_sd=0.9)).delta.warnings
+
+
 def test_of_two_runs_each_with_too_few_dates_is_named():
     a, b = apart(cube_of(truth_of(dates=4)))
     text = comparison_sentences(compare(a, b, Question()))[0]
@@ -230,8 +237,15 @@ def test_one_task_and_no_results_are_not_enough():
     nothing = compare(*within(replace(cube, y=np.full_like(cube.y, np.nan))), Question())
     assert (nothing.claim, nothing.delta.value, nothing.bands) == ("not enough data", None, ())
     assert comparison_sentences(nothing) == (
-        "Nothing can be said yet: no common task has results of both; let the runs go on.",
+        "Nothing can be said yet: no common task has results of both at every common band; run on.",
     )
+
+
+def test_a_cube_without_any_block_is_not_enough():
+    cube = cube_of(truth_of())
+    rows = {n: getattr(cube, n)[:0] for n in ("y", "q", "present", "first_platform", "task", "bucket", "date")}
+    found = compare(*within(replace(cube, dates=(), blocks=(), **rows)), Question())
+    assert (found.claim, found.delta.value, found.findings) == ("not enough data", None, (found.delta,))
 
 
 @pytest.mark.parametrize(
