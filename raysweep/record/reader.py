@@ -1,25 +1,36 @@
 """Reading a run directory: all attempts with the derived column `is_final`, and the plan they belong to.
 
-Both wings read through here: analysis for its numbers, execution to go on where it was.
+Both wings read through here: analysis for its numbers, execution to go on where it was. Everything comes through a
+Store, so that a run directory can be anywhere.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raysweep.errors import bad_input
+from raysweep.errors import InputError, bad_input
 from raysweep.record.ledger import read_segment, segments
 from raysweep.record.schema import SCHEMA_VERSION, arrow_schema
 from raysweep.record.store import LocalStore, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+READERS = 8
+"""Segments read at one time: reading one is mostly waiting (object stores) and decoding outside Python's lock."""
+CHUNK_ROWS = 1 << 16
+"""Rows of the table's chunks: every kernel pays for each chunk, and a segment has about a hundred rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,45 +63,103 @@ def open_run(path: Path) -> Store:
 
 def read_ledger(path: Path) -> LedgerView:
     """The run directory at `path`; InputError names what is missing or broken in it."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - the command line starts without pyarrow
+    return read_run(open_run(path), str(path))
 
-    store = open_run(path)
-    facts = json.loads(store.get("run.json"))
-    if facts["schema_version"] != SCHEMA_VERSION:
+
+def read_run(store: Store, where: str) -> LedgerView:
+    """The run directory in `store`; InputError names what is missing or broken in it (`where`: what to call it)."""
+    facts = _json(store, where, "run.json")
+    version = facts.get("schema_version")
+    if version != SCHEMA_VERSION:
         raise bad_input(
-            f"the ledger has schema version {facts['schema_version']}, this raysweep reads {SCHEMA_VERSION}",
+            f"the ledger has schema version {version}, this raysweep reads {SCHEMA_VERSION}",
             "use the raysweep version named in run.json",
-            file=str(path / "run.json"),
+            file=f"{where}/run.json",
         )
-    planned = pq.ParquetFile(io.BytesIO(store.get("plan.parquet"))).read()
-    table = with_is_final(read_attempts(store), planned)
+    planned = _plan(store, where)
     return LedgerView(
-        table=table,
+        table=with_is_final(read_attempts(store), planned),
         planned=planned,
         facts=facts,
-        registration=json.loads(store.get("registration.json")),
-        environment=json.loads(store.get("environment.json")),
-        sweep_text=store.get("sweep.yaml").decode(),
+        registration=_json(store, where, "registration.json"),
+        environment=_json(store, where, "environment.json"),
+        sweep_text=_blob(store, where, "sweep.yaml").decode(errors="replace"),
     )
+
+
+def _blob(store: Store, where: str, name: str) -> bytes:
+    try:
+        return store.get(name)
+    except FileNotFoundError:
+        raise _broken(where, name, "is missing") from None
+
+
+def _json(store: Store, where: str, name: str) -> dict[str, Any]:
+    try:
+        told = json.loads(_blob(store, where, name))
+    except ValueError as error:
+        raise _broken(where, name, f"cannot be read ({error})") from error
+    if not isinstance(told, dict):
+        raise _broken(where, name, "cannot be read (not an object)")
+    return told
+
+
+def _plan(store: Store, where: str) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    data = _blob(store, where, "plan.parquet")
+    try:
+        return pq.ParquetFile(io.BytesIO(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(where, "plan.parquet", f"cannot be read ({error})") from error
+
+
+def _broken(where: str, name: str, what: str) -> InputError:
+    return bad_input(f"this part of the run directory {what}", "restore it from a copy", file=f"{where}/{name}")
 
 
 def read_attempts(store: Store) -> pa.Table:
     """All attempts of all segments that count, in order of sealing; an empty table of the schema when there are none.
 
-    InputError when one attempt stands twice: that cannot come from raysweep's own writer.
+    InputError names a segment that cannot be read or has other columns, and tells when one attempt stands twice: that
+    cannot come from raysweep's own writer.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    names = segments(store)
-    table = pa.concat_tables([arrow_schema().empty_table(), *(read_segment(store, n) for n in names)])
+    with ThreadPoolExecutor(READERS) as pool:
+        parts = pool.map(partial(_segment, store), segments(store))
+        table = pa.concat_tables([arrow_schema().empty_table(), *_gathered(parts)])
     if len(table) != len(table["attempt_id"].unique()):
         raise bad_input("an attempt stands twice in the ledger", "restore the run directory from a copy", file="ledger")
     return table
 
 
-def _codes(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    encoded = column.combine_chunks().dictionary_encode()
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+def _segment(store: Store, name: str) -> pa.Table:
+    table = read_segment(store, name)
+    if not table.schema.equals(arrow_schema()):
+        raise bad_input(
+            "this segment has other columns than the ledger's schema",
+            "it was not written by this raysweep: restore the run directory from a copy",
+            file=name,
+        )
+    return table
+
+
+def _gathered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in few chunks; no more than one chunk's rows are held twice."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    waiting: list[pa.Table] = []
+    rows = 0
+    for part in parts:
+        waiting.append(part)
+        rows += len(part)
+        if rows >= CHUNK_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def with_is_final(table: pa.Table, planned: pa.Table) -> pa.Table:
@@ -101,45 +170,76 @@ def with_is_final(table: pa.Table, planned: pa.Table) -> pa.Table:
     cancellation.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
-    import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
-    n = len(table)
-    final = np.zeros(n, dtype=bool)
-    if n:
-        trial, block = _codes(table["trial_id"]), _codes(table["block_id"])
-        run = table["block_run"].to_numpy()
-        attempt = table["attempt"].to_numpy()
-        unfinished = pc.or_(
-            pc.fill_null(pc.equal(table["cause_class"], "platform"), fill_value=False),
-            pc.equal(table["outcome"], "cancelled"),
-        ).to_numpy()
-        order = np.lexsort((attempt, run, trial))
-        last = np.append(np.diff(trial[order]).astype(bool) | np.diff(run[order]).astype(bool), True)
-        ends = order[last]  # row of the last attempt of each (trial, run)
-        sizes = _block_sizes(table["block_id"], planned)
-        complete_run = _last_complete_run(block[ends], run[ends], ~unfinished[ends], sizes)
-        chosen = complete_run[block[ends]]
-        last_run = np.zeros(trial.max() + 1, dtype=np.int64)
-        np.maximum.at(last_run, trial, run)
-        final[ends[run[ends] == np.where(chosen > 0, chosen, last_run[trial[ends]])]] = True
+    final = np.ones(len(table), dtype=bool)
+    rows = np.flatnonzero(_tried_again(table))
+    if len(rows):
+        columns = ["trial_id", "block_id", "block_run", "attempt", "cause_class", "outcome"]
+        final[rows] = _final(table.select(columns).take(pa.array(rows)), planned)
     return table.append_column("is_final", pa.array(final))
 
 
-def _block_sizes(blocks: pa.ChunkedArray, planned: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Planned trials per block, in the order of the codes of `blocks`."""
-    counts = planned.group_by("block_id").aggregate([("trial_id", "count")])
-    size_of = dict(zip(counts["block_id"].to_pylist(), counts["trial_id_count"].to_pylist(), strict=True))
-    names = blocks.combine_chunks().dictionary_encode().dictionary.to_pylist()
-    return np.array([size_of.get(name, 0) for name in names], dtype=np.int64)
+def _tried_again(table: pa.Table) -> Array:
+    """All rows of trials with a second attempt and of blocks with a second run: the others are final as they are."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    second = _numbers(table["block_run"]) > 1
+    more = (_numbers(table["attempt"]) > 1) | second
+    found = np.zeros(len(table), dtype=bool)
+    for name, mask in (("trial_id", more), ("block_id", second)):
+        if mask.any():
+            found |= pc.is_in(table[name], value_set=table[name].filter(pa.array(mask)).unique()).to_numpy()
+    return found
 
 
-def _last_complete_run(
-    block: np.ndarray[Any, Any], run: np.ndarray[Any, Any], ended: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _final(rows: pa.Table, planned: pa.Table) -> Array:
+    """is_final of `rows`, which hold every attempt of their trials and, of blocks that ran twice, every trial."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    trial, _ = _coded(rows["trial_id"])
+    block, names = _coded(rows["block_id"])
+    run, attempt = _numbers(rows["block_run"]), _numbers(rows["attempt"])
+    platform = pc.fill_null(pc.equal(rows["cause_class"], "platform"), fill_value=False)
+    cancelled = pc.fill_null(pc.equal(rows["outcome"], "cancelled"), fill_value=False)
+    ended = ~pc.or_(platform, cancelled).to_numpy()
+    order = np.lexsort((attempt, run, trial))
+    last = np.append(np.diff(trial[order]).astype(bool) | np.diff(run[order]).astype(bool), True)
+    ends = order[last]  # row of the last attempt of each (trial, run)
+    complete = _last_complete_run(block[ends], run[ends], ended[ends], _block_sizes(names, planned))[block[ends]]
+    last_run = np.zeros(trial.max() + 1, dtype=np.int64)
+    np.maximum.at(last_run, trial, run)
+    final = np.zeros(len(rows), dtype=bool)
+    final[ends[run[ends] == np.where(complete > 0, complete, last_run[trial[ends]])]] = True
+    return final
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Array, pa.Array]:
+    """Codes of a text column and the names behind them."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64), encoded.dictionary
+
+
+def _numbers(column: pa.ChunkedArray) -> Array:
+    """A column that counts from 1; unknown counts as 1."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    return np.asarray((pc.fill_null(column, 1) if column.null_count else column).to_numpy())
+
+
+def _block_sizes(names: pa.Array, planned: pa.Table) -> Array:
+    """Planned trials of each block of `names`; 0 where the plan does not know it."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    at = pc.drop_null(pc.index_in(planned["block_id"], value_set=names)).to_numpy()
+    return np.bincount(at, minlength=len(names))
+
+
+def _last_complete_run(block: Array, run: Array, ended: Array, sizes: Array) -> Array:
     """Per block code the number of its last complete run, 0 when it has none."""
     result = np.zeros(len(sizes), dtype=np.int64)
-    keys, where = np.unique(np.stack([block, run]), axis=1, return_inverse=True)
-    done = np.bincount(where.ravel(), weights=ended, minlength=keys.shape[1])
-    complete = done == sizes[keys[0]]
-    np.maximum.at(result, keys[0][complete], keys[1][complete])
+    runs = int(run.max()) + 1
+    keys, where = np.unique(block * runs + run, return_inverse=True)
+    complete = keys[np.bincount(where, weights=ended) == sizes[keys // runs]]
+    np.maximum.at(result, complete // runs, complete % runs)
     return result
