@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.compose import load_study
-from raysweep.cli.output import emit, say
+from raysweep.cli.output import emit, say, tell
+from raysweep.errors import bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.plan.cost import Pilot
     from raysweep.plan.describe import Detectable
+    from raysweep.record.reader import LedgerView
+    from raysweep.stats.planning import Assumed, Planning
 
 
-def plan_command(path: Path, out: Path, pilot: Path | None, *, as_json: bool) -> None:
+def plan_command(
+    path: Path,
+    out: Path,
+    pilot: Path | None,
+    *,
+    as_json: bool,
+    rate: float | None = None,
+    infra_rate: float | None = None,
+) -> None:
     """Print the plan of a sweep and write it to `out`; InputError when the sweep (or the pilot's run) is not sound.
 
-    pilot: a run directory whose mean durations stand for the coming trials.
+    pilot: a run directory whose mean durations, success rates and variances stand for the coming trials. rate,
+    infra_rate: mean success and share of deaths at the reference to assume without a pilot, fractions.
+
+    Keys of the JSON: plan_id; trials; blocks; plan (the file); cost (fields of plan.cost.Estimate); detectable, the
+    first line on power: {points (null: none), basis, further (the lines below it)}; power, the same as numbers (fields
+    of stats.planning.Planning): level, power, assumption, contrast_sampled, contrast_fixed, half_width_sampled,
+    half_width_fixed, targets (one for 2, 3 and 6 points each: points, sampled, fixed, width_sampled, width_fixed in
+    repeats), infra_before, infra_after, delta, equivalence_power, equivalence_repeats, amplitude, amplitude_dates,
+    looks ([dates, |z|] each). Contrasts, widths and amplitudes are percentage points, infra_* percent, level and power
+    fractions; null is what cannot be had. registered: {primary, contrasts, delta, confidence, looks, reference}, null
+    where the sweep states no analysis section.
     """
     import pyarrow.parquet as pq
 
@@ -28,8 +49,9 @@ def plan_command(path: Path, out: Path, pilot: Path | None, *, as_json: bool) ->
 
     study = load_study(path)
     tasks = list(study.tasks.values())
-    cost = estimate(study.plan, study.sweep, tasks, _pilot(pilot) if pilot else None)
-    smallest = _detectable(study)
+    view = _pilot_view(pilot) if pilot else None
+    cost = estimate(study.plan, study.sweep, tasks, _durations(view) if view else None)
+    power, smallest = _power(study, _assumed(view, rate, infra_rate))
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(plan_table(study.plan, study.sweep, tasks), out, compression="zstd")
     if as_json:
@@ -39,27 +61,37 @@ def plan_command(path: Path, out: Path, pilot: Path | None, *, as_json: bool) ->
                 "trials": study.plan.trials,
                 "blocks": len(study.plan.blocks),
                 "cost": asdict(cost),
-                "detectable": asdict(smallest) if smallest else None,
+                "detectable": asdict(smallest),
+                "power": asdict(power),
+                "registered": _registered(study),
                 "plan": str(out),
             }
         )
         return
-    for line in describe(study.plan, study.sweep, cost, smallest):
+    for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
         say(line)
-    say(f"plan: {out}")
 
 
-def _pilot(path: Path) -> Pilot | None:
-    """Mean seconds of a trial and of its agent in an earlier run; None where it holds no finished trial."""
+def _pilot_view(path: Path) -> LedgerView | None:
+    """The pilot's ledger; None, and a word about it, where it holds no finished trial. InputError: no run directory."""
+    import pyarrow.compute as pc
+
+    from raysweep.record.reader import read_ledger
+
+    view = read_ledger(path)
+    if pc.any(pc.is_valid(view.table["t_agent_end"])).as_py():
+        return view
+    tell(f"{path}: no trial of the pilot has finished; what is expected rests on assumptions alone")
+    return None
+
+
+def _durations(view: LedgerView) -> Pilot:
+    """Mean seconds of a trial and of its agent in an earlier run."""
     import pyarrow.compute as pc
 
     from raysweep.plan.cost import Pilot
-    from raysweep.record.reader import read_ledger
 
-    table = read_ledger(path).table
-    table = table.filter(pc.is_valid(table["t_agent_end"]))
-    if not len(table):
-        return None
+    table = view.table.filter(pc.is_valid(view.table["t_agent_end"]))
     spans = [
         pc.mean(pc.subtract(table[end].cast("int64"), table[begin].cast("int64"))).as_py() / 1e6
         for begin, end in (("t_created", "t_stopped"), ("t_agent_start", "t_agent_end"))
@@ -67,15 +99,57 @@ def _pilot(path: Path) -> Pilot | None:
     return Pilot(*spans)
 
 
-def _detectable(study: Study) -> Detectable | None:
-    """The smallest contrast this plan can detect: the one place where plan and stats meet."""
+def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | None) -> Assumed:
+    """Rates and variances of the pilot, else the stated ones; InputError where both are given, or a rate is none."""
+    from raysweep.cli.report import design_of
+    from raysweep.stats.pilot import pilot_rates
+    from raysweep.stats.planning import STUDY_INFRA, stated
+
+    if view is not None:
+        if rate is not None or infra_rate is not None:
+            raise bad_input("a pilot tells the rates, so none can be stated beside it", "leave one of them out")
+        found = pilot_rates(view.table, view.planned, design_of(view))
+        if found is not None:
+            return found
+    try:
+        return stated(0.5 if rate is None else rate, STUDY_INFRA if infra_rate is None else infra_rate)
+    except ValueError as error:
+        raise bad_input(str(error), "write fractions such as 0.45 and 0.058") from None
+
+
+def _power(study: Study, assumed: Assumed) -> tuple[Planning, Detectable]:
+    """What this plan can show: the one place where plan and stats meet."""
     from raysweep.plan.describe import Detectable
-    from raysweep.stats.methods.power import detectable_effect
+    from raysweep.stats.planning import Shape, basis, lines, plan_power, smallest
 
     sweep = study.sweep
-    found = detectable_effect(
-        len(study.tasks), sweep.repeats, buckets=len(sweep.bucket_names), confidence=sweep.analysis.confidence
+    shape = Shape(
+        tasks=len(study.tasks),
+        repeats=sweep.repeats,
+        buckets=len(sweep.bucket_names),
+        dates=sweep.dates,
+        arms=len(sweep.models) * len(sweep.bands),
+        confidence=sweep.analysis.confidence,
+        delta=sweep.analysis.delta,
+        looks=sweep.analysis.looks,
     )
-    if found.effect is None:
+    power = plan_power(shape, assumed)
+    return power, Detectable(smallest(power), basis(power, shape), lines(power, shape))
+
+
+def _registered(study: Study) -> dict[str, Any] | None:
+    sweep = study.sweep
+    if not sweep.registered:
         return None
-    return Detectable(found.effect, f"{found.power:.0%} power, two-sided at {found.level:.0%}; {found.assumption}")
+    return {**sweep.analysis.model_dump(mode="json"), "reference": sweep.reference}
+
+
+def _registered_line(study: Study) -> str:
+    """What the first run will register."""
+    told, sweep = _registered(study), study.sweep
+    if told is None:
+        return "registered: nothing; without an `analysis` section everything in the report is exploratory"
+    bands = told["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
+    against = f"of {', '.join(bands)} against {sweep.reference}" if bands else "(one band: no contrast)"
+    looks = f", {told['looks']} looks" if told["looks"] else ", no look before the end"
+    return f"registered: {told['primary']} {against}, ±{100 * told['delta']:g} points count as none{looks}"

@@ -14,10 +14,14 @@ from raysweep.units import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
-    """The smallest effect that the plan can detect, from stats.power; `basis` says at which power and assumptions."""
+    """The smallest contrast that the plan can detect, from stats; None: none, and `basis` says why.
 
-    points: float
+    basis: at which power, level and assumptions. further: lines on what else the plan can show and what it would take.
+    """
+
+    points: float | None
     basis: str
+    further: tuple[str, ...] = ()
 
 
 def describe(plan: Plan, sweep: Sweep, cost: Estimate, smallest: Detectable | None = None) -> list[str]:
@@ -104,5 +108,8 @@ def _buys(bought: Purchase, sweep: Sweep) -> str:
 
 
 def _power(smallest: Detectable | None) -> Iterator[str]:
-    if smallest is not None:
-        yield f"smallest contrast it can detect: {smallest.points:.1f} points ({smallest.basis})"
+    if smallest is None:
+        return
+    points = "none" if smallest.points is None else f"{smallest.points:.1f} points"
+    yield f"smallest contrast it can detect: {points} ({smallest.basis})"
+    yield from (f"  {line}" for line in smallest.further)
