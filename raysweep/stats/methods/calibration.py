@@ -89,9 +89,17 @@ def _from_discordant(m: TaskMoments, level: float) -> Interval:
     (l_up, l_down), (u_up, u_down) = lows.tolist(), highs.tolist()
     if not m.binary:
         return Interval(-u_down, u_up, "exact bounds on discordant blocks")
-    below = math.hypot(up / n - l_up, u_down - down / n)
-    above = math.hypot(u_up - up / n, down / n - l_down)
+    p, q = up / n, down / n
+    # Of one multinomial the two shares are correlated: the more blocks rise, the fewer can fall.
+    r = -math.sqrt(p * q / ((1 - p) * (1 - q))) if max(p, q) < 1 else 0.0
+    below = _combined(p - l_up, u_down - q, r)
+    above = _combined(u_up - p, q - l_down, r)
     return Interval(max(-1.0, value - below), min(1.0, value + above), "exact limits of discordant blocks, combined")
+
+
+def _combined(first: float, second: float, r: float) -> float:
+    """Reach of a difference from the reaches of its two parts with correlation r (Zou & Donner 2008)."""
+    return math.sqrt(first**2 - 2 * r * first * second + second**2)
 
 
 def within(interval: Interval, delta: float) -> bool:
