@@ -129,6 +129,24 @@ def compare(
 
 
 @app.command()
+def calibrate(
+    run: Run,
+    floor: Annotated[str | None, typer.Option("--floor", help="band to start from; default the reference")] = None,
+    delta: Annotated[str | None, typer.Option("--delta", help="largest difference that counts as none (2pp)")] = None,
+    infra_max: Annotated[str | None, typer.Option("--infra-max", help="most attempts that limits may end (1%)")] = None,
+    write: Annotated[Path | None, typer.Option("--write", help="new folder for proposed task.toml files")] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="where the original tasks are; default: the run's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how far limits may be raised without changing the benchmark, and what tasks should declare."""
+    from raysweep.cli.calibrate import calibrate_command
+
+    raise typer.Exit(calibrate_command(run, floor, delta, infra_max, write, tasks, as_json=as_json))
+
+
+@app.command()
 def doctor(
     config: Annotated[Path | None, typer.Option("--config", help="check for this sweep")] = None,
     as_json: Json = False,
