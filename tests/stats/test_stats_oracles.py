@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from raysweep.stats.methods.draws import CHUNK, matrix, replicates
+from raysweep.stats.methods.draws import matrix, replicates
 from raysweep.stats.methods.interval import (
     Draws,
     expanded_percentile,
@@ -17,7 +17,7 @@ from raysweep.stats.methods.interval import (
     tasks_fixed,
     tasks_sampled,
 )
-from raysweep.stats.methods.rare import newcombe, newcombe_paired, tied_bound, wilson
+from raysweep.stats.methods.rare import newcombe, newcombe_by_task, newcombe_paired, tied_bound, wilson
 from raysweep.stats.methods.variance import (
     bucket_component,
     dates_needed,
@@ -26,22 +26,61 @@ from raysweep.stats.methods.variance import (
     noncentrality,
 )
 
-LAW_LSAT = [576, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594]
-LAW_GPA = [3.39, 3.30, 2.81, 3.03, 3.44, 3.07, 3.00, 3.43, 3.36, 3.13, 3.12, 2.74, 2.76, 2.88, 2.96]
 DYESTUFF = [
     [1545, 1440, 1440, 1520, 1580], [1540, 1555, 1490, 1560, 1495], [1595, 1550, 1605, 1510, 1560],
     [1445, 1440, 1595, 1465, 1545], [1595, 1630, 1515, 1635, 1625], [1520, 1455, 1450, 1480, 1445],
 ]  # fmt: skip
 
 
-def test_newcombe_1998_unpaired_example():
-    low, high = newcombe(56 / 70, 70, 48 / 80, 80, level=0.95)
-    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+@pytest.mark.parametrize(
+    ("counts", "ends"),
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((0, 10, 0, 20), (-0.1611, 0.2775)),
+        ((0, 10, 0, 10), (-0.2775, 0.2775)),
+        ((10, 10, 0, 20), (0.6791, 1.0000)),
+        ((10, 10, 0, 10), (0.6075, 1.0000)),
+    ],
+)
+def test_newcombe_1998_unpaired(counts, ends):
+    """Stat Med 17:873, table II, method 10, all eight examples."""
+    x1, n1, x2, n2 = counts
+    found = newcombe(x1 / n1, n1, x2 / n2, n2, level=0.95)
+    assert tuple(round(v, 4) for v in found) == ends
 
 
-def test_newcombe_1998_paired_example():
-    low, high = newcombe_paired(36, 12, 2, 0, level=0.95)
-    assert (round(low, 4), round(high, 4)) == (0.0569, 0.3404)
+@pytest.mark.parametrize(
+    ("table", "ends"),
+    [
+        ((36, 12, 2, 0), (0.0569, 0.3404)),  # Newcombe 1998, Stat Med 17:2635, table III (a), method 10
+        ((1, 1, 7, 12), (-0.5069, -0.0256)),  # airway hyper-responsiveness: Fagerland et al. 2017, chapter 8
+        ((59, 6, 16, 80), (-0.1186, -0.0046)),  # complete response: the same, by the R package contingencytables
+    ],
+)
+def test_newcombe_1998_paired(table, ends):
+    assert tuple(round(v, 4) for v in newcombe_paired(*table, level=0.95)) == ends
+
+
+def test_newcombe_mirrors_exactly_and_widens_with_the_design_effect():
+    for both, first, second, neither in ((36, 12, 2, 0), (59, 6, 16, 80), (3, 0, 7, 912), (1, 2, 0, 97)):
+        low, high = newcombe_paired(both, first, second, neither, level=0.95, deff=1.7)
+        assert newcombe_paired(both, second, first, neither, level=0.95, deff=1.7) == (-high, -low)
+        plain = newcombe_paired(both, first, second, neither, level=0.95)
+        assert low < plain[0] < plain[1] < high
+        assert newcombe_paired(both, first, second, neither, level=0.95, deff=0.3) == plain
+
+
+def test_newcombe_by_task_counts_tasks_not_blocks_when_tasks_agree():
+    """Ten tasks of six blocks that all end alike are ten pairs, not sixty: the design effect is six."""
+    arm, reference = np.repeat([1.0, 1, 1, 0, 0, 0, 0, 0, 0, 0], 6), np.repeat([0.0] * 9 + [1.0], 6)
+    means, counts = (arm - reference).reshape(10, 6).mean(axis=1), np.full(10, 6)
+    found = newcombe_by_task(arm, reference, means, counts, level=0.95)
+    assert found.deff == pytest.approx(6 * 10 / 9)  # the variance of ten tasks has nine degrees of freedom
+    narrow = newcombe_paired(0, 18, 6, 36, level=0.95)
+    assert found.low < narrow[0] < narrow[1] < found.high
 
 
 def test_wilson_agrees_with_scipy():
@@ -54,17 +93,6 @@ def test_tied_bound_is_the_exact_binomial_one():
     assert 1 - tied_bound(10, 0.95) == pytest.approx(0.05 ** (1 / 10))
 
 
-def test_law_school_bootstrap():
-    """Efron and Tibshirani: r 0.776, s.e. 0.133, percentile interval (0.46, 0.96)."""
-    x, y = np.array(LAW_LSAT, float), np.array(LAW_GPA)
-    columns = np.stack([np.ones(15), x, y, x * x, y * y, x * y], axis=1)
-    n, sx, sy, sxx, syy, sxy = replicates(matrix(15, seed=3, draws=40_000), columns).T
-    r = (n * sxy - sx * sy) / np.sqrt((n * sxx - sx**2) * (n * syy - sy**2))
-    assert np.corrcoef(x, y)[0, 1] == pytest.approx(0.776374, abs=1e-6)
-    assert r.std() == pytest.approx(0.133, abs=0.003)
-    assert np.quantile(r, [0.025, 0.975]) == pytest.approx([0.46, 0.96], abs=0.012)
-
-
 def test_dyestuff_components():
     data = np.array(DYESTUFF, float)
     between = 5 * data.mean(axis=1).var(ddof=1)
@@ -73,24 +101,6 @@ def test_dyestuff_components():
     assert within == pytest.approx(2451.25)
     assert c.value == pytest.approx(1764.05, abs=0.005)
     assert c.low < c.value < c.high
-
-
-def test_paired_bootstrap_agrees_with_scipy():
-    rng = np.random.default_rng(5)
-    a, b = rng.binomial(6, 0.6, 40) / 6, rng.binomial(6, 0.5, 40) / 6
-    theirs = st.bootstrap(
-        (a, b), lambda x, y, axis=-1: x.mean(axis=axis) - y.mean(axis=axis), paired=True, vectorized=True,
-        method="percentile", n_resamples=20_000, random_state=1,
-    )  # fmt: skip
-    ours = replicates(matrix(40, seed=1, draws=20_000), (a - b)[:, None])[:, 0] / 40
-    assert ours.std() == pytest.approx(theirs.standard_error, rel=0.03)
-    assert np.quantile(ours, [0.025, 0.975]) == pytest.approx(theirs.confidence_interval, abs=0.006)
-
-
-def test_bootstrap_error_is_the_closed_form_one():
-    d = np.random.default_rng(6).normal(0.1, 0.3, 89)
-    ours = replicates(matrix(89, seed=1, draws=40_000), d[:, None])[:, 0] / 89
-    assert ours.std() == pytest.approx(d.std() / math.sqrt(89), rel=0.02)
 
 
 def test_expanded_percentile_widens_to_the_t_interval():
@@ -114,17 +124,6 @@ def test_tasks_fixed_closed_form():
     se = math.sqrt(sum(v / 4 for v in variances)) / 3
     df = sum(variances / 4) ** 2 / sum((variances / 4) ** 2 / 3) * 5 / 3
     assert found.high == pytest.approx(0.2 + st.t.ppf(0.975, df) * se)
-
-
-def test_draws_do_not_depend_on_workers():
-    from concurrent.futures import ThreadPoolExecutor
-
-    alone = matrix(13, seed=9, draws=3 * CHUNK)
-    with ThreadPoolExecutor(4) as pool:
-        together = matrix(13, seed=9, draws=3 * CHUNK, map=pool.map)
-    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
-    assert not np.array_equal(alone[0], alone[1])
-    assert (alone[0].sum(axis=1) == 13).all()
 
 
 def test_noncentral_f_inversion_hits_its_probability():

@@ -131,7 +131,7 @@ def _cells(
             ask, blocks = _clean_ask(cube, p, columns, sides, level), _clean_blocks(cube, whole, columns, sides)
         fixed = blocks_fixed(blocks, cube.task, cube.bucket, p.complete, level)
         label: Label = {"estimand": estimand, "model": model, "arm": band, "reference": reference, "bucket": bucket}
-        yield Cell(label, p, ask, fixed if ask.value is not None else Interval(None, None, "none: undefined"))
+        yield Cell(label, p, ask, ask.interval if ask.value is None and ask.interval is not None else fixed)
 
 
 def contrast_finding(
