@@ -5,7 +5,7 @@ Sources: Satterthwaite 1946 (degrees of freedom); Cornfield & Tukey 1956 (expect
 factors); Searle 1971, section 7.1 (least squares of the two-way layout with missing cells).
 
 Why t at every number of dates: whole dates resampled, even with the expanded percentile, cover 75-85 % at 3 dates,
-92 % at 5, 94 % at 7 and from 14 on what t(D - 1) covers, 94-96 %, which t does from 3 dates on (benchmarks/compare.py).
+92 % at 5, 94 % at 7 and at 14 no more than t(D - 1), which covers 94-96 % at all of them (benchmarks/compare.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.finding import Caution
@@ -144,7 +144,7 @@ def dates_sampled(value: float, grid: Grid, level: float) -> Interval:
     if parts.date <= TINY:
         same = Caution("no_spread", "every date gave the same value: no spread to estimate", "run more dates")
         return Interval(None, None, method, (same,))
-    reach = float(t.ppf(0.5 + level / 2, parts.dates - 1)) * math.sqrt(parts.date)
+    reach = float(stdtrit(parts.dates - 1, 0.5 + level / 2)) * math.sqrt(parts.date)
     return Interval(value - reach, value + reach, method)
 
 
@@ -195,7 +195,7 @@ def _interval(means: Floats, variance: float, df: float, level: float, stated: b
     value = math.fsum(means.tolist()) / len(means)
     if variance <= TINY:
         return no_spread(value, len(means), level, bool(np.all(np.abs(means) <= 1)))
-    reach = float(t.ppf(0.5 + level / 2, df)) * math.sqrt(variance)
+    reach = float(stdtrit(df, 0.5 + level / 2)) * math.sqrt(variance)
     low, high = value - reach, value + reach
     method = f"two-way t ({df:.0f} df)" + (", date spread as stated" if stated else "")
     apart = int(np.sum(np.abs(means) > 1e-12))
