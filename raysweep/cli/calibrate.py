@@ -11,8 +11,10 @@ from raysweep.cli.report import design_of, provenance
 from raysweep.errors import ExitCode, InputError, bad_input
 
 if TYPE_CHECKING:
+    from raysweep.config.model import TaskSource
     from raysweep.record.reader import LedgerView
     from raysweep.stats.findings.proposal import Proposal
+    from raysweep.tasks.model import Task
     from raysweep.tasks.propose import SpecChange
 
 _PERCENT = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
@@ -110,43 +112,51 @@ def _changes(proposals: tuple[Proposal, ...]) -> dict[str, SpecChange]:
 
 
 def _originals(view: LedgerView, path: Path, source: str | None, names: set[str]) -> tuple[dict[str, Path], list[str]]:
-    """Directories of the tasks by name, and which of them changed since the run; InputError when one is not found.
-
-    A relative source was relative to the sweep's file, of which the run directory keeps a copy only: looked for from
-    the working directory, then from the run directory.
-    """
+    """Directories of the tasks by name, and which of them changed since the run; InputError when one is not found."""
     from raysweep import config
-    from raysweep.tasks.load import load_tasks
 
     section = config.parse(view.sweep_text, path / "sweep.yaml").tasks
-    spec, told = section.defaults.resources, source or section.source
+    told = source or section.source
     if told.startswith("synthetic:"):
         raise bad_input("made-up tasks have no task.toml", "calibrate a run of real tasks", key="--write", value=told)
-    found, reason = None, ""
-    for base in (Path.cwd(), path, path.parent):
+    reasons: list[str] = []
+    for base in _bases(told, path):
         try:
-            found = load_tasks(
-                told,
-                include=section.include,
-                exclude=section.exclude,
-                default_cpu=spec.cpu,
-                default_memory=spec.memory,
-                default_storage=spec.storage,
-                base=base,
-            )
-            break
+            here = {t.name: t for t in _load(section, told, base)}
         except InputError as error:
-            reason = reason or str(error.problems[0])
-    here = {t.name: t for t in found or ()}
-    missing = sorted(names - here.keys())
-    if missing:
-        why = reason or f"it lacks {', '.join(missing[:5])}"
-        raise bad_input(
-            f"the original tasks were not found: {why}",
-            "give their folder with --tasks",
-            key="--write",
-            value=told,
-        )
-    digests = dict(zip(view.planned["task"].to_pylist(), view.planned["task_digest"].to_pylist(), strict=True))
-    changed = sorted(n for n in names if digests.get(n) not in {None, here[n].digest})
-    return {n: Path(str(here[n].path)) for n in names}, changed
+            reasons.append(error.problems[0].message)
+            continue
+        missing = sorted(names - here.keys())
+        if not missing:
+            digests = dict(zip(view.planned["task"].to_pylist(), view.planned["task_digest"].to_pylist(), strict=True))
+            changed = sorted(n for n in names if digests.get(n) not in {None, here[n].digest})
+            return {n: Path(str(here[n].path)) for n in names}, changed
+        reasons.insert(0, f"{told} lacks {', '.join(missing[:5])}")
+    raise bad_input(
+        f"the original tasks were not found: {reasons[0]}", "give their folder with --tasks", key="--write", value=told
+    )
+
+
+def _bases(told: str, path: Path) -> tuple[Path, ...]:
+    """Where a relative source may start: the working directory, the run directory, the folder around it.
+
+    It was relative to the sweep's file, of which the run directory keeps a copy only.
+    """
+    if told.startswith(("bundled:", "git+", "/", "~")):
+        return (Path.cwd(),)
+    return (Path.cwd(), path, path.parent)
+
+
+def _load(section: TaskSource, told: str, base: Path) -> tuple[Task, ...]:
+    from raysweep.tasks.load import load_tasks
+
+    spec = section.defaults.resources
+    return load_tasks(
+        told,
+        include=section.include,
+        exclude=section.exclude,
+        default_cpu=spec.cpu,
+        default_memory=spec.memory,
+        default_storage=spec.storage,
+        base=base,
+    )
