@@ -35,7 +35,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class ForestRow:
-    """A contrast: interval over tasks (thick), with tasks fixed (thin), points of single tasks."""
+    """A contrast: interval over tasks (thick), with tasks fixed (thin), simultaneous band, points of single tasks."""
 
     label: str
     value: str
@@ -47,6 +47,8 @@ class ForestRow:
     high: float | None
     fixed: tuple[float, float] | None
     fixed_title: str
+    together: tuple[float, float] | None
+    together_title: str
     dots: tuple[Dot, ...]
     title: str
     warnings: tuple[str, ...]
@@ -81,8 +83,9 @@ def forests(a: Analysis) -> tuple[Forest, ...]:
 
 def _forest(a: Analysis, estimand: str) -> Forest:
     mine = [f for f in a.findings if f.estimand == estimand and f.arm and f.reference and not f.bucket and not f.factor]
-    tasks = [f for f in a.details if f.estimand == estimand and f.reference]
-    ends = [v for f in (*mine, *tasks) for v in (f.low, f.high, f.value) if v is not None]
+    tasks = [f for f in a.details if f.estimand == estimand and f.reference and (f.factor or "").startswith("task=")]
+    joint = {(f.model, f.arm): f for f in a.findings if f.estimand == estimand and f.factor == "simultaneous"}
+    ends = [v for f in (*mine, *tasks, *joint.values()) for v in (f.low, f.high, f.value) if v is not None]
     low, high, step = _scale(min(0.0, *ends, -1.0), max(0.0, *ends, 1.0)) if ends else (-1.0, 1.0, 1.0)
     span = high - low
 
@@ -97,16 +100,25 @@ def _forest(a: Analysis, estimand: str) -> Forest:
         if f.resampled_over != "tasks":
             continue
         same = (f.model, f.arm, f.reference)
-        fixed = next((g for g in mine if (g.model, g.arm, g.reference) == same and g is not f), None)
+        fixed = next(
+            (g for g in mine if (g.model, g.arm, g.reference) == same and g.resampled_over == "tasks fixed"), None
+        )
         points = [g for g in tasks if (g.model, g.arm, g.reference) == same and g.value is not None]
-        rows.append(_row(f, fixed, points, at))
+        rows.append(_row(f, fixed, joint.get((f.model, f.arm)), points, at))
     return Forest(estimand, Axis(ticks, at(0.0)), tuple(rows))
 
 
-def _row(f: Finding, fixed: Finding | None, points: Sequence[Finding], at: Callable[[float], float]) -> ForestRow:
-    span = None
-    if fixed is not None and fixed.low is not None and fixed.high is not None:
-        span = (at(fixed.low), at(fixed.high))
+def _span(f: Finding | None, at: Callable[[float], float]) -> tuple[float, float] | None:
+    return None if f is None or f.low is None or f.high is None else (at(f.low), at(f.high))
+
+
+def _row(
+    f: Finding,
+    fixed: Finding | None,
+    joint: Finding | None,
+    points: Sequence[Finding],
+    at: Callable[[float], float],
+) -> ForestRow:
     dots = tuple(
         Dot(at(g.value or 0.0), y, f"{(g.factor or '').removeprefix('task=')}: {value_text(g)} points")
         for g, y in zip(points, _spread([g.value for g in points]), strict=True)
@@ -120,8 +132,10 @@ def _row(f: Finding, fixed: Finding | None, points: Sequence[Finding], at: Calla
         x=None if f.value is None else at(f.value),
         low=None if f.low is None else at(f.low),
         high=None if f.high is None else at(f.high),
-        fixed=span,
+        fixed=_span(fixed, at),
         fixed_title=f"tasks fixed: {interval_text(fixed)} points; {how_text(fixed)}" if fixed is not None else "",
+        together=_span(joint, at),
+        together_title=f"simultaneous: {interval_text(joint)} points; {how_text(joint)}" if joint is not None else "",
         dots=dots,
         title=f"{what_text(f)}: {value_text(f)} points, {interval_text(f)}; {how_text(f)}",
         warnings=tuple(f"{w.message}; {w.remedy}" for w in f.warnings),

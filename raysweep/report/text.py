@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from raysweep.stats import Finding
-from raysweep.stats.wording import number
+from raysweep.stats.wording import number, p_value
 from raysweep.units import MIB, format_duration
 
 NONE = "–"  # noqa: RUF001 - an en dash is what a reader expects for "no value"
@@ -16,6 +18,22 @@ NAMES = {
     "infra_rate_resource": "attempts ended by the arm's limits",
     "infra_rate_platform": "attempts ended by the platform",
     "success_platform_zero": "success, platform failures = 0",
+    "rescued": "of it, trials rescued from infrastructure (bounds)",
+    "other_successes": "of it, other successes (bounds)",
+    "decomposition_infra": "of it, fewer deaths (accounting)",
+    "decomposition_clean": "of it, clean trials (accounting)",
+    "change_point": "change point, multiple of the spec",
+    "p_success": "success differs",
+    "p_infra_rate_resource": "resource deaths differ",
+    "p_trend_success": "success trends over the bands",
+    "p_trend_q_trial": "deaths trend over the bands",
+    "infra_rate_resource_contrast": "attempts ended by the arm's limits",
+    "peak_hour": "hour of the peak",
+    "daily_amplitude": "daily cosine, amplitude",
+    "weekly_amplitude": "weekly cosine, amplitude",
+    "daily_by_weekly": "daily x weekly, ± RMS",
+    "rhythm_period": "period that stands out",
+    "rhythm_share": "share of variance that rhythms explain",
     "time_of_day": "bucket (time of day), ± RMS",
     "time_of_day_range": "largest minus smallest bucket",
     "occasion_sd": "occasion (bucket on a date), sd",
@@ -38,18 +56,22 @@ def name(estimand: str) -> str:
     return NAMES.get(estimand, estimand)
 
 
+FORMATS: Mapping[str, Callable[[float], str]] = {
+    "fraction": lambda v: f"{number(100 * v)} %",
+    "bytes": lambda v: f"{number(v / MIB)} MiB",
+    "seconds": format_duration,
+    "usd": lambda v: f"$ {v:.2g}",
+    "p": p_value,
+    "multiplier": lambda v: f"{v:g}x",
+}
+
+
 def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     """A value in its unit, without the unit of points; NONE for None."""
     if value is None:
         return NONE
-    if unit == "fraction":
-        return f"{number(100 * value)} %"
-    if unit == "bytes":
-        return f"{number(value / MIB)} MiB"
-    if unit == "seconds":
-        return format_duration(value)
-    if unit == "usd":
-        return f"$ {value:.2g}"
+    if unit in FORMATS:
+        return FORMATS[unit](value)
     return number(value, signed=signed).replace("-", MINUS)
 
 
@@ -63,6 +85,8 @@ def interval_text(f: Finding) -> str:
     if f.low is None or f.high is None:
         return NONE
     signed = f.reference is not None
+    if f.level is None:  # bounds, not a confidence interval
+        return f"between {amount(f.low, f.unit, signed=signed)} and {amount(f.high, f.unit, signed=signed)}"
     return f"{amount(f.low, f.unit, signed=signed)} to {amount(f.high, f.unit, signed=signed)}"
 
 

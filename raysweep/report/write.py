@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def render_html(analysis: Analysis, provenance: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         a=analysis,
         forests=plots.forests(analysis),
+        tables=tables(analysis),
         bars=plots.bars(analysis),
         days=plots.day_plots(analysis),
         day_height=plots.HEIGHT,
@@ -68,6 +69,46 @@ def render_html(analysis: Analysis, provenance: Mapping[str, Any]) -> str:
         provenance={k: v for k, v in provenance.items() if k != "command"},
         command=str(provenance.get("command", "")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TableSection:
+    """A section of the report that is one table of findings."""
+
+    id: str
+    title: str
+    lead: str
+    rows: tuple[Finding, ...]
+
+
+PARTS = ("rescued", "other_successes", "decomposition_infra", "decomposition_clean")
+
+
+def tables(a: Analysis) -> tuple[TableSection, ...]:
+    """What a rise is made of and where it begins; other dates; tests. Sections without a finding are left out."""
+    every = (
+        TableSection(
+            "parts",
+            "What a change is made of, and where it begins",
+            "Bounds first: they need only that a higher limit does no harm. The accounting split credits rescued trials"
+            " with average success; it is not causal. The change point is the multiplier up to which higher limits only"
+            " turn deaths into failures.",
+            tuple(f for f in a.findings if f.estimand in (*PARTS, "change_point")),
+        ),
+        TableSection(
+            "dates",
+            "On other dates",
+            "The same success contrasts when dates are resampled too: what another week might show.",
+            tuple(f for f in a.findings if f.reference and f.arm and f.resampled_over in ("dates", "tasks and dates")),
+        ),
+        TableSection(
+            "tests",
+            "Tests",
+            "Adjusted by Holm over the arms of a model. A large p is no sign of equality.",
+            tuple(f for f in a.findings if f.unit == "p"),
+        ),
+    )
+    return tuple(s for s in every if s.rows)
 
 
 def _outcomes(a: Analysis) -> list[str]:

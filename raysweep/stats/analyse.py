@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,21 @@ from raysweep.stats.cube import Cube, build_cube, with_labels
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
+from raysweep.stats.findings.changepoint import change_points
 from raysweep.stats.findings.checks import run_checks
 from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, mean_contrast, pair
+from raysweep.stats.findings.dates import date_contrasts
+from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
-from raysweep.stats.findings.rates import arm_rates, infra_rates
-from raysweep.stats.findings.timeofday import time_of_day
+from raysweep.stats.findings.mechanism import mechanism
+from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
+from raysweep.stats.findings.rhythm import rhythm_details, rhythms
+from raysweep.stats.findings.significance import significance
+from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
+from raysweep.stats.findings.together import together
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
+from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
 
 
@@ -54,22 +62,14 @@ def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = ma
     cube = build_cube(table, planned, design)
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
     checks = run_checks(table, planned, cube, design)
-    found: list[Finding] = []
-    if len(table):
-        found += band_contrasts(cube, design, how)
-        found += arm_rates(cube, how)
-        found += infra_rates(table, cube, how)
-        found += bucket_contrasts(cube, how)
-        found += band_by_bucket(cube, design, how)
-        if any(c.code == "platform" and c.status == "warning" for c in checks):
-            found += platform_zero(cube, design, how)
-        found += time_of_day(cube, design.confidence, _largest(found))
+    peek = peek_label(table, planned, design)
+    found = tuple(_findings(table, cube, design, how, checks)) if len(table) else ()
     return Analysis(
         design=design,
-        verdict=verdict(found),
-        checks=checks,
-        findings=tuple(found),
-        details=describe(table, cube, design),
+        verdict=verdict(found, registered=design.registered),
+        checks=checks if peek is None else (peek, *checks),
+        findings=found,
+        details=tuple(_details(table, cube, design)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,
         buckets=cube.buckets,
@@ -77,6 +77,35 @@ def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = ma
         n_attempts=len(table),
         n_trials=int(cube.present.sum()),
     )
+
+
+def _findings(table: pa.Table, cube: Cube, design: Design, how: Draws, checks: Sequence[Check]) -> Iterator[Finding]:
+    """What is inferred, in the order of the report."""
+    contrasts = list(band_contrasts(cube, design, how))
+    yield from contrasts
+    yield from together(cube, design, how)
+    yield from date_contrasts(cube, design, how)
+    yield from arm_rates(cube, how)
+    yield from infra_rates(table, cube, how)
+    yield from infra_contrasts(table, cube, design, how)
+    if any(c.code == "platform" and c.status == "warning" for c in checks):
+        yield from platform_zero(cube, design, how)
+    yield from decompose(cube, design, how)
+    yield from change_points(cube, table, design, how)
+    yield from significance(cube, table, design, how)
+    yield from bucket_contrasts(cube, how)
+    yield from band_by_bucket(cube, design, how)
+    yield from time_of_day(cube, how.level, _largest(contrasts), how.seed)
+    yield from rhythms(cube, design)
+
+
+def _details(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
+    """What is described, and what stands behind a finding."""
+    yield from describe(table, cube, design)
+    if len(table):
+        yield from time_of_day_details(cube, design.confidence, design.seed)
+        yield from rhythm_details(cube, design)
+        yield from mechanism(table, cube)
 
 
 def platform_zero(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:

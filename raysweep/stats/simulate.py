@@ -158,7 +158,9 @@ def tables_of(
     spec = truth.memory_mib * MIB
     limits = np.array([np.nan if a.limit is None else a.limit for a in truth.arms])[arm]
     need = spec * np.exp(rng.normal(-0.5, 0.4, rows))
-    peak = np.where(died & np.isfinite(limits), spec * np.nan_to_num(limits, nan=1.0), need).astype(np.int64)
+    bound = spec * np.nan_to_num(limits, nan=np.inf)
+    peak = np.where(died & np.isfinite(bound), np.nan_to_num(bound, posinf=0.0), np.minimum(need, 0.97 * bound))
+    ending = np.where(died, np.where(np.isfinite(bound), 1, 2), 0)  # what has no limit cannot die of it
     seconds = 20 * np.exp(rng.normal(0, 0.5, rows))
     start = (o.date[block] * 86400.0 + (o.bucket[block] + 0.1) * 86400.0 / len(truth.buckets)) * 1e6
     begin = (np.datetime64("2026-02-02", "us").astype(np.int64) + start).astype(np.int64)
@@ -182,12 +184,12 @@ def tables_of(
         "actual_occasion": _labels(truth.date_labels, o.date[block]),
         "crossed_boundary": np.zeros(rows, dtype=bool),
         "outcome": _labels(["scored", "infra"], died.astype(np.int64)),
-        "cause": _labels([None, "oom_limit"], died.astype(np.int64)),
+        "cause": _labels([None, "oom_limit", "oom_node"], ending),
         "cause_class": _labels([None, "resource"], died.astype(np.int64)),
         "phase": _labels(["verifier", "agent"], died.astype(np.int64)),
         "reward": pa.array(np.where(died, 0.0, passed), mask=died),
         "oom_kills": died.astype(np.int64),
-        "mem_anon_peak_bytes": peak,
+        "mem_anon_peak_bytes": peak.astype(np.int64),
         "mem_peak_bytes": (peak * 1.2).astype(np.int64),
         "cpu_peak_1s": 600 * np.exp(rng.normal(0, 0.3, rows)),
         "cpu_peak_10s": 450 * np.exp(rng.normal(0, 0.3, rows)),

@@ -134,8 +134,8 @@ def _made_of(f: Finding, findings: Sequence[Finding]) -> Iterator[str]:
     yield (
         f"{f.model}: of the {number(f.value, signed=True)} points from {f.reference} to {f.arm}, trials rescued from"
         f" infrastructure gave between {number(rescued.low)} and {number(rescued.high)}, other successes between"
-        f" {number(other.low)} and {number(other.high)}, if a higher limit does no harm (bounds without sampling"
-        f" error){EXPLORATORY}."
+        f" {number(other.low)} and {number(other.high)}, if a higher limit does no harm (exploratory bounds,"
+        f" without sampling error)."
     )
 
 
@@ -147,7 +147,7 @@ def _change_point(f: Finding) -> str:
         where = f"the change point is {bands[0]}: up to there higher limits only turn deaths into failures"
     else:
         where = f"the change point, up to where higher limits only turn deaths into failures, is {listed(bands)}"
-    return f"{f.model}: {where} ({level_text(f)} set{tail}){EXPLORATORY}."
+    return f"{f.model}: {where} ({level_text(f)} set, exploratory{tail})."
 
 
 def _time_of_day(findings: Sequence[Finding]) -> Iterator[str]:
