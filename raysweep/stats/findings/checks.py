@@ -35,6 +35,7 @@ def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -
         *_counted(table),
         *enforcement.checks(table, cube),
         *_same(cube),
+        *_rewards(cube),
     ]
     rank = {"warning": 0, "note": 1, "ok": 2}
     return tuple(sorted(found, key=lambda c: rank[c.status]))
@@ -212,3 +213,15 @@ def _same(cube: Cube) -> Iterator[Check]:
     if len(values) > 1 and bool(np.all(values == values[0])):
         message = f"every trial gave {values[0]:g}: these tasks tell no difference between arms"
         yield Check("all_equal", "warning", message, "use harder (or easier) tasks")
+
+
+def _rewards(cube: Cube) -> Iterator[Check]:
+    """Rewards that are no shares of a success: differences are still hundredths of a reward, but not percentages."""
+    values = cube.y[np.isfinite(cube.y)] + 0.0  # -0 reads as 0
+    outside = int(np.sum((values < 0) | (values > 1)))
+    if outside:
+        message = (
+            f"{outside} trials have a reward outside 0 to 1 (from {values.min():g} to {values.max():g});"
+            " a point is a hundredth of a reward, and missing results have no bounds"
+        )
+        yield Check("rewards_outside", "warning", message, "let the verifier give a reward between 0 and 1")
