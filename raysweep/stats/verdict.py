@@ -118,7 +118,8 @@ def _course(findings: Sequence[Finding]) -> Iterator[str]:
             yield from _made_of(f, findings)
     for f in findings:
         if f.estimand == "change_point" and f.factor:
-            yield _change_point(f)
+            alone = [r for r in findings if r.estimand == "success" and r.model == f.model and r.reference is None]
+            yield _change_point(f, len({r.arm for r in alone if r.arm and r.value is not None}))
 
 
 def _made_of(f: Finding, findings: Sequence[Finding]) -> Iterator[str]:
@@ -139,12 +140,16 @@ def _made_of(f: Finding, findings: Sequence[Finding]) -> Iterator[str]:
     )
 
 
-def _change_point(f: Finding) -> str:
+def _change_point(f: Finding, every: int) -> str:
+    """The set of a model that has `every` bands with data."""
     bands = (f.factor or "").removeprefix("set=").split(",")
     beyond = any(w.code == "at_the_end" for w in f.warnings)
     tail = "; it may lie beyond the bands of this sweep" if beyond else ""
     if len(bands) == 1:
         where = f"the change point is {bands[0]}: up to there higher limits only turn deaths into failures"
+    elif len(bands) == every:
+        where = "where higher limits stop turning deaths into mere failures cannot be said: no band is excluded"
+        return f"{f.model}: {where} ({level_text(f)}, exploratory)."
     else:
         where = f"the change point, up to where higher limits only turn deaths into failures, is {listed(bands)}"
     return f"{f.model}: {where} ({level_text(f)} set, exploratory{tail})."
