@@ -148,8 +148,8 @@ def _change_point(f: Finding, every: int) -> str:
     if len(bands) == 1:
         where = f"the change point is {bands[0]}: up to there higher limits only turn deaths into failures"
     elif len(bands) == every:
-        where = "where higher limits stop turning deaths into mere failures cannot be said: no band is excluded"
-        return f"{f.model}: {where} ({level_text(f)}, exploratory)."
+        what = "the change point, up to where higher limits only turn deaths into failures, cannot be told"
+        return f"{f.model}: {what}: {listed(bands)}, no band is excluded ({level_text(f)}, exploratory)."
     else:
         where = f"the change point, up to where higher limits only turn deaths into failures, is {listed(bands)}"
     return f"{f.model}: {where} ({level_text(f)} set, exploratory{tail})."
