@@ -37,7 +37,7 @@ def pilot_rates(table: pa.Table, planned: pa.Table, design: Design) -> Assumed |
     spread = max(spreads, key=lambda s: s.noise.block + s.noise.effect, default=_by_rate(rate))
     trial = _within(cube) or trial_variance(rate)
     words = (
-        f"from the pilot's {len(cube.tasks)} tasks x {spread.blocks:g} blocks: success {100 * rate:.3g} %"
+        f"from the pilot's {len(cube.tasks)} tasks x {spread.blocks:.3g} block(s): success {100 * rate:.3g} %"
         f" at the reference, {spread.words}"
     )
     effect = float(np.mean([_death_effect(cube, p) for p in pairs])) if pairs else 1.0

@@ -209,10 +209,10 @@ def lines(p: Planning, shape: Shape) -> tuple[str, ...]:
 
 def _contrast_lines(p: Planning) -> Iterator[str]:
     if p.contrast_sampled is not None and p.half_width_sampled is not None:
-        also = "" if p.contrast_fixed is None else f"; on these very tasks {p.contrast_fixed:.1f}"
-        yield f"that is for tasks like these, with an interval of ±{p.half_width_sampled:.1f}{also}"
+        also = "" if p.contrast_fixed is None else f"; on these very tasks it is {p.contrast_fixed:.1f} points"
+        yield f"that is over tasks like these, whose interval would be ±{p.half_width_sampled:.1f} points{also}"
     elif p.contrast_fixed is not None and p.half_width_fixed is not None:
-        yield f"on this very task: {p.contrast_fixed:.1f} points, with an interval of ±{p.half_width_fixed:.1f}"
+        yield f"on this very task it is {p.contrast_fixed:.1f} points, with an interval of ±{p.half_width_fixed:.1f}"
     finds = ", ".join(f"{t.points:g} points {_told(t.sampled)}" for t in p.targets)
     yield f"repeats to find a contrast over tasks like these: {finds}"
     widths = ", ".join(
@@ -238,9 +238,8 @@ def _infra_lines(p: Planning) -> Iterator[str]:
 
 def _equivalence_lines(p: Planning, shape: Shape) -> Iterator[str]:
     need = p.equivalence_repeats
-    text = (
-        f"no difference beyond ±{p.delta:g} points: shown with {p.equivalence_power:.0%} probability if there is none"
-    )
+    chance = "over 99%" if p.equivalence_power > 0.99 else f"{p.equivalence_power:.0%}"
+    text = f"no difference beyond ±{p.delta:g} points: shown with {chance} probability if there is none"
     if need is not None and need <= shape.repeats:
         yield text
     else:

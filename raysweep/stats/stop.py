@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.looks import Look, looks
@@ -34,18 +35,19 @@ class Stop:
     findings: tuple[Finding, ...]
 
 
-def decide(table: pa.Table, planned: pa.Table, design: Design) -> Stop | None:
+def decide(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | None = None) -> Stop | None:
     """The first planned look at which every registered primary contrast is decided; None where there is none.
 
     Decided: the repeated interval excludes 0, or lies inside +-delta. table: all attempts with is_final; planned: one
     row per planned trial (`date`, else `occasion`, tells its date). Nothing is decided of a sweep that registered no
     analysis or no looks, nor before the first planned look. The chance that a contrast without a true difference is
-    ever said to differ is at most 1 - confidence. Costs little until a look's dates are complete.
+    ever said to differ is at most 1 - confidence. Costs little until a look's dates are complete. cube: of these
+    tables, where it is at hand.
     """
     if not design.registered:
         return None
     at = progress(table, planned)
-    return _first(looks(table, planned, design, at), at, design)
+    return _first(looks(table, planned, design, at, cube), at, design)
 
 
 def _first(found: Sequence[Look], at: Progress, design: Design) -> Stop | None:
@@ -74,29 +76,31 @@ def _why(f: Finding, delta: float) -> str | None:
     return f"{said}, within the {100 * delta:g} points that count as none" if inside else None
 
 
-def peek_label(table: pa.Table, planned: pa.Table, design: Design) -> Check | None:
+def peek_label(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | None = None) -> Check | None:
     """What a report must say because of when it looks; None for a finished sweep that planned no looks.
 
     Codes: "peek" (warning: not a planned look, nothing here may decide whether to go on), "look" (a planned look, not
-    decided), "stopped" (decided by the registered rule), "looks" (finished: read the repeated intervals).
+    decided), "stopped" (decided by the registered rule), "looks" (finished: read the repeated intervals). As `decide`.
     """
     at = progress(table, planned)
-    if not at.dates or not len(table) or (at.finished and not (design.looks and design.registered)):
+    over, planned_looks = at.finished or at.closed == at.dates, bool(design.looks and design.registered)
+    if not at.dates or not len(table) or (over and not planned_looks):
         return None
-    if not (design.looks and design.registered):
+    if not planned_looks:
         done = f"{at.closed} of {at.dates} dates are complete, and no look before the end was registered"
         return Check(
             "peek", "warning", f"the sweep is not finished ({done}): all that is below is exploratory",
             "do not decide by it whether to go on; the same command goes on, `analysis.looks` plans looks",
         )  # fmt: skip
-    found = looks(table, planned, design, at)
+    found = looks(table, planned, design, at, cube)
     stop = _first(found, at, design)
     if stop is not None and stop.look < design.looks:
         remedy = f"read the repeated intervals of look {stop.look}; what ran after it is beyond the registered analysis"
         return Check("stopped", "note", f"decided by the registered rule at {stop.reason}", remedy)
     repeated = "read the repeated intervals: the ordinary ones take no account of the other looks"
-    if at.finished:
-        return Check("looks", "note", f"the sweep is finished and had {design.looks} registered looks", repeated)
+    if over:
+        end = "the last decided" if stop else "none decided"
+        return Check("looks", "note", f"the sweep is over and had {design.looks} registered looks: {end}", repeated)
     return _between(at, design, repeated)
 
 

@@ -72,7 +72,7 @@ def test_a_pilot_gives_rates_and_durations(tmp_path, capsys):
     assert run_command(config, run, None, as_json=True) == 0
     capsys.readouterr()
     told = planned(capsys, config, tmp_path, pilot=run)
-    assert "from the pilot's 12 tasks x 2 blocks" in told["power"]["assumption"]
+    assert "from the pilot's 12 tasks x 2 block(s)" in told["power"]["assumption"]
     view = read_ledger(run)
     reference = [r for r in view.table.to_pylist() if r["band"] == "1x"]
     died = sum(r["outcome"] == "infra" for r in reference) / len(reference)

@@ -34,7 +34,7 @@ def test_rates_and_variances_of_a_large_pilot_are_the_true_ones():
     assert found.noise.effect < 0.002
     assert found.trial == pytest.approx(trial_variance(0.45), rel=0.03)
     assert found.infra == pytest.approx(0.06, abs=0.008)
-    assert "800 tasks x 8 blocks" in found.words
+    assert "800 tasks x 8 block(s)" in found.words
 
 
 def test_effects_that_differ_between_tasks_are_told_from_noise():
@@ -135,7 +135,7 @@ def test_lines_for_a_reader():
     p = plan_power(replace(SHAPE, looks=2), stated())
     text = "\n".join(lines(p, SHAPE))
     for part in (
-        "for tasks like these, with an interval of ±", "on these very tasks", "repeats to find a contrast",
+        "over tasks like these, whose interval would be ±", "on these very tasks", "repeats to find a contrast",
         "2 points 20, 3 points 12, 6 points 4", "a fall from 5.8 %", "no difference beyond ±2 points",
         "time of day: an amplitude of", "2 points take", "looks after dates (|z| that decides): 2 (2.96), 4 (1.97)",
     ):  # fmt: skip
@@ -148,7 +148,7 @@ def test_lines_for_a_reader():
         ({"tasks": 1, "repeats": 8}, "on this very task"),
         ({"tasks": 2, "repeats": 4, "buckets": 1}, "no fall can be shown"),
         ({"dates": 1}, "no swing can be shown on 1 date(s)"),
-        ({"repeats": 48}, "shown with 9"),
+        ({"repeats": 48}, "shown with over 99%"),
         ({"looks": 4, "dates": 40, "repeats": 40}, "40 (2.01)"),
         ({"looks": 40, "dates": 40, "repeats": 40}, "1 (never)"),
     ],

@@ -11,9 +11,13 @@ import pytest
 import truth as ledgers
 
 from raysweep.stats import simulate
+from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.design import is_registered
+from raysweep.stats.findings.contrast import band_contrasts
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.progress import progress
+from raysweep.stats.findings.rates import infra_contrasts
+from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import decide, peek_label
 
 ARMS = (
@@ -49,6 +53,7 @@ def test_nothing_before_the_first_look_and_the_same_decision_ever_after():
     assert found.low > 0
     assert found.n_dates == first.dates
     assert "which is not 0" in first.reason
+    assert decide(with_labels(table), with_labels(planned), design) == first, "labelled already or not"
 
 
 def test_every_registered_contrast_must_be_decided():
@@ -80,6 +85,22 @@ def test_other_primaries_have_looks_of_their_own(primary):
     assert stop is not None
     assert stop.findings[0].estimand == ("infra_rate_resource" if primary == "infra_rate" else primary)
     assert (stop.findings[0].value < 0) == (primary != "success_given_clean")
+
+
+@pytest.mark.parametrize("primary", ["success", "q_trial", "infra_rate", "success_given_clean"])
+def test_the_last_look_estimates_what_the_registered_contrast_does(primary):
+    table, planned = (with_labels(t) for t in made())
+    design = TRUTH.design(looks=2, primary=primary)
+    cube, how = build_cube(table, planned, design), Draws(seed=1, replicates=500, level=0.95)
+    found = [
+        f for f in (*band_contrasts(cube, design, how), *infra_contrasts(table, cube, design, how)) if f.registered
+    ]
+    last = looks(table, planned, design, progress(table, planned))[-1].findings
+    assert [(f.model, f.arm) for f in last] == [("m", "3x"), ("m", "uncapped")]
+    assert [f.value for f in last] == pytest.approx([f.value for f in found])
+    assert [(f.n_tasks, f.n_attempts, f.estimand) for f in last] == [
+        (f.n_tasks, f.n_attempts, f.estimand) for f in found
+    ]
 
 
 def test_an_unfinished_date_counts_for_nothing():
@@ -151,6 +172,10 @@ def test_an_unfinished_sweep_without_looks_is_a_peek_and_a_finished_one_is_not()
     assert (label.code, label.status) == ("peek", "warning")
     assert "3 of 6 dates" in label.message
     assert peek_label(table, planned, design) is None
+    lost = lose(table, TRUTH.date_labels[0])
+    assert peek_label(lost, planned, design) is None, "blocks lost for good do not make the end a peek"
+    over = peek_label(lost, planned, TRUTH.design(looks=3, contrasts=("3x",)))
+    assert (over.code, "none decided" in over.message) == ("looks", True)
 
 
 def test_poor_ledgers_are_never_decided_and_never_fail():

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raysweep.stats.cube import build_cube, with_labels
+from raysweep.stats.arrays import Bools
+from raysweep.stats.cube import Cube, build_cube, with_labels
 from raysweep.stats.design import PRIMARY_OF, Design, is_registered
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import points
 from raysweep.stats.findings.progress import Progress
-from raysweep.stats.findings.sample import Sample, sample
+from raysweep.stats.findings.sample import Sample, infra_sample, sample
 from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK
 from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
 
@@ -36,38 +37,53 @@ class Look:
     findings: tuple[Finding, ...]
 
 
-def looks(table: pa.Table, planned: pa.Table, design: Design, at: Progress) -> tuple[Look, ...]:
+def looks(
+    table: pa.Table, planned: pa.Table, design: Design, at: Progress, cube: Cube | None = None
+) -> tuple[Look, ...]:
     """Every planned look that the complete dates allow, in order, each on the data of its own dates; () without looks.
 
     Findings have factor "look=j", value and repeated interval in points over tasks; all intervals of a contrast hold
-    together at design.confidence, whenever and why ever the sweep ends.
+    together at design.confidence, whenever and why ever the sweep ends. The tables may have their labels already; cube:
+    theirs, where it is at hand.
     """
-    if not design.looks or not at.dates:
-        return ()
     after = [n for n in look_dates(at.dates, min(design.looks, at.dates)) if n <= at.closed]
-    seen = [_samples(at.until(table, n), at.until(planned, n), design) for n in after]
-    keys = [k for k in seen[-1] if all(k in samples for samples in seen)] if seen else []
-    columns = {k: _contrast(k, [samples[k] for samples in seen], after, at.dates, design) for k in keys}
-    return tuple(
-        Look(j + 1, n, tuple(column[j] for column in columns.values())) for j, n in enumerate(after) if columns
-    )
+    if not after:
+        return ()
+    table, planned = (t if "_model" in t.column_names else with_labels(t) for t in (table, planned))
+    cube = build_cube(table, planned, design) if cube is None else cube
+    blocks = pa.array(list(cube.blocks), pa.string())
+    seen = [_samples(cube, at.within(blocks, n), _attempts(table, at, n, design), design) for n in after]
+    columns = [_contrast(key, [s[key] for s in seen], after, at.dates, design) for key in seen[0]]
+    return tuple(Look(j + 1, n, tuple(c[j] for c in columns)) for j, n in enumerate(after) if columns)
 
 
 _Key = tuple[str, str]
 """Model and band."""
 
 
-def _samples(table: pa.Table, planned: pa.Table, design: Design) -> dict[_Key, Sample]:
-    """The registered contrasts on the data of one look."""
-    table = with_labels(table)
-    cube = build_cube(table, with_labels(planned), design)
+ATTEMPTS = ("block_id", "task", "_model", "band", "outcome", "cause_class")
+"""What a rate over attempts reads."""
+
+
+def _attempts(table: pa.Table, at: Progress, dates: int, design: Design) -> pa.Table | None:
+    """The attempts of a look where the primary is a rate over them."""
+    if design.primary != "infra_rate":
+        return None
+    return table.select(ATTEMPTS).filter(pa.array(at.within(table["block_id"], dates)))
+
+
+def _samples(cube: Cube, rows: Bools, attempts: pa.Table | None, design: Design) -> dict[_Key, Sample]:
+    """The registered contrasts on the blocks `rows` (and `attempts`) of one look."""
     primary = PRIMARY_OF.get(design.primary, design.primary)
-    return {
-        (model, band): sample(cube, table, primary, model, (band, design.reference))
+    keys = [
+        (model, band)
         for model in cube.models
         for band in cube.bands(model)
         if design.reference in cube.bands(model) and is_registered(design, primary, band, design.reference, None)
-    }
+    ]
+    if attempts is None:
+        return {(m, b): sample(cube, rows, primary, m, (b, design.reference)) for m, b in keys}
+    return {(m, b): infra_sample(attempts, m, (b, design.reference), cube.n_dates(rows)) for m, b in keys}
 
 
 def _contrast(key: _Key, samples: Sequence[Sample], after: Sequence[int], dates: int, design: Design) -> list[Finding]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.stats.arrays import Ints
+from raysweep.stats.arrays import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class Progress:
     beyond: bool
     finished: bool
 
-    def until(self, table: pa.Table, dates: int) -> pa.Table:
-        """The rows of `table` that belong to the first `dates` dates."""
-        return table.filter(pc.is_in(table["block_id"], value_set=self.blocks.filter(pa.array(self.date < dates))))
+    def within(self, blocks: pa.Array | pa.ChunkedArray, dates: int) -> Bools:
+        """Which of these blocks (names, repeats allowed) are planned for the first `dates` dates, (n,)."""
+        of = self.blocks.filter(pa.array(self.date < dates))
+        return np.asarray(pc.is_in(blocks, value_set=of).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def progress(table: pa.Table, planned: pa.Table) -> Progress:
@@ -43,9 +44,12 @@ def progress(table: pa.Table, planned: pa.Table) -> Progress:
     date = np.zeros(len(names), dtype=np.int64)
     key = next((k for k in ("date", "occasion") if k in planned.column_names), None)
     if key is not None:
-        date[block] = np.unique(planned[key].to_numpy(), return_inverse=True)[1]
-    final = table.filter(pc.and_(table["is_final"], _ended(table)))
-    done, tried = _in_blocks(final, names) >= size, _in_blocks(table, names) > 0
+        labels = planned[key].combine_chunks().dictionary_encode()
+        rank = np.argsort(np.argsort(labels.dictionary.to_numpy(zero_copy_only=False)))
+        date[block] = rank[labels.indices.to_numpy()]
+    where = pc.index_in(table["block_id"], value_set=names)
+    tried = _count(where, len(names)) > 0
+    done = _count(where.filter(pc.and_(table["is_final"], _ended(table))), len(names)) >= size
     dates = int(date.max(initial=-1)) + 1
     begun = [bool(tried[date > d].any()) for d in range(dates)]
     full = [bool(done[date == d].all()) for d in range(dates)]
@@ -59,6 +63,6 @@ def _ended(table: pa.Table) -> pa.ChunkedArray:
     return pc.and_(pc.is_valid(table["outcome"]), pc.invert(pc.fill_null(lost, fill_value=False)))
 
 
-def _in_blocks(table: pa.Table, names: pa.Array) -> Ints:
-    where = pc.drop_null(pc.index_in(table["block_id"], value_set=names))
-    return np.bincount(np.asarray(where.to_numpy(), dtype=np.int64), minlength=len(names))
+def _count(where: pa.ChunkedArray, blocks: int) -> Ints:
+    """Rows per block, (n,); rows of no planned block count for nothing."""
+    return np.bincount(np.asarray(pc.drop_null(where).to_numpy(), dtype=np.int64), minlength=blocks)

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.cube import Cube
-from raysweep.stats.design import PRIMARY_OF
 from raysweep.stats.estimand import is_resource
 from raysweep.stats.findings.contrast import clean_ratio, is_binary, rare, within_unit
 from raysweep.stats.methods.interval import Ratio, mean_ratio
-from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_paired
+from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_by_task
 from raysweep.stats.methods.sequential import nominal_level, repeated_interval
 
 
@@ -56,20 +55,20 @@ class Sample:
         if plain is None or self.value is None:
             return None
         if self.pairs is not None and self.counts is not None:
-            return _rare_pairs(self.value, self.values, self.counts, self.pairs, nominal_level(boundary))
+            arm, reference = self.pairs.T
+            ends = newcombe_by_task(arm, reference, self.values, self.counts, level=nominal_level(boundary))
+            return ends.low, ends.high
         if self.rates is not None:
             return _rare_rates(self.rates, nominal_level(boundary))
         return (max(-1.0, plain[0]), min(1.0, plain[1])) if self.bounded else plain
 
 
-def sample(cube: Cube, table: pa.Table, estimand: str, model: str, bands: tuple[str, str]) -> Sample:
-    """The contrast of bands (arm, reference) of a model; `table` has `_model` and serves the rates over attempts."""
+def sample(cube: Cube, rows: Bools, estimand: str, model: str, bands: tuple[str, str]) -> Sample:
+    """The contrast of bands (arm, reference) of a model on the blocks `rows`, for estimands of trials."""
     arm, reference = (cube.column(model, b) for b in bands)
     y = cube.q if estimand == "q_trial" else cube.y
-    complete: Bools = np.isfinite(y[:, arm]) & np.isfinite(y[:, reference])
+    complete = rows & np.isfinite(y[:, arm]) & np.isfinite(y[:, reference])
     attempts, dates = 2 * int(complete.sum()), cube.n_dates(complete)
-    if estimand == PRIMARY_OF["infra_rate"]:
-        return _infra_sample(table, model, bands, dates)
     bounded = within_unit(y[:, arm], y[:, reference])
     if estimand == "success_given_clean":
         sides = [clean_ratio(cube, c, complete) for c in (arm, reference)]
@@ -90,8 +89,11 @@ def _ratio_sample(sides: Sequence[Ratio], attempts: int, dates: int, bounded: bo
     return Sample(first.value - second.value, first.influence - second.influence, attempts, dates, bounded=bounded)
 
 
-def _infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int) -> Sample:
-    """Shares of all attempts that ended in a resource cause; tasks in which either arm has no attempt are left out."""
+def infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int) -> Sample:
+    """The contrast of the shares of all attempts in `table` (with `_model`) that ended in a resource cause.
+
+    Tasks in which either arm has no attempt are left out.
+    """
     mine = table.filter(pc.equal(table["_model"], model))
     tasks = sorted(mine["task"].unique().to_pylist())
     rates = np.stack([x for band in bands for x in _events(mine, band, tasks)], axis=1)
@@ -114,15 +116,6 @@ def _events(table: pa.Table, band: str, tasks: Sequence[str]) -> tuple[Floats, F
     both = (np.bincount(where, weights=w, minlength=len(tasks)) for w in (died, np.ones(len(where))))
     events, attempts = (np.asarray(x, dtype=np.float64) for x in both)
     return events, attempts
-
-
-def _rare_pairs(value: float, means: Floats, counts: Ints, pairs: Floats, level: float) -> tuple[float, float]:
-    a, r = pairs.T
-    both, first, second, neither = (float(np.sum((a == i) & (r == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0)))
-    deff = design_effect(means, counts, float(np.var(a - r)))
-    low, high = newcombe_paired(both, first, second, neither, level=level, deff=deff)
-    shift = value - (first - second) / len(a)  # with unequal K the mean of task means leaves the pooled one by a little
-    return min(low + shift, value), max(high + shift, value)
 
 
 def _rare_rates(rates: Floats, level: float) -> tuple[float, float]:
