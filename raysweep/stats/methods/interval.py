@@ -96,12 +96,18 @@ def t_quantile(probability: float, df: float) -> float:
     return float(stdtrit(df, probability))
 
 
+def standard_error(values: Floats) -> float:
+    """Of the mean of values (n,), n > 1, from their spread."""
+    centred = values - values.sum() / len(values)
+    return math.sqrt(float(centred @ centred) / (len(values) * (len(values) - 1)))
+
+
 def t_interval(values: Floats, level: float) -> Interval:
     """Student t on task values, (T,): the paired t when they are contrasts."""
     n = len(values)
     if n < 2:
         return Interval(None, None, "t over tasks", (ONE_TASK,))
-    se = float(np.std(values, ddof=1)) / math.sqrt(n)
+    se = standard_error(values)
     if se <= SAME:
         return Interval(None, None, "t over tasks", (NO_SPREAD,))
     reach = t_quantile(0.5 + level / 2, n - 1) * se
@@ -146,8 +152,11 @@ class Ratio:
     @property
     def influence(self) -> Floats:
         """Linearised value per task in use, (T',); for a mean these are the task values themselves."""
-        value, centre = self.value or 0.0, float(np.mean(self.den[self.use]))
-        return value + (self.num[self.use] - value * self.den[self.use]) / centre
+        num, den = self.num[self.use], self.den[self.use]
+        if bool(np.all(den == 1)):
+            return num
+        value = self.value or 0.0
+        return np.asarray(value + (num - value * den) / np.mean(den), dtype=np.float64)
 
 
 Asked: TypeAlias = tuple[Ratio, Ratio | None]
@@ -174,8 +183,8 @@ def linearised(asked: Asked) -> Floats:
 
 def ratio_draws(asked: Sequence[Asked], how: Draws) -> Floats:
     """Replicates of each contrast under the shared draws, (C, R); a row is nan where a draw has no denominator."""
+    columns = [first.num for first, _ in asked]
     place: dict[bytes, int] = {}
-    columns: list[Floats] = []
 
     def index(column: Floats) -> int:
         at = place.setdefault(column.tobytes(), len(columns))
@@ -183,15 +192,17 @@ def ratio_draws(asked: Sequence[Asked], how: Draws) -> Floats:
             columns.append(column)
         return at
 
-    sides = [[(index(r.num), index(r.den)) for r in pair if r is not None] for pair in asked]
+    others = [(index(f.den), None if s is None else (index(s.num), index(s.den))) for f, s in asked]
     sums = how.sums_by_column(np.stack(columns, axis=1))
-    defined = {den: bool(np.all(sums[den] > 0)) for pair in sides for _, den in pair}
-    found = np.full((len(asked), sums.shape[1]), np.nan)
-    for row, pair in enumerate(sides):
-        if all(defined[den] for _, den in pair):
-            np.divide(sums[pair[0][0]], sums[pair[0][1]], out=found[row])
-            for num, den in pair[1:]:
-                found[row] -= sums[num] / sums[den]
+    defined = [bool(np.all(row > 0)) for row in sums[len(asked) :]]
+    found = sums[: len(asked)]
+    for draws, (den, second) in zip(found, others, strict=True):
+        if not defined[den - len(asked)] or (second is not None and not defined[second[1] - len(asked)]):
+            draws.fill(np.nan)
+            continue
+        np.divide(draws, sums[den], out=draws)
+        if second is not None:
+            np.subtract(draws, sums[second[0]] / sums[second[1]], out=draws)
     return found
 
 
@@ -206,18 +217,18 @@ def tasks_sampled_all(asked: Sequence[Asked], how: Draws) -> list[Interval]:
     The expanded percentile from FEW_TASKS on; t on the linearised values below that, where no spread is left, and where
     a draw has no denominator.
     """
-    found = [t_interval(linearised(pair), how.level) for pair in asked]
+    values = [linearised(pair) for pair in asked]
     groups: dict[int, list[int]] = {}
-    for i, (pair, plain) in enumerate(zip(asked, found, strict=True)):
-        n = int(pair[0].use.sum())
-        if n >= FEW_TASKS and plain.low is not None:
-            groups.setdefault(n, []).append(i)
+    for i, v in enumerate(values):
+        if len(v) >= FEW_TASKS and standard_error(v) > SAME:
+            groups.setdefault(len(v), []).append(i)
+    found: dict[int, Interval] = {}
+    method = f"expanded percentile bootstrap ({how.total} draws)"
     for n, members in groups.items():
         lows, highs = tails(ratio_draws([asked[i] for i in members], how), expanded_probability(n, how.level))
-        for i, low, high in zip(members, lows.tolist(), highs.tolist(), strict=True):
-            if math.isfinite(low) and math.isfinite(high):
-                found[i] = Interval(low, high, f"expanded percentile bootstrap ({how.total} draws)")
-    return found
+        drawn = zip(members, lows.tolist(), highs.tolist(), strict=True)
+        found |= {i: Interval(low, high, method) for i, low, high in drawn if math.isfinite(low)}
+    return [found[i] if i in found else t_interval(v, how.level) for i, v in enumerate(values)]
 
 
 @dataclass(frozen=True, slots=True)

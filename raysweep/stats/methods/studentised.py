@@ -6,14 +6,22 @@ spread sends the interval to infinity: then there is none, and a caution says wh
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from raysweep.stats.arrays import Floats
 from raysweep.stats.finding import Caution
 from raysweep.stats.methods.draws import tails
-from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK, SAME, Draws, Interval, Ratio, linearised, value_of
+from raysweep.stats.methods.interval import (
+    NO_SPREAD,
+    ONE_TASK,
+    SAME,
+    Draws,
+    Interval,
+    Ratio,
+    linearised,
+    standard_error,
+    value_of,
+)
 
 METHOD = "studentised bootstrap"
 LEAST_SPREAD = 1e-3
@@ -29,7 +37,7 @@ def studentised(first: Ratio, second: Ratio | None, how: Draws) -> Interval:
     n = len(values)
     if n < 2:
         return Interval(None, None, METHOD, (ONE_TASK,))
-    se = float(np.std(values, ddof=1)) / math.sqrt(n)
+    se = standard_error(values)
     if se <= SAME:
         return Interval(None, None, METHOD, (NO_SPREAD,))
     moved, spread = _draws(first, second, how, n)
