@@ -25,6 +25,8 @@ from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 
 ADMISSIBLE, NONE, UNDECIDED = "admissible", "none admissible", "not enough data"
+HEAVY = ("run_id", "plan_id", "block_id", "trial_id", "attempt_id", "task_digest", "detail", "node")
+"""Columns that nothing here reads once the cube is made, and that cost most to filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def calibrate(
     _check_floor(floor, bands)
     limits = band_limits(table, planned, bands)
     alpha = round(1 - design.confidence, 12)
-    final = table.filter(table["is_final"])
+    light = table.drop_columns([name for name in HEAVY if name in table.column_names])
+    final = light.filter(light["is_final"])
     status, floor_cautions = limit_status(final, cube, floor, limits[floor])
     rule = Rule(
         floor=floor,
@@ -101,10 +104,10 @@ def calibrate(
         limits=_statuses(final, cube, limits, bands, (status, floor_cautions)),
     )
     how = Draws(seed=design.seed, replicates=design.replicates, level=1 - 2 * alpha, map=map)
-    attempts = attempt_counts(table)
+    attempts = attempt_counts(light)
     ladders = tuple(ladder(cube, model, rule, how, attempts) for model in cube.models)
     recommended = recommend(ladders, rule)
-    o = observe(table, planned, cube, limits)
+    o = observe(light, planned, cube, limits)
     return Calibration(
         floor=floor,
         delta=delta,

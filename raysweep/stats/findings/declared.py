@@ -12,8 +12,8 @@ import numpy as np
 
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.describe import plain
 from raysweep.stats.findings.observed import MEASURES, UNITS, Observed
+from raysweep.stats.findings.plain import plain
 from raysweep.stats.methods.calibration import clopper_pearson
 
 QUANTILES = {"0.5": 0.5, "0.95": 0.95, "max": 1.0}

@@ -14,8 +14,8 @@ import numpy as np
 from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.declared import grid
-from raysweep.stats.findings.describe import plain
 from raysweep.stats.findings.observed import Observed
+from raysweep.stats.findings.plain import plain
 from raysweep.stats.methods.calibration import clopper_pearson
 
 CURVES = {"kill_curve_anon": "mem_anon_peak", "kill_curve_peak": "mem_peak"}

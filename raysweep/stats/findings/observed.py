@@ -29,6 +29,13 @@ MEASURES = {
 UNITS = {"memory": "bytes", "cpu": "millicores", "agent_time": "seconds"}
 MEMORY_KILLS = ("oom_limit", "oom_verifier")
 WINDOW_S = 10.0
+"""A trial shorter than this has no mean over 10 s that means anything: the ledger counts it as idle around it."""
+PHASED = ("oom_kills", "mem_peak_bytes", "mem_anon_peak_bytes")
+COLUMNS = [
+    "task", "_model", "band", "cause", "timed_out", "t_agent_start", "t_agent_end", "cpu_peak_1s", "cpu_peak_10s",
+    *PHASED, *(f"verifier_{name}" for name in PHASED),
+]  # fmt: skip
+"""What is read of a trial; all other columns are left out before rows are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,9 @@ class Observed:
 
 def observe(table: pa.Table, planned: pa.Table, cube: Cube, limits: Mapping[str, Limits]) -> Observed:
     """Arrays from a ledger's tables (labelled). Trials without a y are left out: platform causes cut their peaks."""
-    final = table.filter(table["is_final"])
-    ended = endings(final)
-    use = np.isfinite(ended.y)
-    final, y = final.filter(pa.array(use)), ended.y[use]
+    y = endings(table).y
+    use = flags(table["is_final"]) & np.isfinite(y)
+    final, y = table.select(COLUMNS).filter(pa.array(use)), y[use]
     bands = tuple(dict.fromkeys(a.band for a in cube.arms))
     seconds = (numbers(final["t_agent_end"]) - numbers(final["t_agent_start"])) / 1e6
     short, long = numbers(final["cpu_peak_1s"]), numbers(final["cpu_peak_10s"])

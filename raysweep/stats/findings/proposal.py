@@ -15,8 +15,8 @@ import numpy as np
 from raysweep.stats.arrays import Ints
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.declared import censored, cut_short, unknown
-from raysweep.stats.findings.describe import plain
 from raysweep.stats.findings.observed import UNITS, Observed
+from raysweep.stats.findings.plain import plain
 from raysweep.stats.methods.calibration import trials_for_maximum
 
 MIB = 1024**2
