@@ -114,62 +114,68 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
     no column is read that is not needed. Most of the work is hashing text, each column once, side by side.
     """
     with ThreadPoolExecutor(THREADS) as pool:
-        blocks, bands = (pool.submit(coded, table[name]) for name in ("block_id", "band"))
-        planning = pool.submit(_Plan.of, planned)
+        blocks = pool.submit(_blocks, table["block_id"], planned)
+        bands = pool.submit(coded, table["band"])
+        others = [pool.submit(distinct, planned, name) for name in ("_model", "band")]
         end, final, model = endings(table), flags(table["is_final"]), coded(table["_model"])
-        block, names = blocks.result()
-        plan = planning.result()
-        absent = pool.submit(plan.not_in, names)
-        arms = _arms(plan, model[1].to_pylist(), bands.result()[1].to_pylist(), design)
-        grid = _Grid(block.astype(np.int64) * len(arms) + _columns(model, bands.result(), arms), len(names), len(arms))
+        band, (more_models, more_bands) = bands.result(), (f.result() for f in others)
+        arms = _arms(model[1].to_pylist() + more_models, band[1].to_pylist() + more_bands, design)
+        column = _columns(model, band, arms)
+        block, names, planned_tasks, not_started = blocks.result()
+        grid = _Grid(block.astype(np.int64) * len(arms) + column, len(names), len(arms))
         first = np.zeros(len(names), dtype=np.int64)
-        first[block[::-1]] = np.arange(len(block))[::-1]
+        first[block[::-1]] = np.arange(len(block), dtype=np.int32)[::-1]
         place = places(table, block, first, final)
-        tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *plan.tasks}))
+        tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
         buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
         dates, date = _recoded(place.date, sorted)
+        y = grid.scattered(end.y, final)
         return Cube(
             arms=arms,
             tasks=tasks,
             buckets=buckets,
             dates=dates,
-            y=grid.scattered(end.y, final),
-            q=grid.scattered(end.q, final),
-            present=grid.marked(np.flatnonzero(final)),
+            y=y,
+            q=np.where(np.isnan(y), y, grid.marked(end.resource[final[end.resource]]).astype(np.float64)),
+            present=grid.marked(slice(None) if final.all() else final),
             first_platform=grid.marked(_first_attempts(table, end.platform)),
             task=task,
             bucket=bucket,
             date=date,
             blocks=Names(names),
-            not_started=absent.result(),
+            not_started=not_started,
             moved=place.moved,
             crossed=place.crossed,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a plan names. blocks: their ids, which may stand more than once."""
+def _blocks(column: pa.ChunkedArray, planned: pa.Table) -> tuple[Codes, pa.Array, list[str], int]:
+    """Code of each row's block, the blocks' names, the planned tasks, and how many planned blocks have no row.
 
-    blocks: pa.Array
-    tasks: list[str]
-    models: list[str]
-    bands: list[str]
+    Plan and ledger are hashed together: blocks stand in the order of the plan, whatever order they ended in.
+    """
+    ids, tasks = _planned_blocks(planned)
+    text = filled(whole(column))
+    starts = run_starts(text)
+    apart = len(starts) == len(text)
+    joint = pa.concat_arrays([ids, text if apart else text.take(pa.array(starts))]).dictionary_encode()
+    codes = joint.indices.to_numpy()[len(ids) :]
+    started = np.zeros(len(joint.dictionary), dtype=bool)
+    started[codes] = True
+    names, absent = joint.dictionary, int(np.sum(~started))
+    if absent:
+        codes, names = (np.cumsum(started, dtype=np.int32) - 1)[codes], names.filter(pa.array(started))
+    return codes if apart else np.repeat(codes, np.diff(starts, append=len(text))), names, tasks, absent
 
-    @classmethod
-    def of(cls, planned: pa.Table) -> _Plan:
-        """The plan of a table that may lack columns; its rows stand together by block, so that few need a look."""
-        models, bands = distinct(planned, "_model"), distinct(planned, "band")
-        if "block_id" not in planned.column_names:
-            return cls(pa.array([], pa.string()), distinct(planned, "task"), models, bands)
-        ids = filled(whole(planned["block_id"]))
-        starts = pa.array(run_starts(ids))
-        tasks = distinct(planned.select(["task"]).take(starts), "task") if "task" in planned.column_names else []
-        return cls(ids.take(starts), tasks, models, bands)
 
-    def not_in(self, names: pa.Array) -> int:
-        """How many of its blocks are not among `names`."""
-        return len(self.blocks.filter(pc.invert(pc.is_in(self.blocks, value_set=names))).unique())
+def _planned_blocks(planned: pa.Table) -> tuple[pa.Array, list[str]]:
+    """Ids of the planned blocks (one may stand more than once) and their tasks, of a table that may lack columns."""
+    if "block_id" not in planned.column_names:
+        return pa.array([], pa.string()), distinct(planned, "task")
+    ids = filled(whole(planned["block_id"]))
+    starts = pa.array(run_starts(ids))
+    tasks = distinct(planned.select(["task"]).take(starts), "task") if "task" in planned.column_names else []
+    return ids.take(starts), tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +193,8 @@ class _Grid:
         grid[self.cell if every else self.cell[where]] = values if every else values[where]
         return grid.reshape(self.blocks, self.arms)
 
-    def marked(self, rows: Ints) -> Bools:
-        """True in the cells of `rows`."""
+    def marked(self, rows: Ints | Bools | slice) -> Bools:
+        """True in the cells of `rows` (numbers, a mask, or a slice)."""
         grid = np.zeros(self.blocks * self.arms, dtype=bool)
         grid[self.cell[rows]] = True
         return grid.reshape(self.blocks, self.arms)
@@ -235,10 +241,10 @@ def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: 
     return np.array(grid, dtype=np.int64).reshape(len(model[1]), len(band[1]))[model[0], band[0]]
 
 
-def _arms(plan: _Plan, models: list[str], bands: list[str], design: Design) -> tuple[ArmKey, ...]:
-    """All models with all bands, those of the design first; `models`, `bands`: what the ledger holds."""
-    across = _ordered(design.models, models + plan.models)
-    down = _ordered(design.bands, [*design.bands, *bands, *plan.bands])
+def _arms(models: list[str], bands: list[str], design: Design) -> tuple[ArmKey, ...]:
+    """All models with all bands, those of the design first; `models`, `bands`: what ledger and plan hold."""
+    across = _ordered(design.models, models)
+    down = _ordered(design.bands, [*design.bands, *bands])
     return tuple(ArmKey(m, b) for m in across for b in down)
 
 
