@@ -52,13 +52,19 @@ def check(config: Config, as_json: Json = False) -> None:
 def plan(
     config: Config,
     out: Annotated[Path, typer.Option("--out", help="where to write the plan")] = Path("plan.parquet"),
-    pilot: Annotated[Path | None, typer.Option("--pilot", help="run directory whose durations to expect")] = None,
+    pilot: Annotated[
+        Path | None, typer.Option("--pilot", help="run directory whose durations, rates and variances to expect")
+    ] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="mean success to assume, a fraction")] = None,
+    infra_rate: Annotated[
+        float | None, typer.Option("--infra-rate", help="deaths at the reference to assume, a fraction")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the design, its cost and what it can detect; write plan.parquet."""
     from raysweep.cli.plan import plan_command
 
-    plan_command(config, out, pilot, as_json=as_json)
+    plan_command(config, out, pilot, rate=rate, infra_rate=infra_rate, as_json=as_json)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
 from raysweep.config.fault import Fault
-from raysweep.config.model import duplicate_faults, reference_faults, repeat_faults, truth_faults
+from raysweep.config.model import analysis_faults, duplicate_faults, reference_faults, repeat_faults, truth_faults
 from raysweep.config.sandbox import KINDS, NOT_YET, REST, cause_faults, foreign_options
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ def survey(data: Mapping[str, Any]) -> Iterator[Fault]:
         for fault in _limits(band):
             yield fault.under("bands", i)
     yield from _buckets(data.get("buckets"), data.get("repeats"))
+    yield from _analysis(data.get("analysis"), band_names, reference, data.get("buckets"))
     yield from _sandbox(data.get("sandbox"), band_names, model_names)
     yield from (f.under("platform_retries") for f in cause_faults(_keys(data.get("platform_retries"))))
 
@@ -94,6 +95,16 @@ def _buckets(buckets: object, repeats: object) -> Iterator[Fault]:
     found += cycle_faults(period, everyday=everyday, starts_now=starts_now)
     for fault in found:
         yield fault.under("buckets")
+
+
+def _analysis(analysis: object, bands: list[str | None], reference: object, buckets: object) -> Iterator[Fault]:
+    if not isinstance(analysis, Mapping) or not isinstance(reference, str):
+        return
+    contrasts: list[str] = _readable(list[str], analysis.get("contrasts", []), [])
+    dates = _number(buckets.get("dates", 1)) if isinstance(buckets, Mapping) else 1
+    looks = _number(analysis.get("looks", 0)) or 0
+    for fault in analysis_faults(contrasts, looks if dates else 0, bands, reference, dates or 0):
+        yield fault.under("analysis")
 
 
 def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None]) -> Iterator[Fault]:

@@ -18,7 +18,9 @@ from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, m
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
+from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import mechanism
+from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
 from raysweep.stats.findings.rhythm import rhythm_details, rhythms
 from raysweep.stats.findings.significance import significance
@@ -62,8 +64,8 @@ def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = ma
     cube = build_cube(table, planned, design)
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
     checks = run_checks(table, planned, cube, design)
-    peek = peek_label(table, planned, design)
-    found = tuple(_findings(table, cube, design, how, checks)) if len(table) else ()
+    peek = peek_label(table, planned, design, cube)
+    found = tuple(_findings(table, planned, cube, design, how, checks)) if len(table) else ()
     return Analysis(
         design=design,
         verdict=verdict(found, registered=design.registered),
@@ -79,10 +81,14 @@ def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = ma
     )
 
 
-def _findings(table: pa.Table, cube: Cube, design: Design, how: Draws, checks: Sequence[Check]) -> Iterator[Finding]:
+def _findings(
+    table: pa.Table, planned: pa.Table, cube: Cube, design: Design, how: Draws, checks: Sequence[Check]
+) -> Iterator[Finding]:
     """What is inferred, in the order of the report."""
     contrasts = list(band_contrasts(cube, design, how))
     yield from contrasts
+    for look in looks(table, planned, design, progress(table, planned), cube):
+        yield from look.findings
     yield from together(cube, design, how)
     yield from date_contrasts(cube, design, how)
     yield from arm_rates(cube, how)

@@ -18,7 +18,7 @@ from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import Codes, Names, coded, distinct, filled, flags, joined, numbers, run_starts, whole
 from raysweep.stats.design import Design
 from raysweep.stats.estimand import endings
-from raysweep.stats.place import places
+from raysweep.stats.place import elsewhere, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
         blocks = pool.submit(_blocks, table["block_id"], planned)
         bands = pool.submit(coded, table["band"])
         others = [pool.submit(distinct, planned, name) for name in ("_model", "band")]
+        doubtful = pool.submit(elsewhere, table)
         end, final, model = endings(table), flags(table["is_final"]), coded(table["_model"])
         band, (more_models, more_bands) = bands.result(), (f.result() for f in others)
         arms = _arms(model[1].to_pylist() + more_models, band[1].to_pylist() + more_bands, design)
@@ -125,7 +126,7 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
         grid = _Grid(block.astype(np.int64) * len(arms) + column, len(names), len(arms))
         first = np.zeros(len(names), dtype=np.int64)
         first[block[::-1]] = np.arange(len(block), dtype=np.int32)[::-1]
-        place = places(table, block, first, final)
+        place = places(table, block, first, doubtful.result())
         tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
         buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
         dates, date = _recoded(place.date, sorted)

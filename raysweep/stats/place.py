@@ -28,21 +28,20 @@ class Places:
     crossed: Bools
 
 
-def places(table: pa.Table, block: Codes, first: Ints, final: Bools) -> Places:
+def places(table: pa.Table, block: Codes, first: Ints, doubtful: Bools) -> Places:
     """Where the blocks of a ledger ran, by their final rows.
 
-    block: (rows,) codes 0..n-1; first: (n,) a row of each block; final: (rows,). A row without an actual bucket
+    block: (rows,) codes 0..n-1; first: (n,) a row of each block; doubtful: as `elsewhere` gives it. A row without an actual bucket
     started outside every window; where it does not say either whether it crossed a boundary, nothing was recorded and
     the plan stands. An actual bucket without a date keeps the planned date.
     """
     n, at = len(first), pa.array(first)
     bucket, date = (filled(whole(table[name].take(at))) for name in ("bucket", "occasion"))
-    odd = ~_as_planned(table) & final
-    if not odd.any():
+    if not doubtful.any():
         return Places(bucket, date, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
     suspect = np.zeros(n, dtype=bool)
-    suspect[block[odd]] = True
-    rows = np.flatnonzero(suspect[block] & final)
+    suspect[block[doubtful]] = True
+    rows = np.flatnonzero(suspect[block] & flags(table["is_final"]))
     occasion, where, when = _actual(table.select(_COLUMNS).take(pa.array(rows)))
     low, high = (np.full(n, OUTSIDE, dtype=np.int64) for _ in range(2))
     low[block[rows]] = high[block[rows]] = occasion
@@ -50,10 +49,10 @@ def places(table: pa.Table, block: Codes, first: Ints, final: Bools) -> Places:
     np.maximum.at(high, block[rows], occasion)
     one = (low == high) & (low != OUTSIDE)
     there, then = where.take(pa.array(low[one])), when.take(pa.array(low[one]))
-    elsewhere = flags(pc.or_(pc.not_equal(there, bucket.filter(one)), pc.not_equal(then, date.filter(one))))
+    other = flags(pc.or_(pc.not_equal(there, bucket.filter(one)), pc.not_equal(then, date.filter(one))))
     moved = np.zeros(n, dtype=bool)
-    moved[np.flatnonzero(one)[elsewhere]] = True
-    mask, chosen = pa.array(moved), pa.array(elsewhere)
+    moved[np.flatnonzero(one)[other]] = True
+    mask, chosen = pa.array(moved), pa.array(other)
     return Places(
         bucket=pc.replace_with_mask(bucket, mask, there.filter(chosen)),
         date=pc.replace_with_mask(date, mask, then.filter(chosen)),
@@ -62,10 +61,11 @@ def places(table: pa.Table, block: Codes, first: Ints, final: Bools) -> Places:
     )
 
 
-def _as_planned(table: pa.Table) -> Bools:
-    """Rows that are known to have started in their planned occasion."""
+def elsewhere(table: pa.Table) -> Bools:
+    """(rows,) final rows that are not known to have started in their planned occasion."""
     bucket = pc.equal(table["bucket"], table["actual_bucket"])
-    return flags(pc.and_(bucket, pc.equal(table["occasion"], table["actual_occasion"])))
+    there = pc.and_(bucket, pc.equal(table["occasion"], table["actual_occasion"]))
+    return ~flags(there) & flags(table["is_final"])
 
 
 def _actual(rows: pa.Table) -> tuple[Ints, pa.Array, pa.Array]:

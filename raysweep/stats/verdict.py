@@ -31,7 +31,7 @@ def _bands(findings: Sequence[Finding]) -> Iterator[str]:
     ]  # fmt: skip
     for f in contrasts:
         if f.resampled_over == "tasks":
-            yield contrast_sentence(f, findings)
+            yield contrast_sentence(_last_look(f, findings), findings)
     for f in findings:
         alone = f.estimand == "success" and f.arm and not f.reference and not f.bucket and not f.factor
         if alone and not any(c.model == f.model for c in contrasts):
@@ -40,6 +40,19 @@ def _bands(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _find(findings: Sequence[Finding], **wanted: object) -> Finding | None:
     return next((f for f in findings if all(getattr(f, k) == v for k, v in wanted.items())), None)
+
+
+def _last_look(f: Finding, findings: Sequence[Finding]) -> Finding:
+    """The repeated interval of the last look at a contrast, where the sweep registered looks; else the contrast."""
+    same = (f.estimand, f.model, f.arm, f.reference)
+    seen = [g for g in findings if (g.factor or "").startswith("look=")]
+    return next((g for g in reversed(seen) if (g.estimand, g.model, g.arm, g.reference) == same), f)
+
+
+def _confidence(f: Finding) -> str:
+    """The level as "95 %", and that the interval allows for earlier looks where it does."""
+    number_of_look = (f.factor or "").removeprefix("look=") if (f.factor or "").startswith("look=") else ""
+    return f"{level_text(f)}, repeated at look {number_of_look}," if number_of_look else level_text(f)
 
 
 def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
@@ -52,16 +65,16 @@ def contrast_sentence(f: Finding, findings: Sequence[Finding]) -> str:
     if f.low is None or f.high is None or f.level is None:
         why = f.warnings[-1].message if f.warnings else "too few data"
         return f"{f.model}: {number(f.value, signed=True)} points {between}{_again(f, findings)}: {why}{tail}"
-    interval = f"{100 * f.level:g} % {number(f.low)} to {number(f.high)}"
+    interval = f"{_confidence(f)} {span(f.low, f.high)}"
     if not f.excludes_zero:
-        interval = f"{100 * f.level:g} % {number(f.low, signed=True)} to {number(f.high, signed=True)}"
+        interval = f"{_confidence(f)} {span(f.low, f.high, signed=True)}"
         return (
             f"{f.model}: no difference shown {between} ({number(f.value, signed=True)} points, {interval});"
             f" this is not proof of equality{tail}"
         )
     verb, size = ("rises", f.value) if f.value > 0 else ("falls", -f.value)
     if f.value < 0:
-        interval = f"{100 * f.level:g} % {number(-f.high)} to {number(-f.low)}"
+        interval = f"{_confidence(f)} {span(-f.high, -f.low)}"
     return f"{f.model}: success {verb} {number(size)} points ({interval}) from {f.reference} to {f.arm}{tail}"
 
 

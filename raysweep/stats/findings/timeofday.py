@@ -101,7 +101,7 @@ def _needs(cells: Occasions, parts: Decomposed, level: float) -> tuple[Caution, 
     s = parts.squares
     floor = 0.0 if parts.residual is None else parts.residual / max(1, cells.tasks)
     need = dates_needed(s, floor, rms=TARGET_RMS, level=level)
-    if need is not None and s.dates >= need:
+    if max(s.rest, floor) <= TINY or (need is not None and s.dates >= need):
         return ()
     more = "more than 400 dates" if need is None else f"about {need} dates ({need - s.dates} more)"
     return (

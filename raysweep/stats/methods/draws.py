@@ -51,18 +51,16 @@ def counts(tasks: int, child: np.random.SeedSequence) -> Counts:
 
 
 def chunks(tasks: int, *, seed: int, draws: int, map: Map = map) -> Iterator[Counts]:  # noqa: A002 - the guide's name
-    """The chunks of W for `tasks` tasks, one at a time: `draws` draws, rounded up to whole chunks."""
+    """The chunks of W for `tasks` tasks, one at a time: `draws` draws, rounded up to whole chunks.
+
+    The same bits whatever `map` is.
+    """
     return map(partial(counts, tasks), seeds.sequence(seed, "stats", "tasks").spawn(whole(draws)))
 
 
 def whole(draws: int) -> int:
     """Number of chunks that hold `draws` draws."""
     return -(-draws // CHUNK)
-
-
-def matrix(tasks: int, *, seed: int, draws: int, map: Map = map) -> list[Counts]:  # noqa: A002 - the guide's name
-    """All chunks of W at once."""
-    return list(chunks(tasks, seed=seed, draws=draws, map=map))
 
 
 def on_grid(columns: Floats, most: int) -> Floats:
@@ -104,11 +102,6 @@ def _product(turned: Floats, weights: Floats, out: Floats) -> None:
             np.matmul(left[:, :depth], right[:, :depth].T, out=part)
             for k in range(depth, turned.shape[1], depth):
                 part += left[:, k : k + depth] @ right[:, k : k + depth].T
-
-
-def replicates(chunks: list[Counts], columns: Floats) -> Floats:
-    """W @ columns, (R, C), of chunks held in memory; columns: (T, C), finite."""
-    return column_sums(chunks, columns, sum(map(len, chunks))).T
 
 
 def tails(draws: Floats, probability: float) -> tuple[Floats, Floats]:
