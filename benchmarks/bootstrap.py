@@ -35,7 +35,7 @@ import scipy
 from scipy.stats import bootstrap, norm
 
 from raysweep.stats.arrays import Floats
-from raysweep.stats.methods.draws import CHUNK, Map, matrix
+from raysweep.stats.methods.draws import CHUNK, Map, chunks
 from raysweep.stats.methods.interval import Draws, expanded_probability, fmean, mean_ratio, tasks_sampled_all
 
 TASKS, CONTRASTS, DRAWS, LEVEL, SEED = 89, 144, 10_000, 0.95, 20260205
@@ -52,7 +52,7 @@ def study() -> tuple[Floats, Floats]:
 def least(contrasts: Floats) -> Floats:
     """Weights and one matrix product."""
     weights = np.empty((DRAWS, TASKS))
-    for i, chunk in enumerate(matrix(TASKS, seed=SEED, draws=DRAWS)):
+    for i, chunk in enumerate(chunks(TASKS, seed=SEED, draws=DRAWS)):
         weights[i * CHUNK : (i + 1) * CHUNK] = chunk
     return np.asarray(weights @ contrasts)
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from raysweep.stats.methods import draws, interval
-from raysweep.stats.methods.draws import CHUNK, column_sums, matrix, on_grid, replicates, tails
+from raysweep.stats.methods import interval
+from raysweep.stats.methods.draws import CHUNK, chunks, column_sums, on_grid, tails
 from raysweep.stats.methods.interval import Draws, Ratio, expanded_percentile, fmean, mean_ratio, ratio_draws, settle
 from raysweep.stats.methods.tasksfixed import block_draws
 
@@ -35,7 +35,7 @@ def test_the_same_bits_on_one_worker_or_many():
 
 
 def test_another_seed_gives_other_draws_and_more_draws_keep_the_first():
-    few, more, other = (matrix(13, seed=s, draws=n * CHUNK) for s, n in ((9, 2), (9, 3), (10, 2)))
+    few, more, other = (list(chunks(13, seed=s, draws=n * CHUNK)) for s, n in ((9, 2), (9, 3), (10, 2)))
     assert all(np.array_equal(a, b) for a, b in zip(few, more, strict=False))
     assert not np.array_equal(few[0], few[1])
     assert not np.array_equal(few[0], other[0])
@@ -43,7 +43,7 @@ def test_another_seed_gives_other_draws_and_more_draws_keep_the_first():
 
 @pytest.mark.parametrize("tasks", [1, 2, 20, 89, 255, 300])
 def test_counts_are_multinomial(tasks):
-    w = np.concatenate(matrix(tasks, seed=3, draws=4000)).astype(float)
+    w = np.concatenate(list(chunks(tasks, seed=3, draws=4000))).astype(float)
     assert (w.sum(axis=1) == tasks).all()
     assert w.mean(axis=0) == pytest.approx(1.0, abs=5 / math.sqrt(4000))
     variance = 1 - 1 / tasks
@@ -56,21 +56,21 @@ def exact(w, column):
 
 def test_sums_are_those_of_exact_arithmetic_so_no_blas_can_change_a_bit():
     """fsum is exact: sums that equal it to the bit depend on no order, thread, block or fused multiply-add."""
-    chunks = matrix(89, seed=2, draws=2 * CHUNK)
-    w, grid = np.concatenate(chunks), on_grid(VALUES, 89)
-    found = replicates(chunks, VALUES)
+    w, grid = np.concatenate(list(chunks(89, seed=2, draws=2 * CHUNK))), on_grid(VALUES, 89)
+    how = Draws(seed=2, replicates=2 * CHUNK, level=0.95)
+    found = how.sums(VALUES)
     for c in range(VALUES.shape[1]):
         assert found[:, c].tolist() == exact(w, grid[:, c])
-    assert np.array_equal(replicates(chunks, VALUES[:, [4]])[:, 0], found[:, 4])
-    assert np.array_equal(replicates(chunks, VALUES[:, ::-1]), found[:, ::-1])
+    assert np.array_equal(how.sums(VALUES[:, [4]])[:, 0], found[:, 4])
+    assert np.array_equal(how.sums(VALUES[:, ::-1]), found[:, ::-1])
 
 
 def test_deep_products_are_exact_too():
     """More tasks than one block of the product is deep."""
     values = np.random.default_rng(2).normal(0, 1, (700, 3))
-    chunks = matrix(700, seed=2, draws=CHUNK)
-    found, grid = replicates(chunks, values), on_grid(values, 700)
-    assert found[:20, 1].tolist() == exact(chunks[0][:20], grid[:, 1])
+    (chunk,) = chunks(700, seed=2, draws=CHUNK)
+    found, grid = column_sums([chunk], values, CHUNK), on_grid(values, 700)
+    assert found[1, :20].tolist() == exact(chunk[:20], grid[:, 1])
 
 
 @given(
@@ -148,11 +148,11 @@ def test_a_large_matrix_is_not_kept_and_changes_nothing(monkeypatch):
 
 def test_memory_is_that_of_a_chunk_and_of_the_replicates_asked_for():
     tasks, columns, number = 2000, np.zeros((2000, 4)), 12 * CHUNK
-    chunk = CHUNK * tasks * 8
+    chunk_bytes = CHUNK * tasks * 8
     tracemalloc.start()
     try:
-        column_sums(draws.chunks(tasks, seed=1, draws=number), columns, number)
+        column_sums(chunks(tasks, seed=1, draws=number), columns, number)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4.5 * chunk + number * columns.shape[1] * 8  # all of W as floats would be 12 chunks
+    assert peak < 4.5 * chunk_bytes + number * columns.shape[1] * 8  # all of W as floats would be 12 chunks

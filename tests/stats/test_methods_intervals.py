@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from hypothesis.extra import numpy as hnp
 
 from raysweep.stats.methods.bca import bca, tasks_bca
-from raysweep.stats.methods.draws import matrix, replicates
+from raysweep.stats.methods.draws import chunks
 from raysweep.stats.methods.interval import (
     Draws,
     Ratio,
@@ -48,7 +48,7 @@ def test_law_school():
     x, y = np.array(LAW_LSAT, float) - 600, np.array(LAW_GPA) - 3
     columns = np.stack([np.ones(15), x, y, x * x, y * y, x * y], axis=1)
     r = float(np.corrcoef(x, y)[0, 1])
-    draws = correlation(replicates(matrix(15, seed=3, draws=200_000), columns))
+    draws = correlation(Draws(seed=3, replicates=200_000, level=0.95).sums(columns))
     jackknife = correlation(columns.sum(axis=0) - columns)
     assert r == pytest.approx(0.776374, abs=5e-7)
     assert draws.std() == pytest.approx(0.133, abs=0.0015)
@@ -123,7 +123,7 @@ def test_the_error_of_a_paired_mean_tends_to_its_closed_form():
     closed = d.std() / math.sqrt(89)
     gaps = []
     for draws in (1000, 10_000, 100_000):
-        found = replicates(matrix(89, seed=1, draws=draws), d[:, None])[:, 0].std() / 89
+        found = Draws(seed=1, replicates=draws, level=0.95).sums(d[:, None]).std() / 89
         gaps.append(abs(found / closed - 1))
         assert gaps[-1] < 3 / math.sqrt(2 * draws)
     assert gaps[-1] < gaps[0]
@@ -134,9 +134,9 @@ def test_the_error_of_a_paired_mean_tends_to_its_closed_form():
 def test_twice_the_same_tasks_divide_the_error_by_the_root_of_two(seed, tasks):
     d = np.random.default_rng(seed).normal(0, 1, tasks)
     draws = 20_000
-    once = replicates(matrix(tasks, seed=seed, draws=draws), d[:, None])[:, 0].std() / tasks
-    twice = np.concatenate([d, d])
-    both = replicates(matrix(2 * tasks, seed=seed, draws=draws), twice[:, None])[:, 0].std() / (2 * tasks)
+    how = Draws(seed=seed, replicates=draws, level=0.95)
+    once = how.sums(d[:, None]).std() / tasks
+    both = how.sums(np.concatenate([d, d])[:, None]).std() / (2 * tasks)
     assert once / both == pytest.approx(math.sqrt(2), rel=5 / math.sqrt(draws))  # each has 1 / sqrt(2 R)
 
 
@@ -158,7 +158,7 @@ def test_expanded_is_wider_than_percentile():
 def brute_studentised(first, second, how):
     """Each draw expanded into its tasks, its linearised values and their standard error computed anew."""
     tasks = len(first.num)
-    w = np.concatenate(matrix(tasks, seed=how.seed, draws=how.replicates))
+    w = np.concatenate(list(chunks(tasks, seed=how.seed, draws=how.replicates)))
     base, ratios_t = None, []
     for row in (np.ones(tasks, dtype=int), *w.astype(int)):
         pick = np.repeat(np.arange(tasks), row)

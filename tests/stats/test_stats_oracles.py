@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from raysweep.stats.methods.draws import matrix, replicates
 from raysweep.stats.methods.interval import (
     Draws,
     expanded_percentile,
@@ -105,7 +104,7 @@ def test_dyestuff_components():
 
 def test_expanded_percentile_widens_to_the_t_interval():
     d = np.random.default_rng(8).normal(0, 1, 25)
-    draws = replicates(matrix(25, seed=1, draws=40_000), d[:, None])[:, 0] / 25
+    draws = Draws(seed=1, replicates=40_000, level=0.95).sums(d[:, None])[:, 0] / 25
     low, high = expanded_percentile(draws, 25, 0.95)
     plain = t_interval(d, 0.95)
     assert (low, high) == pytest.approx((plain.low, plain.high), abs=0.06)
