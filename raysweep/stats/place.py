@@ -31,9 +31,9 @@ class Places:
 def places(table: pa.Table, block: Codes, first: Ints, doubtful: Bools) -> Places:
     """Where the blocks of a ledger ran, by their final rows.
 
-    block: (rows,) codes 0..n-1; first: (n,) a row of each block; doubtful: as `elsewhere` gives it. A row without an actual bucket
-    started outside every window; where it does not say either whether it crossed a boundary, nothing was recorded and
-    the plan stands. An actual bucket without a date keeps the planned date.
+    block: (rows,) codes 0..n-1; first: (n,) a row of each block; doubtful: as `elsewhere` gives it. A row without an
+    actual bucket started outside every window; where it does not say either whether it crossed a boundary, nothing was
+    recorded and the plan stands. An actual bucket without a date keeps the planned date.
     """
     n, at = len(first), pa.array(first)
     bucket, date = (filled(whole(table[name].take(at))) for name in ("bucket", "occasion"))
