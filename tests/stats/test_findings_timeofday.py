@@ -129,6 +129,15 @@ def test_missing_cells_do_not_make_hard_tasks_an_occasion():
     assert of["occasion_sd"].value < 5
 
 
+def test_few_tasks_in_each_occasion_are_said():
+    cube = cube_of(replace(BASE, tasks=40))
+    thin = without(cube, ((cube.task + cube.date) % 4 != cube.bucket) & (cube.task % 4 != cube.bucket))
+    of = {f.estimand: f for f in time_of_day(thin, 0.95, None)}
+    assert "sparse_occasions" in codes(of["occasion_sd"])
+    assert "sparse_occasions" in codes(of["date_sd"])
+    assert not codes({f.estimand: f for f in time_of_day(cube, 0.95, None)}["date_sd"])
+
+
 def poor_cubes():
     cube = cube_of()
     n = len(cube.task)

@@ -58,7 +58,7 @@ class Occasions:
 class Decomposed:
     """Task-adjusted occasion means (B, D) on the full dates (codes of the cube), and their mean squares.
 
-    residual, df: MS(task x occasion), None without a degree of freedom.
+    residual, df: MS(task x occasion), None without a degree of freedom. filled: share of task x occasion cells.
     """
 
     grid: Floats
@@ -66,6 +66,7 @@ class Decomposed:
     squares: Squares
     residual: float | None
     df: int
+    filled: float
 
 
 def cells_of(cube: Cube, block: Floats, arms: int) -> Occasions:
@@ -97,11 +98,14 @@ def decompose(cells: Occasions, level: float) -> Decomposed | Caution:
     if len(dates) < 2:
         return Caution("one_date", f"{len(dates)} date(s) with every bucket: {ONE_DATE}", _first_dates(cells, level))
     flat = (tasks, buckets * len(dates))
-    found = occasion_means(cells.values[:, :, dates].reshape(flat), cells.counts[:, :, dates].reshape(flat))
+    counts = cells.counts[:, :, dates].reshape(flat)
+    found = occasion_means(cells.values[:, :, dates].reshape(flat), counts)
     if not np.isfinite(found.means).all():
         return Caution("occasions_apart", "occasions share no tasks", "let every task run in every bucket")
     grid = found.means.reshape(buckets, len(dates))
-    return Decomposed(grid, dates, mean_squares(grid, found.spread, found.square), found.square, found.df)
+    squares = mean_squares(grid, found.spread, found.square)
+    filled = np.count_nonzero(counts) / (max(1, cells.tasks) * flat[1])
+    return Decomposed(grid, dates, squares, found.square, found.df, filled)
 
 
 def _first_dates(cells: Occasions, level: float) -> str:
