@@ -79,7 +79,7 @@ def _changes(text: pa.Array) -> Bools:
 def final_rows(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """The columns `names` of a ledger's final rows; no column is copied where all rows are final."""
     final, part = flags(table["is_final"]), table.select(list(names))
-    return part if final.all() else part.take(pa.array(np.flatnonzero(final)))
+    return part if final.all() else part.filter(pa.array(final))
 
 
 def distinct(table: pa.Table, name: str) -> list[str]:
