@@ -40,6 +40,19 @@ NAMES = {
     "date_sd": "date, sd",
     "repeat_sd": "repeat-to-repeat, sd of one pass",
     "band_effect": "band, largest contrast",
+    "band_by_bucket": "band x bucket, ± RMS",
+    "time_of_day_by_model": "model x bucket, ± RMS",
+    "time_of_day_p": "buckets differ",
+    "peak_weekday": "day of the peak, after Monday",
+    "mem_anon_peak_of_spec": "memory peak (anonymous) against spec, median",
+    "mem_peak_of_spec": "memory peak with page cache against spec, median",
+    "cpu_peak_1s_of_spec": "cpu peak over 1 s against spec, median",
+    "cpu_peak_10s": "cpu peak over 10 s, median",
+    "cpu_peak_10s_of_spec": "cpu peak over 10 s against spec, median",
+    "throttled_seconds": "time throttled, median",
+    "model_api_rate": "trials ended by the model API",
+    "api_p50_ms": "model call latency, median",
+    "api_p95_ms": "model call latency, 95th percentile",
     "agent_seconds": "agent time, median",
     "mem_anon_peak": "memory peak (anonymous), median",
     "mem_peak": "memory peak with page cache, median",
@@ -63,6 +76,8 @@ FORMATS: Mapping[str, Callable[[float], str]] = {
     "usd": lambda v: f"$ {v:.2g}",
     "p": p_value,
     "multiplier": lambda v: f"{v:g}x",
+    "hours": lambda v: f"{number(v)} h",
+    "ms": lambda v: f"{v:.0f} ms",
 }
 
 
