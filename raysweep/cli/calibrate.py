@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raysweep.cli.options import points_option
 from raysweep.cli.output import emit, say, tell
 from raysweep.cli.report import design_of, provenance
 from raysweep.errors import ExitCode, InputError, bad_input
@@ -39,7 +40,7 @@ def calibrate_command(
     from raysweep.record.reader import read_ledger
     from raysweep.stats.calibrate import ADMISSIBLE, UNDECIDED, calibrate
 
-    margin, most = _points(delta), _percent(infra_max)
+    margin, most = points_option("--delta", delta), _percent(infra_max)
     view = read_ledger(path)
     found = calibrate(view.table, view.planned, design_of(view), floor=floor, delta=margin, infra_max=most)
     diff = _write(view, path, found.proposals, write, tasks) if write is not None else None
@@ -58,18 +59,6 @@ def calibrate_command(
             say(f"proposal: {diff}")
     codes = {ADMISSIBLE: ExitCode.OK, UNDECIDED: ExitCode.INCOMPLETE}
     return codes.get(found.status, ExitCode.CLAIM_FAILS)
-
-
-def _points(text: str | None) -> float | None:
-    from raysweep.units import parse_points
-
-    if text is None:
-        return None
-    try:
-        return parse_points(text)
-    except ValueError as error:
-        message, _, remedy = str(error).partition("; ")
-        raise bad_input(message, remedy, key="--delta") from error
 
 
 def _percent(text: str | None) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysweep.cli.options import points_option
 from raysweep.cli.output import emit
 from raysweep.cli.report import design_of
 from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_input
@@ -46,7 +47,7 @@ def compare_command(
     from raysweep.stats.compare import Question, compare
     from raysweep.stats.methodology import noted
 
-    temporal = _temporal(options.temporal_sd)
+    temporal = points_option("--temporal-sd", options.temporal_sd)
     views = [_read(path) for path in ((first,) if second is None else (first, second))]
     a, b = _sides([first] if second is None else [first, second], views, models)
     assumed: tuple[Difference, ...] = ()
@@ -69,18 +70,6 @@ def compare_command(
 
         print_comparison(found, Console(), assumed=assumed, noted=also)
     return EXIT[found.claim]
-
-
-def _temporal(text: str | None) -> float | None:
-    from raysweep.units import parse_points
-
-    if text is None:
-        return None
-    try:
-        return parse_points(text)
-    except ValueError as error:
-        message, _, remedy = str(error).partition("; ")
-        raise bad_input(message, remedy, key="--temporal-sd") from error
 
 
 def _read(path: Path) -> LedgerView:

@@ -157,11 +157,8 @@ def tables_of(
     passed, died = o.passed.ravel(), o.died.ravel()
     spec = truth.memory_mib * MIB
     limits = np.array([np.nan if a.limit is None else a.limit for a in truth.arms])[arm]
-    need = spec * np.exp(rng.normal(-0.5, 0.4, rows))
-    bound = spec * np.nan_to_num(limits, nan=np.inf)
-    peak = np.where(died & np.isfinite(bound), np.nan_to_num(bound, posinf=0.0), np.minimum(need, 0.97 * bound))
-    ending = np.where(died, np.where(np.isfinite(bound), 1, 2), 0)  # what has no limit cannot die of it
-    seconds = 20 * np.exp(rng.normal(0, 0.5, rows))
+    measured, seconds = _measured(spec, limits, died, rng)
+    ending = np.where(died, np.where(np.isfinite(limits), 1, 2), 0)  # what has no limit cannot die of it
     start = (o.date[block] * 86400.0 + (o.bucket[block] + 0.1) * 86400.0 / len(truth.buckets)) * 1e6
     begin = (np.datetime64("2026-02-02", "us").astype(np.int64) + start).astype(np.int64)
     given: dict[str, Any] = {
@@ -189,10 +186,6 @@ def tables_of(
         "phase": _labels(["verifier", "agent"], died.astype(np.int64)),
         "reward": pa.array(np.where(died, 0.0, passed), mask=died),
         "oom_kills": died.astype(np.int64),
-        "mem_anon_peak_bytes": peak.astype(np.int64),
-        "mem_peak_bytes": (peak * 1.2).astype(np.int64),
-        "cpu_peak_1s": 600 * np.exp(rng.normal(0, 0.3, rows)),
-        "cpu_peak_10s": 450 * np.exp(rng.normal(0, 0.3, rows)),
         "throttled_us": np.zeros(rows, np.int64),
         "timed_out": np.zeros(rows, dtype=bool),
         "t_agent_start": begin,
@@ -202,6 +195,7 @@ def tables_of(
     }
     for side, mult in (("request", np.ones(rows)), ("limit", limits)):
         given |= _bounds(side, "memory", mult, spec) | _bounds(side, "cpu", mult, 1000)
+    given |= measured
     schema = arrow_schema()
     columns = [_column(given.get(f.name), f.type, rows) for f in schema]
     table = pa.Table.from_arrays(columns, schema=schema)
@@ -209,6 +203,23 @@ def tables_of(
         ["plan_id", "block_id", "trial_id", "task", "model", "band", "bucket", "occasion", "factors", "repeat"]
     )
     return table.append_column("is_final", pa.array(np.ones(rows, dtype=bool))), planned
+
+
+def _measured(spec: int, limits: Floats, died: Bools, rng: np.random.Generator) -> tuple[dict[str, Any], Floats]:
+    """Columns of peaks, and seconds of the agent; whoever died had its limit full, nobody else reached it."""
+    rows = len(died)
+    need = spec * np.exp(rng.normal(-0.5, 0.4, rows))
+    seconds = 20 * np.exp(rng.normal(0, 0.5, rows))
+    bound = spec * np.nan_to_num(limits, nan=np.inf)
+    full = died & np.isfinite(bound)
+    peak = np.where(full, np.nan_to_num(bound, posinf=0.0), np.minimum(need, 0.97 * bound))
+    columns = {
+        "mem_anon_peak_bytes": peak.astype(np.int64),
+        "mem_peak_bytes": (peak * 1.2).astype(np.int64),
+        "cpu_peak_1s": 600 * np.exp(rng.normal(0, 0.3, rows)),
+        "cpu_peak_10s": 450 * np.exp(rng.normal(0, 0.3, rows)),
+    }
+    return columns, seconds
 
 
 def _bounds(side: str, resource: str, mult: Floats, spec: int) -> dict[str, pa.Array]:

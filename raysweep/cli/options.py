@@ -1,0 +1,17 @@
+"""Values of options that several commands take, read or refused."""
+
+from __future__ import annotations
+
+from raysweep.errors import bad_input
+from raysweep.units import parse_points
+
+
+def points_option(option: str, text: str | None) -> float | None:
+    """Percentage points like "2pp" as a fraction, None where not given; InputError names the option."""
+    if text is None:
+        return None
+    try:
+        return parse_points(text)
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        raise bad_input(message, remedy, key=option) from error
