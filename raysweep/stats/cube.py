@@ -7,7 +7,6 @@ is missing. Does not: any interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +17,7 @@ from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import Codes, Names, coded, distinct, filled, flags, joined, numbers, run_starts, whole
 from raysweep.stats.design import Design
 from raysweep.stats.estimand import endings
-from raysweep.stats.place import elsewhere, places
+from raysweep.stats.place import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +26,6 @@ class ArmKey:
 
     model: str
     band: str
-
-
-THREADS = 3
-"""Columns hashed at one time, beside the caller's; the numbers do not depend on it."""
 
 
 def _nowhere() -> Bools:
@@ -108,75 +103,80 @@ class Cube:
 def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
     """The cube of a ledger: `table` holds all attempts with is_final, `planned` one row per planned trial.
 
-    Both as `with_labels` gives them. Planned arms without a row get an empty column, so that a missing arm is seen.
+    Both as `with_labels` gives them; the ledger's trials are trials of that plan (which may have no rows, unknown).
+    Planned arms without a row get an empty column, so that a missing arm is seen.
     A block counts in the occasion in which all its final trials started; where they started in different ones, or
     outside every window, in the planned one. Time and memory are linear in attempts and in cells (blocks x arms), and
-    no column is read that is not needed. Most of the work is hashing text, each column once, side by side.
+    no column is read that is not needed. Most of the time goes into hashing text, each column once.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        blocks = pool.submit(_blocks, table["block_id"], planned)
-        bands = pool.submit(coded, table["band"])
-        others = [pool.submit(distinct, planned, name) for name in ("_model", "band")]
-        doubtful = pool.submit(elsewhere, table)
-        end, final, model = endings(table), flags(table["is_final"]), coded(table["_model"])
-        band, (more_models, more_bands) = bands.result(), (f.result() for f in others)
-        arms = _arms(model[1].to_pylist() + more_models, band[1].to_pylist() + more_bands, design)
-        column = _columns(model, band, arms)
-        block, names, planned_tasks, not_started = blocks.result()
-        grid = _Grid(block.astype(np.int64) * len(arms) + column, len(names), len(arms))
-        first = np.zeros(len(names), dtype=np.int64)
-        first[block[::-1]] = np.arange(len(block), dtype=np.int32)[::-1]
-        place = places(table, block, first, doubtful.result())
-        tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
-        buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
-        dates, date = _recoded(place.date, sorted)
-        y = grid.scattered(end.y, final)
-        return Cube(
-            arms=arms,
-            tasks=tasks,
-            buckets=buckets,
-            dates=dates,
-            y=y,
-            q=np.where(np.isnan(y), y, grid.marked(end.resource[final[end.resource]]).astype(np.float64)),
-            present=grid.marked(slice(None) if final.all() else final),
-            first_platform=grid.marked(_first_attempts(table, end.platform)),
-            task=task,
-            bucket=bucket,
-            date=date,
-            blocks=Names(names),
-            not_started=not_started,
-            moved=place.moved,
-            crossed=place.crossed,
-        )
+    final = flags(table["is_final"])
+    if int(final.sum()) == len(planned):  # every planned trial ended: the ledger names all that the plan does
+        planned = planned.slice(0, 0)
+    arms, column = _arms(table, planned, design)
+    block, names, not_started = _blocks(table["block_id"], planned)
+    cell = block.astype(np.int64)  # in place from here: at this size a new array costs as much as the sum
+    cell *= len(arms)
+    cell += column
+    y, q, present, first_platform = _values(_Grid(cell, len(names), len(arms)), table, final)
+    first = np.zeros(len(names), dtype=np.int64)
+    first[block[::-1]] = np.arange(len(block), dtype=np.int32)[::-1]
+    place, planned_tasks = places(table, block, first), distinct(planned, "task")
+    tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
+    buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
+    dates, date = _recoded(place.date, sorted)
+    return Cube(
+        arms=arms,
+        tasks=tasks,
+        buckets=buckets,
+        dates=dates,
+        y=y,
+        q=q,
+        present=present,
+        first_platform=first_platform,
+        task=task,
+        bucket=bucket,
+        date=date,
+        blocks=Names(names),
+        not_started=not_started,
+        moved=place.moved,
+        crossed=place.crossed,
+    )
 
 
-def _blocks(column: pa.ChunkedArray, planned: pa.Table) -> tuple[Codes, pa.Array, list[str], int]:
-    """Code of each row's block, the blocks' names, the planned tasks, and how many planned blocks have no row.
+def _blocks(column: pa.ChunkedArray, planned: pa.Table) -> tuple[Codes, pa.Array, int]:
+    """Code of each row's block, the blocks' names, and how many planned blocks have no row.
 
-    Plan and ledger are hashed together: blocks stand in the order of the plan, whatever order they ended in.
+    Plan and ledger are hashed together, equal neighbours once.
     """
-    ids, tasks = _planned_blocks(planned)
+    plan = filled(whole(planned["block_id"])) if "block_id" in planned.column_names else pa.array([], pa.string())
     text = filled(whole(column))
     starts = run_starts(text)
-    apart = len(starts) == len(text)
-    joint = pa.concat_arrays([ids, text if apart else text.take(pa.array(starts))]).dictionary_encode()
-    codes = joint.indices.to_numpy()[len(ids) :]
-    started = np.zeros(len(joint.dictionary), dtype=bool)
+    ids = _at(plan, run_starts(plan))
+    rows = _at(text, starts)
+    joint = (pa.concat_arrays([ids, rows]) if len(ids) else rows).dictionary_encode()
+    names, codes = joint.dictionary, joint.indices.to_numpy()[len(ids) :]
+    started = np.zeros(len(names), dtype=bool)
     started[codes] = True
-    names, absent = joint.dictionary, int(np.sum(~started))
+    absent = int(np.sum(~started))
     if absent:
         codes, names = (np.cumsum(started, dtype=np.int32) - 1)[codes], names.filter(pa.array(started))
-    return codes if apart else np.repeat(codes, np.diff(starts, append=len(text))), names, tasks, absent
+    return codes if len(starts) == len(text) else np.repeat(codes, np.diff(starts, append=len(text))), names, absent
 
 
-def _planned_blocks(planned: pa.Table) -> tuple[pa.Array, list[str]]:
-    """Ids of the planned blocks (one may stand more than once) and their tasks, of a table that may lack columns."""
-    if "block_id" not in planned.column_names:
-        return pa.array([], pa.string()), distinct(planned, "task")
-    ids = filled(whole(planned["block_id"]))
-    starts = pa.array(run_starts(ids))
-    tasks = distinct(planned.select(["task"]).take(starts), "task") if "task" in planned.column_names else []
-    return ids.take(starts), tasks
+def _at(text: pa.Array, rows: Ints) -> pa.Array:
+    return text if len(rows) == len(text) else text.take(pa.array(rows))
+
+
+def _values(grid: _Grid, table: pa.Table, final: Bools) -> tuple[Floats, Floats, Bools, Bools]:
+    """y, q, present and first_platform of the cube."""
+    end = endings(table)
+    y, q = grid.scattered(end.y, final), np.zeros((grid.blocks, grid.arms))
+    q[np.isnan(y)] = np.nan
+    q.ravel()[grid.cell[end.resource[final[end.resource]]]] = 1.0
+    lost = end.platform
+    first = ~(numbers(table["attempt"].take(pa.array(lost))) > 1)  # an unknown number counts as the first
+    present = grid.marked(slice(None) if final.all() else final)
+    return y, q, present, grid.marked(lost[first])
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +199,6 @@ class _Grid:
         grid = np.zeros(self.blocks * self.arms, dtype=bool)
         grid[self.cell[rows]] = True
         return grid.reshape(self.blocks, self.arms)
-
-
-def _first_attempts(table: pa.Table, rows: Ints) -> Ints:
-    """Those of `rows` that are a trial's first attempt; an unknown number counts as the first."""
-    attempt = numbers(table["attempt"].take(pa.array(rows)))
-    return rows[~(attempt > 1)]
 
 
 def _recoded(
@@ -233,20 +227,23 @@ def with_labels(table: pa.Table) -> pa.Table:
 
 def arm_codes(table: pa.Table, arms: Sequence[ArmKey]) -> Ints:
     """Column of the cube of each row of a labelled table, (n,); -1 where it is none of `arms`."""
-    return _columns(coded(table["_model"]), coded(table["band"]), arms)
+    return _columns(coded(table["_model"]), coded(table["band"]), arms).astype(np.int64)
 
 
-def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: Sequence[ArmKey]) -> Ints:
+def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: Sequence[ArmKey]) -> Codes:
     column = {arm: i for i, arm in enumerate(arms)}
     grid = [[column.get(ArmKey(m, b), -1) for b in band[1].to_pylist()] for m in model[1].to_pylist()]
-    return np.array(grid, dtype=np.int64).reshape(len(model[1]), len(band[1]))[model[0], band[0]]
+    pair = model[0] * np.int32(len(band[1])) + band[0] if len(model[1]) > 1 else band[0]
+    return np.asarray(np.array(grid, dtype=np.int32).ravel()[pair])
 
 
-def _arms(models: list[str], bands: list[str], design: Design) -> tuple[ArmKey, ...]:
-    """All models with all bands, those of the design first; `models`, `bands`: what ledger and plan hold."""
-    across = _ordered(design.models, models)
-    down = _ordered(design.bands, [*design.bands, *bands])
-    return tuple(ArmKey(m, b) for m in across for b in down)
+def _arms(table: pa.Table, planned: pa.Table, design: Design) -> tuple[tuple[ArmKey, ...], Codes]:
+    """All models of ledger and plan with all bands, those of the design first; and the column of each row."""
+    model, band = coded(table["_model"]), coded(table["band"])
+    across = _ordered(design.models, [*model[1].to_pylist(), *distinct(planned, "_model")])
+    down = _ordered(design.bands, [*design.bands, *band[1].to_pylist(), *distinct(planned, "band")])
+    arms = tuple(ArmKey(m, b) for m in across for b in down)
+    return arms, _columns(model, band, arms)
 
 
 def _ordered(stated: Sequence[str], seen: Sequence[str]) -> tuple[str, ...]:

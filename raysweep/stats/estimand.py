@@ -81,10 +81,12 @@ class Endings:
 
 def endings(table: pa.Table) -> Endings:
     """The endings of all rows; what is not scored is looked at apart, because most rows are."""
-    reward = numbers(table["reward"])
-    scored = flags(pc.equal(table["outcome"], "scored"))
-    y = np.where(scored & np.isfinite(reward), reward, np.nan)
-    others = np.flatnonzero(~scored)
+    y = numbers(table["reward"])
+    y = y if y.flags.writeable else y.copy()
+    if np.isinf(y).any():
+        y[np.isinf(y)] = np.nan
+    others = np.flatnonzero(~flags(pc.equal(table["outcome"], "scored")))
+    y[others] = np.nan
     rest = table.select(["outcome", "cause_class"]).take(pa.array(others))
     resource, platform = flags(is_resource(rest)), flags(is_platform(rest))
     zero = flags(pc.is_in(rest["outcome"], value_set=pa.array(ZERO_OUTCOMES)))
