@@ -75,8 +75,8 @@ def test_newcombe_mirrors_exactly_and_widens_with_the_design_effect():
 def test_newcombe_by_task_counts_tasks_not_blocks_when_tasks_agree():
     """Ten tasks of six blocks that all end alike are ten pairs, not sixty: the design effect is six."""
     arm, reference = np.repeat([1.0, 1, 1, 0, 0, 0, 0, 0, 0, 0], 6), np.repeat([0.0] * 9 + [1.0], 6)
-    means, counts = (arm - reference).reshape(10, 6).mean(axis=1), np.full(10, 6)
-    found = newcombe_by_task(arm, reference, means, counts, level=0.95)
+    sides, counts = np.stack([x.reshape(10, 6).mean(axis=1) for x in (arm, reference)], axis=1), np.full(10, 6)
+    found = newcombe_by_task(arm, reference, sides, counts, level=0.95)
     assert found.deff == pytest.approx(6 * 10 / 9)  # the variance of ten tasks has nine degrees of freedom
     narrow = newcombe_paired(0, 18, 6, 36, level=0.95)
     assert found.low < narrow[0] < narrow[1] < found.high

@@ -26,7 +26,7 @@ from raysweep.stats.methods.interval import (
     mean_ratio,
     settle,
 )
-from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_by_task, tied_bound
+from raysweep.stats.methods.rare import RARE_EVENTS, few_tasks, guarded_effect, newcombe, newcombe_by_task, tied_bound
 from raysweep.stats.methods.tasksfixed import blocks_fixed
 
 Label = dict[str, str | None]
@@ -65,6 +65,12 @@ class Pair:
     def by_task(self) -> tuple[Floats, Ints]:
         """Mean difference of each task (nan without a complete block) and its number of complete blocks, (T,)."""
         return self.cube.task_means(self.difference, self.complete)
+
+    @property
+    def sides(self) -> Floats:
+        """Means of arm and of reference by task with a complete block, (T', 2)."""
+        sides = [self.cube.task_means(v, self.complete) for v in (self.arm, self.reference)]
+        return np.stack([means[counts > 0] for means, counts in sides], axis=1)
 
 
 def pair(cube: Cube, values: Floats, arm: int, reference: int, rows: Bools) -> Pair:
@@ -227,8 +233,11 @@ def mean_ask(p: Pair, level: float) -> Ask:
     if is_binary(arm, reference):
         if not np.any(arm != reference):
             return Ask(ratio.value, _tied(tasks, level))
-        if rare(arm, reference):
-            return Ask(ratio.value, _newcombe(p, level))
+        sides = p.sides
+        if rare(arm, reference) or any(few_tasks(s) for s in sides.T):
+            ends = newcombe_by_task(arm, reference, sides, counts[counts > 0], level=level)
+            method = f"Newcombe hybrid score, paired, design effect {ends.deff:.1f}"
+            return Ask(ratio.value, Interval(ends.low, ends.high, method))
     return Ask(ratio.value, asked=(ratio, None))
 
 
@@ -248,13 +257,6 @@ def _tied(tasks: int, level: float) -> Interval:
     return Interval(
         -bound, bound, "exact bound on discordant tasks", (Caution("all_tied", text, "add tasks, or harder ones"),)
     )
-
-
-def _newcombe(p: Pair, level: float) -> Interval:
-    means, counts = p.by_task
-    used = counts > 0
-    ends = newcombe_by_task(p.arm[p.complete], p.reference[p.complete], means[used], counts[used], level=level)
-    return Interval(ends.low, ends.high, f"Newcombe hybrid score, paired, design effect {ends.deff:.1f}")
 
 
 def clean_ratio(cube: Cube, column: int, rows: Bools) -> Ratio:
@@ -321,7 +323,7 @@ class Clean:
     @property
     def rare(self) -> bool:
         """Too few passes or fails for a bootstrap."""
-        return rare(self.values)
+        return rare(self.values) or few_tasks(self.means)
 
     def rate(self) -> float:
         """Pooled success of the clean trials."""
@@ -330,8 +332,7 @@ class Clean:
     @property
     def effective(self) -> float:
         """Their effective number."""
-        variance = self.rate() * (1 - self.rate())
-        return len(self.values) / design_effect(self.means, self.counts, variance)
+        return len(self.values) / guarded_effect(self.means, self.counts, self.rate())
 
 
 def few_clean(sides: Sequence[Clean]) -> tuple[Caution, ...]:

@@ -29,7 +29,7 @@ from raysweep.stats.findings.contrast import (
     within_unit,
 )
 from raysweep.stats.methods.interval import ONE_TASK, Ask, Draws, Interval, Ratio, fmean, mean_ratio, settle
-from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, wilson
+from raysweep.stats.methods.rare import RARE_EVENTS, few_tasks, guarded_effect, newcombe, wilson
 
 NO_TRIALS = Caution("no_trials", "this arm has no trial with a result", "run it, or read the composition for why")
 
@@ -102,14 +102,14 @@ def rate_ask(cube: Cube, values: Floats, rows: Bools, level: float) -> Ask:
     seen = values[rows & np.isfinite(values)]
     if int(np.sum(counts > 0)) < 2:
         return Ask(ratio.value, Interval(None, None, "none: one task", (ONE_TASK,)))
-    if is_binary(seen) and rare(seen):
+    if is_binary(seen) and (rare(seen) or few_tasks(means[counts > 0])):
         return Ask(ratio.value, _wilson(means[counts > 0], counts[counts > 0], level))
     return Ask(ratio.value, asked=(ratio, None))
 
 
 def _wilson(means: Floats, counts: Ints, level: float) -> Interval:
     p = min(1.0, max(0.0, fmean(means)))
-    deff = design_effect(means, counts, p * (1 - p))
+    deff = guarded_effect(means, counts, p)
     low, high = wilson(p, float(counts.sum()) / deff, level)
     return Interval(low, high, f"Wilson score, design effect {deff:.1f}")
 
@@ -127,6 +127,11 @@ class Attempts:
         return np.asarray(self.n > 0, dtype=np.bool_)
 
     @property
+    def by_task(self) -> Floats:
+        """Events over attempts of each task with an attempt."""
+        return np.asarray(self.events[self.used] / self.n[self.used], dtype=np.float64)
+
+    @property
     def rate(self) -> float:
         """Events over attempts, pooled over tasks; there must be one attempt."""
         return float(self.events.sum() / self.n.sum())
@@ -134,13 +139,13 @@ class Attempts:
     @property
     def few(self) -> bool:
         """Too few events, or attempts without, for a bootstrap."""
-        return min(float(self.events.sum()), float(self.n.sum() - self.events.sum())) < RARE_EVENTS
+        least = min(float(self.events.sum()), float(self.n.sum() - self.events.sum()))
+        return least < RARE_EVENTS or few_tasks(self.by_task)
 
     @property
     def effective(self) -> float:
         """Effective number of attempts: their number over the design effect of tasks."""
-        deff = design_effect(self.events[self.used] / self.n[self.used], self.n[self.used], self.rate * (1 - self.rate))
-        return float(self.n.sum()) / deff
+        return float(self.n.sum()) / guarded_effect(self.by_task, self.n[self.used], self.rate)
 
     def on(self, use: Bools) -> Ratio:
         """The pooled rate as a ratio over tasks, on those in `use`."""

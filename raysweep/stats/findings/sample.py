@@ -15,7 +15,7 @@ from raysweep.stats.cube import Cube
 from raysweep.stats.estimand import is_resource
 from raysweep.stats.findings.contrast import clean_ratio, is_binary, rare, within_unit
 from raysweep.stats.methods.interval import Ratio, mean_ratio
-from raysweep.stats.methods.rare import RARE_EVENTS, design_effect, newcombe, newcombe_by_task
+from raysweep.stats.methods.rare import RARE_EVENTS, few_tasks, guarded_effect, newcombe, newcombe_by_task
 from raysweep.stats.methods.sequential import nominal_level, repeated_interval
 
 
@@ -23,7 +23,8 @@ from raysweep.stats.methods.sequential import nominal_level, repeated_interval
 class Sample:
     """A contrast at one look. values: (T,) of the tasks in use, linearised for ratios, fractions, their mean the value.
 
-    pairs: (complete blocks, 2) y of arm and reference where both are 0 or 1 and rare; counts: (T,) blocks per task.
+    pairs: (complete blocks, 2) y of arm and reference where both are 0 or 1 and rare; sides: (T, 2) their
+    means by task; counts: (T,) blocks per task.
     rates: (T, 4) events and trials of either arm where they are rare and not paired. bounded: y lies within 0..1.
     """
 
@@ -32,6 +33,7 @@ class Sample:
     attempts: int
     dates: int
     pairs: Floats | None = None
+    sides: Floats | None = None
     counts: Ints | None = None
     rates: Floats | None = None
     bounded: bool = True
@@ -54,9 +56,9 @@ class Sample:
         plain = repeated_interval(self.value or 0.0, self.se, len(self.values) - 1, boundary)
         if plain is None or self.value is None:
             return None
-        if self.pairs is not None and self.counts is not None:
+        if self.pairs is not None and self.sides is not None and self.counts is not None:
             arm, reference = self.pairs.T
-            ends = newcombe_by_task(arm, reference, self.values, self.counts, level=nominal_level(boundary))
+            ends = newcombe_by_task(arm, reference, self.sides, self.counts, level=nominal_level(boundary))
             return ends.low, ends.high
         if self.rates is not None:
             return _rare_rates(self.rates, nominal_level(boundary))
@@ -71,15 +73,15 @@ def sample(cube: Cube, rows: Bools, estimand: str, model: str, bands: tuple[str,
     attempts, dates = 2 * int(complete.sum()), cube.n_dates(complete)
     bounded = within_unit(y[:, arm], y[:, reference])
     if estimand == "success_given_clean":
-        sides = [clean_ratio(cube, c, complete) for c in (arm, reference)]
-        return _ratio_sample(sides, attempts, dates, bounded)
+        ratios = [clean_ratio(cube, c, complete) for c in (arm, reference)]
+        return _ratio_sample(ratios, attempts, dates, bounded)
+    both = [cube.task_means(y[:, c], complete) for c in (arm, reference)]
     means, counts = cube.task_means(np.where(complete, y[:, arm] - y[:, reference], np.nan), complete)
     used, pairs = counts > 0, np.stack([y[complete, arm], y[complete, reference]], axis=1)
-    few = len(pairs) > 0 and is_binary(pairs) and rare(*pairs.T)
-    return Sample(
-        mean_ratio(means).value, means[used], attempts, dates,
-        pairs=pairs if few else None, counts=counts[used] if few else None, bounded=bounded,
-    )  # fmt: skip
+    sides = np.stack([side[used] for side, _ in both], axis=1)
+    few = len(pairs) > 0 and is_binary(pairs) and (rare(*pairs.T) or any(few_tasks(s) for s in sides.T))
+    plain = Sample(mean_ratio(means).value, means[used], attempts, dates, bounded=bounded)
+    return replace(plain, pairs=pairs, sides=sides, counts=counts[used]) if few else plain
 
 
 def _ratio_sample(sides: Sequence[Ratio], attempts: int, dates: int, bounded: bool = True) -> Sample:
@@ -104,7 +106,9 @@ def infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int
     if not len(rates):
         return Sample(None, np.zeros(0), attempts, dates)
     events, trials = rates.sum(axis=0)[[0, 2]], rates.sum(axis=0)[[1, 3]]
-    few = bool(np.any(np.minimum(events, trials - events) < RARE_EVENTS))
+    few = bool(np.any(np.minimum(events, trials - events) < RARE_EVENTS)) or any(
+        few_tasks(rates[:, i] / rates[:, i + 1]) for i in (0, 2)
+    )
     return replace(_ratio_sample(sides, attempts, dates), rates=rates if few else None)
 
 
@@ -122,7 +126,7 @@ def _rare_rates(rates: Floats, level: float) -> tuple[float, float]:
     sides = []
     for events, trials in (rates[:, :2].T, rates[:, 2:].T):
         p = float(events.sum() / trials.sum())
-        deff = design_effect(events / trials, trials.astype(np.int64), p * (1 - p))
+        deff = guarded_effect(events / trials, trials.astype(np.int64), p)
         sides.append((p, float(trials.sum()) / deff))
     (p1, n1), (p2, n2) = sides
     return newcombe(p1, n1, p2, n2, level=level)
