@@ -7,6 +7,7 @@ is missing. Does not: any interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +17,8 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import Codes, Names, coded, distinct, filled, flags, joined, numbers, run_starts, whole
 from raysweep.stats.design import Design
-from raysweep.stats.estimand import endings
-from raysweep.stats.place import places
+from raysweep.stats.estimand import Endings, endings
+from raysweep.stats.place import elsewhere, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +108,22 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
     Planned arms without a row get an empty column, so that a missing arm is seen.
     A block counts in the occasion in which all its final trials started; where they started in different ones, or
     outside every window, in the planned one. Time and memory are linear in attempts and in cells (blocks x arms), and
-    no column is read that is not needed. Most of the time goes into hashing text, each column once.
+    no column is read that is not needed. Hashing block ids takes as long as all other text: it has its own thread.
     """
     final = flags(table["is_final"])
     if int(final.sum()) == len(planned):  # every planned trial ended: the ledger names all that the plan does
         planned = planned.slice(0, 0)
-    arms, column = _arms(table, planned, design)
-    block, names, not_started = _blocks(table["block_id"], planned)
+    with ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(_blocks, table["block_id"], planned)
+        (arms, column), end, doubtful = _arms(table, planned, design), endings(table), elsewhere(table)
+        block, names, not_started = hashing.result()
     cell = block.astype(np.int64)  # in place from here: at this size a new array costs as much as the sum
     cell *= len(arms)
     cell += column
-    y, q, present, first_platform = _values(_Grid(cell, len(names), len(arms)), table, final)
+    y, q, present, first_platform = _values(table, end, final, cell, (len(names), len(arms)))
     first = np.zeros(len(names), dtype=np.int64)
     first[block[::-1]] = np.arange(len(block), dtype=np.int32)[::-1]
-    place, planned_tasks = places(table, block, first), distinct(planned, "task")
+    place, planned_tasks = places(table, block, first, doubtful), distinct(planned, "task")
     tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
     buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
     dates, date = _recoded(place.date, sorted)
@@ -167,38 +170,25 @@ def _at(text: pa.Array, rows: Ints) -> pa.Array:
     return text if len(rows) == len(text) else text.take(pa.array(rows))
 
 
-def _values(grid: _Grid, table: pa.Table, final: Bools) -> tuple[Floats, Floats, Bools, Bools]:
-    """y, q, present and first_platform of the cube."""
-    end = endings(table)
-    y, q = grid.scattered(end.y, final), np.zeros((grid.blocks, grid.arms))
+def _values(
+    table: pa.Table, end: Endings, final: Bools, cell: Ints, shape: tuple[int, int]
+) -> tuple[Floats, Floats, Bools, Bools]:
+    """y, q, present and first_platform of the cube, each of `shape`.
+
+    cell: (rows,) number of each row's cell. It is changed: rows that are not final are sent to a cell behind the last,
+    which is cut off; leaving them out would copy all the others.
+    """
+    spare = shape[0] * shape[1]
+    y, q = np.full(spare + 1, np.nan), np.zeros(spare + 1)
+    present, first_platform = (np.zeros(spare + 1, dtype=bool) for _ in range(2))
+    later = numbers(table["attempt"].take(pa.array(end.platform))) > 1  # an unknown number counts as the first
+    first_platform[cell[end.platform[~later]]] = True
+    cell[~final] = spare
+    y[cell] = end.y
+    present[cell] = True
+    q[cell[end.resource]] = 1.0
     q[np.isnan(y)] = np.nan
-    q.ravel()[grid.cell[end.resource[final[end.resource]]]] = 1.0
-    lost = end.platform
-    first = ~(numbers(table["attempt"].take(pa.array(lost))) > 1)  # an unknown number counts as the first
-    present = grid.marked(slice(None) if final.all() else final)
-    return y, q, present, grid.marked(lost[first])
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Cells (blocks x arms) of a cube. cell: (rows,) number of the cell of each row of the ledger."""
-
-    cell: Ints
-    blocks: int
-    arms: int
-
-    def scattered(self, values: Floats, where: Bools) -> Floats:
-        """`values` (rows,) of the rows `where`, in their cells; nan elsewhere."""
-        grid = np.full(self.blocks * self.arms, np.nan)
-        every = bool(where.all())  # spares a copy of all rows in the usual case
-        grid[self.cell if every else self.cell[where]] = values if every else values[where]
-        return grid.reshape(self.blocks, self.arms)
-
-    def marked(self, rows: Ints | Bools | slice) -> Bools:
-        """True in the cells of `rows` (numbers, a mask, or a slice)."""
-        grid = np.zeros(self.blocks * self.arms, dtype=bool)
-        grid[self.cell[rows]] = True
-        return grid.reshape(self.blocks, self.arms)
+    return y[:-1].reshape(shape), q[:-1].reshape(shape), present[:-1].reshape(shape), first_platform[:-1].reshape(shape)
 
 
 def _recoded(

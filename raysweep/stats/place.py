@@ -28,16 +28,15 @@ class Places:
     crossed: Bools
 
 
-def places(table: pa.Table, block: Codes, first: Ints) -> Places:
+def places(table: pa.Table, block: Codes, first: Ints, doubtful: Bools) -> Places:
     """Where the blocks of a ledger ran, by their final rows.
 
-    block: (rows,) codes 0..n-1; first: (n,) a row of each block. A row without an actual bucket started outside every
-    window; where it does not say either whether it crossed a boundary, nothing was recorded and the plan stands. An
-    actual bucket without a date keeps the planned date.
+    block: (rows,) codes 0..n-1; first: (n,) a row of each block; doubtful: as `elsewhere` gives it. A row without an
+    actual bucket started outside every window; where it does not say either whether it crossed a boundary, nothing was
+    recorded and the plan stands. An actual bucket without a date keeps the planned date.
     """
     n, at = len(first), pa.array(first)
     bucket, date = (filled(whole(table[name].take(at))) for name in ("bucket", "occasion"))
-    doubtful = _elsewhere(table)
     if not doubtful.any():
         return Places(bucket, date, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
     suspect = np.zeros(n, dtype=bool)
@@ -62,7 +61,7 @@ def places(table: pa.Table, block: Codes, first: Ints) -> Places:
     )
 
 
-def _elsewhere(table: pa.Table) -> Bools:
+def elsewhere(table: pa.Table) -> Bools:
     """(rows,) final rows that are not known to have started in their planned occasion."""
     pairs = [(table[name], table[f"actual_{name}"]) for name in ("bucket", "occasion")]
     if all(planned.equals(actual) and not planned.null_count for planned, actual in pairs):
