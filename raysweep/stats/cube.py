@@ -90,10 +90,14 @@ class Cube:
 
     def task_means(self, values: Floats, rows: Bools) -> tuple[Floats, Ints]:
         """Mean of `values` (n,) per task over `rows` where finite, nan without any; and the counts, both (T,)."""
-        use = rows & np.isfinite(values)
-        task = self.task[use]
-        counts = np.bincount(task, minlength=len(self.tasks))
-        sums = np.bincount(task, weights=values[use], minlength=len(self.tasks))
+        use, size = rows & np.isfinite(values), len(self.tasks)
+        if 2 * np.count_nonzero(use) > len(use):  # adding zeros is cheaper than leaving few out, and the same bits
+            counts = np.bincount(self.task, weights=use, minlength=size).astype(np.int64)
+            sums = np.bincount(self.task, weights=np.where(use, values, 0.0), minlength=size)
+        else:
+            at = np.flatnonzero(use)
+            counts = np.bincount(self.task[at], minlength=size)
+            sums = np.bincount(self.task[at], weights=values[at], minlength=size)
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), counts
 
     def n_dates(self, rows: Bools) -> int:

@@ -305,3 +305,18 @@ def test_p_is_q_and_c_exactly_whatever_is_missing():
     assert np.array_equal(known, np.isfinite(cube.q))
     p, q = cube.y[known].mean(), cube.q[known].mean()
     assert p == pytest.approx((1 - q) * cube.y[known & (cube.q == 0)].mean())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
+def test_task_means_are_those_of_the_rows_with_a_value(seed, share, known):
+    rng = np.random.default_rng(seed)
+    stated = replace(simulate.STUDY, tasks=5, repeats=4, buckets=("a", "b"))
+    cube = simulate.cube_of(stated, simulate.draw(stated, rng))
+    rows, values = rng.random(len(cube.task)) < share, rng.normal(size=len(cube.task))
+    values[rng.random(len(values)) >= known] = np.nan
+    means, counts = cube.task_means(values, rows)
+    for code, (mean, count) in enumerate(zip(means, counts, strict=True)):
+        mine = [v for v, t, r in zip(values, cube.task, rows, strict=True) if t == code and r and not math.isnan(v)]
+        assert count == len(mine)
+        assert math.isnan(mean) if not mine else mean == pytest.approx(np.mean(mine))
