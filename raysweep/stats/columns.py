@@ -76,12 +76,6 @@ def _changes(text: pa.Array) -> Bools:
     return np.asarray(pc.not_equal(text[1:], text[:-1]).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def final_rows(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The columns `names` of a ledger's final rows; no column is copied where all rows are final."""
-    final, part = flags(table["is_final"]), table.select(list(names))
-    return part if final.all() else part.filter(pa.array(final))
-
-
 def distinct(table: pa.Table, name: str) -> list[str]:
     """Values of a text column in order of first appearance, null as ""; none where the table lacks the column."""
     return coded(table[name])[1].to_pylist() if name in table.column_names else []

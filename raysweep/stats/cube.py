@@ -224,6 +224,11 @@ def arm_codes(table: pa.Table, arms: Sequence[ArmKey]) -> Ints:
     return _columns(coded(table["_model"]), coded(table["band"]), arms).astype(np.int64)
 
 
+def final_arm_codes(table: pa.Table, arms: Sequence[ArmKey]) -> Ints:
+    """As `arm_codes`, -1 also on rows that are not final: no column of the ledger need be copied to leave them out."""
+    return np.where(flags(table["is_final"]), arm_codes(table, arms), -1)
+
+
 def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: Sequence[ArmKey]) -> Codes:
     column = {arm: i for i, arm in enumerate(arms)}
     grid = [[column.get(ArmKey(m, b), -1) for b in band[1].to_pylist()] for m in model[1].to_pylist()]

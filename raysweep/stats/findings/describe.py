@@ -10,43 +10,47 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from raysweep.stats.columns import final_rows
-from raysweep.stats.cube import Cube, arm_codes
+from raysweep.stats.arrays import Ints
+from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.design import Design
 from raysweep.stats.estimand import outcomes
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.contrast import pair
 from raysweep.stats.findings.missing import missing, missing_findings
 from raysweep.stats.findings.plain import plain
-from raysweep.stats.findings.resources import COLUMNS, resources
+from raysweep.stats.findings.resources import resources
 
 __all__ = ["composition", "describe", "occasion_points", "plain", "task_cells", "task_contrasts"]
 
 
 def describe(table: pa.Table, cube: Cube, design: Design) -> tuple[Finding, ...]:
     """All descriptive findings of a ledger (`table`: all attempts, labelled)."""
-    final = final_rows(table, COLUMNS)
+    arm = final_arm_codes(table, cube.arms)
     return (
-        *composition(final, cube),
+        *composition(table, arm, cube),
         *missing_findings(missing(table, cube)),
         *task_cells(cube),
         *task_contrasts(cube, design),
         *occasion_points(cube),
-        *resources(final, cube),
+        *resources(table, arm, cube),
     )
 
 
-def composition(final: pa.Table, cube: Cube) -> Iterator[Finding]:
-    """Share of final attempts per outcome and arm; the order is pass, partial, fail, then the others by name."""
-    outcome, names = outcomes(final)
+def composition(table: pa.Table, arm: Ints, cube: Cube) -> Iterator[Finding]:
+    """Share of final attempts per outcome and arm; the order is pass, partial, fail, then the others by name.
+
+    arm: (rows,) as `final_arm_codes` gives them.
+    """
+    outcome, names = outcomes(table)
     shape = (len(cube.arms), len(names))
-    counts = np.bincount(arm_codes(final, cube.arms) * len(names) + outcome, minlength=shape[0] * shape[1])
+    use = arm >= 0
+    counts = np.bincount(arm[use] * len(names) + outcome[use], minlength=shape[0] * shape[1])
     order = [*range(3), *sorted(range(3, len(names)), key=lambda code: names[code])]
-    for arm, row in zip(cube.arms, counts.reshape(shape), strict=True):
+    for key, row in zip(cube.arms, counts.reshape(shape), strict=True):
         for code in order:
             if row[code]:
                 n, total = int(row[code]), int(row.sum())
-                yield plain("composition", arm.model, arm.band, f"outcome={names[code]}", n / total, n_attempts=total)
+                yield plain("composition", key.model, key.band, f"outcome={names[code]}", n / total, n_attempts=total)
 
 
 def task_cells(cube: Cube) -> Iterator[Finding]:

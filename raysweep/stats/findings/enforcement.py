@@ -8,18 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.stats.columns import final_rows, flags, numbers, pairs
-from raysweep.stats.cube import Cube, arm_codes
+from raysweep.stats.arrays import Bools
+from raysweep.stats.columns import flags, numbers, pairs
+from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
 from raysweep.units import format_bytes
 
 OVER = 1.02
 """A sampled anonymous peak this much above the limit shows that nothing held it (below: rounding, late samples)."""
-
-_COLUMNS = (
-    "_model", "band", "limit_memory_admitted", "limit_memory_asked", "mem_anon_peak_bytes",
-    "verifier_mem_anon_peak_bytes", "cause", "oom_kills", "throttled_us",
-)  # fmt: skip
 
 
 def checks(table: pa.Table, cube: Cube) -> Iterator[Check]:
@@ -27,27 +23,27 @@ def checks(table: pa.Table, cube: Cube) -> Iterator[Check]:
 
     `table`: attempts (labelled, with is_final); peaks and kills are those of final ones.
     """
-    final = final_rows(table, _COLUMNS)
-    if not len(final):
+    final = flags(table["is_final"])
+    if not final.any():
         return
-    yield from _memory(final)
+    yield from _memory(table, final)
     yield from _declared(table["enforcement"])
-    yield from _throttled(final, cube)
+    yield from _throttled(table, cube)
 
 
-def _memory(final: pa.Table) -> Iterator[Check]:
-    limit = numbers(pc.coalesce(final["limit_memory_admitted"], final["limit_memory_asked"]))
-    peak = np.fmax(numbers(final["mem_anon_peak_bytes"]), numbers(final["verifier_mem_anon_peak_bytes"]))
-    died = flags(pc.equal(final["cause"], "oom_limit"))
-    finite = np.isfinite(limit)
-    if loose := int(np.sum(died & ~finite)):
+def _memory(table: pa.Table, final: Bools) -> Iterator[Check]:
+    limit = numbers(pc.coalesce(table["limit_memory_admitted"], table["limit_memory_asked"]))
+    peak = np.fmax(numbers(table["mem_anon_peak_bytes"]), numbers(table["verifier_mem_anon_peak_bytes"]))
+    died = flags(pc.equal(table["cause"], "oom_limit"))
+    finite = np.isfinite(limit) & final
+    if loose := int(np.sum(died & np.isnan(limit) & final)):
         message = f"{loose} trials without a memory limit are said to have died of it"
         yield Check("odd_cause", "warning", message, "report this as a bug of raysweep, with the evidence")
     if not finite.any():
         return
-    killed = died | flags(pc.equal(final["cause"], "oom_verifier")) | (numbers(final["oom_kills"]) > 0)
+    killed = died | flags(pc.equal(table["cause"], "oom_verifier")) | (numbers(table["oom_kills"]) > 0)
     kills, n = int(np.sum(killed & finite)), int(finite.sum())
-    if over := int(np.sum(peak > limit * OVER)):
+    if over := int(np.sum((peak > limit * OVER) & final)):
         message = f"{over} trials held more anonymous memory than their limit: it was not enforced"
         yield Check("not_enforced", "warning", message, "run `raysweep doctor`; do not use these contrasts")
     elif kills:
@@ -74,12 +70,14 @@ def _declared(enforcement: pa.ChunkedArray) -> Iterator[Check]:
         )
 
 
-def _throttled(final: pa.Table, cube: Cube) -> Iterator[Check]:
-    hit = numbers(final["throttled_us"]) > 0
+def _throttled(table: pa.Table, cube: Cube) -> Iterator[Check]:
+    hit = numbers(table["throttled_us"]) > 0
     if not hit.any():
         return
-    arm = arm_codes(final, cube.arms)
-    all_, hits = (np.bincount(part, minlength=len(cube.arms)) for part in (arm, arm[hit]))
+    arm = final_arm_codes(table, cube.arms)
+    all_, hits = (np.bincount(arm[part & (arm >= 0)], minlength=len(cube.arms)) for part in (np.ones_like(hit), hit))
+    if not hits.any():
+        return
     parts = [
         f"{key.model}/{key.band} {100 * n / of:.0f} %" for key, n, of in zip(cube.arms, hits, all_, strict=True) if n
     ]

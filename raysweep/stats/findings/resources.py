@@ -14,23 +14,13 @@ import pyarrow as pa
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.columns import coded, numbers
-from raysweep.stats.cube import Cube, arm_codes
+from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.observed import declared
 from raysweep.stats.findings.plain import plain
 
 TAILS = (0.9, 0.99)
 """Quantiles beside the median; each is a Finding with the factor "quantile=0.9"."""
-
-COLUMNS = (
-    "_model", "band", "task", "outcome", "cause", "cause_class", "reward", "timed_out", "oom_kills",
-    "t_queued", "t_created", "t_agent_start", "t_agent_end", "t_verifier_end",
-    "mem_anon_peak_bytes", "mem_peak_bytes", "cpu_peak_1s", "cpu_peak_10s", "throttled_us",
-    "tokens_in", "tokens_out", "tokens_cached", "cost_usd", "api_p50_ms", "api_p95_ms", "api_429",
-    *(f"{side}_{resource}_{what}" for side in ("limit", "request") for resource in ("memory", "cpu")
-      for what in ("asked", "mult")),
-)  # fmt: skip
-"""What `resources` and `composition` read of a labelled ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +60,13 @@ class Groups:
             yield part[np.isfinite(part)]
 
 
-def resources(final: pa.Table, cube: Cube) -> Iterator[Finding]:
-    """Findings per arm over final attempts (labelled), where a column is known at all."""
-    groups = Groups.of(arm_codes(final, cube.arms), len(cube.arms))
+def resources(table: pa.Table, arm: Ints, cube: Cube) -> Iterator[Finding]:
+    """Findings per arm over final attempts, where a column is known at all. arm: (rows,) as of `final_arm_codes`."""
+    groups = Groups.of(arm, len(cube.arms))
     counts = [{"n_tasks": len(np.unique(cube.task[rows])), "n_dates": cube.n_dates(rows)} for rows in cube.present.T]
-    for measure in measures(final, cube):
-        for arm, more, known in zip(cube.arms, counts, groups.known(measure.values), strict=True):
-            yield from _told(measure, known, arm.model, arm.band, **more)
+    for measure in measures(table, cube):
+        for key, more, known in zip(cube.arms, counts, groups.known(measure.values), strict=True):
+            yield from _told(measure, known, key.model, key.band, **more)
 
 
 def _told(measure: Measure, known: Floats, model: str, band: str, **more: object) -> Iterator[Finding]:
@@ -94,39 +84,39 @@ def _told(measure: Measure, known: Floats, model: str, band: str, **more: object
         yield plain(measure.name, model, band, factor, float(value), method=method, **more)
 
 
-def measures(final: pa.Table, cube: Cube) -> Iterator[Measure]:
+def measures(table: pa.Table, cube: Cube) -> Iterator[Measure]:
     """All measures of the rows, in the order in which a report shows them."""
-    yield _span(final, "queue_seconds", "t_queued", "t_created")
-    yield _span(final, "setup_seconds", "t_created", "t_agent_start")
-    yield _span(final, "agent_seconds", "t_agent_start", "t_agent_end")
-    yield _span(final, "verifier_seconds", "t_agent_end", "t_verifier_end")
-    yield from _used(final, cube)
-    throttled = numbers(final["throttled_us"])
+    yield _span(table, "queue_seconds", "t_queued", "t_created")
+    yield _span(table, "setup_seconds", "t_created", "t_agent_start")
+    yield _span(table, "agent_seconds", "t_agent_start", "t_agent_end")
+    yield _span(table, "verifier_seconds", "t_agent_end", "t_verifier_end")
+    yield from _used(table, cube)
+    throttled = numbers(table["throttled_us"])
     yield Measure("throttled_share", "fraction", _positive(throttled), share=True)
     yield Measure("throttled_seconds", "seconds", throttled / 1e6)
-    yield Measure("timed_out_share", "fraction", numbers(final["timed_out"]), share=True)
-    yield Measure("oom_kills_share", "fraction", _positive(numbers(final["oom_kills"])), share=True)
+    yield Measure("timed_out_share", "fraction", numbers(table["timed_out"]), share=True)
+    yield Measure("oom_kills_share", "fraction", _positive(numbers(table["oom_kills"])), share=True)
     for name in ("tokens_in", "tokens_out", "tokens_cached"):
-        yield Measure(name, "tokens", numbers(final[name]))
-    yield Measure("cost_usd", "usd", numbers(final["cost_usd"]))
+        yield Measure(name, "tokens", numbers(table[name]))
+    yield Measure("cost_usd", "usd", numbers(table["cost_usd"]))
     for name in ("api_p50_ms", "api_p95_ms"):
-        yield Measure(name, "ms", numbers(final[name]))
-    yield Measure("api_429_share", "fraction", _positive(numbers(final["api_429"])), share=True)
+        yield Measure(name, "ms", numbers(table[name]))
+    yield Measure("api_429_share", "fraction", _positive(numbers(table["api_429"])), share=True)
 
 
-def _used(final: pa.Table, cube: Cube) -> Iterator[Measure]:
+def _used(table: pa.Table, cube: Cube) -> Iterator[Measure]:
     """Peaks, and their shares of what the task states."""
-    task, names = coded(final["task"])
+    task, names = coded(table["task"])
     at = {name: code for code, name in enumerate(cube.tasks)}
     cube_task = np.array([at[name] for name in names.to_pylist()], dtype=np.int64)[task]
-    spec = declared(final, final.select([]), cube.tasks)
+    spec = declared(table, table.select([]), cube.tasks)
     for name, unit, resource, column in (
         ("mem_anon_peak", "bytes", "memory", "mem_anon_peak_bytes"),
         ("mem_peak", "bytes", "memory", "mem_peak_bytes"),
         ("cpu_peak_1s", "millicores", "cpu", "cpu_peak_1s"),
         ("cpu_peak_10s", "millicores", "cpu", "cpu_peak_10s"),
     ):
-        values = numbers(final[column])
+        values = numbers(table[column])
         yield Measure(name, unit, values)
         whole = spec[resource][cube_task]
         share = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
