@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import truth
 
+from raysweep.stats import analyse
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.estimand import ESTIMANDS
 from raysweep.stats.findings.checks import run_checks
@@ -198,10 +199,16 @@ def test_resources_against_spec_and_durations_by_phase():
     assert tail.value == pytest.approx(np.quantile(peaks, 0.9))
 
 
-def test_every_described_estimand_is_defined():
-    made = with_columns(truth.rows(PLAIN))
+def test_every_estimand_of_an_analysis_is_defined():
+    dates = tuple(f"2026-02-{d:02d}" for d in range(1, 15))
+    stated = replace(PLAIN, tasks=4, buckets=("a", "b", "c", "d"), dates=dates, repeats=14)
+    made = with_columns(truth.rows(stated))
     made[0] = made[0] | LOST
-    assert {f.estimand for f in details(made)} <= set(ESTIMANDS)
+    design = stated.design(bucket_hours=(3.0, 9.0, 15.0, 21.0), replicates=500)
+    analysis = analyse(truth.table(made), truth.planned(made), design=design)
+    named = {f.estimand for f in (*analysis.findings, *analysis.details)}
+    assert len(named) > 40
+    assert named <= set(ESTIMANDS)
 
 
 def test_superseded_attempts_are_not_described():
