@@ -14,7 +14,7 @@ from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
 from raysweep.stats.findings.changepoint import change_points
 from raysweep.stats.findings.checks import run_checks
-from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, mean_contrast, pair
+from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, mean_contrast, pair, pair_cautions
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
@@ -124,7 +124,7 @@ def platform_zero(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
         value, interval = mean_contrast(p, how)
         label = {"estimand": "success_platform_zero", "model": arm.model, "arm": arm.band}
         label |= {"reference": design.reference}
-        yield contrast_finding(p, {**label, "bucket": None}, value, interval, how.level)
+        yield contrast_finding(p, {**label, "bucket": None}, value, interval, how.level, cautions=pair_cautions(p))
 
 
 def _largest(findings: list[Finding]) -> float | None:

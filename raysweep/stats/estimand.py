@@ -36,6 +36,7 @@ ESTIMANDS = {
     "time_of_day": "spread of the buckets' success around their mean (RMS, task-adjusted), dates resampled",
     "time_of_day_range": "largest minus smallest success of a bucket (biased upward by noise)",
     "time_of_day_p": "evidence against equal buckets (p)",
+    "time_of_day_by_model": "the same as time_of_day for one model",
     "band_by_bucket": "spread of the contrasts of bands between buckets (RMS)",
     "occasion_sd": "spread of success between occasions beyond bucket, date and repeats",
     "date_sd": "spread of success between dates",

@@ -13,8 +13,8 @@ from hypothesis import strategies as some
 
 from raysweep.stats.cube import with_labels
 from raysweep.stats.findings.contrast import band_contrasts, mean_contrast, pair
-from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates, mean_rate
-from raysweep.stats.methods.interval import Draws
+from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates, rate_ask
+from raysweep.stats.methods.interval import Draws, settle
 from raysweep.stats.simulate import SimArm, Truth, cube_of, draw, tables_of
 
 ARMS = (SimArm("m", "1x", 0.45, 0.2, 1.0), SimArm("m", "3x", 0.5, 0.1, 3.0), SimArm("m", "uncapped", 0.55, 0.05, None))
@@ -128,7 +128,8 @@ def test_one_by_one_or_all_at_once():
         assert (f.value, f.low, f.high) == (100 * value, 100 * interval.low, 100 * interval.high)
         assert f.method == interval.method
     for f in pick(list(arm_rates(cube, HOW)), estimand="success"):
-        value, interval = mean_rate(cube, cube.y[:, cube.column("m", f.arm)], cube.in_bucket(f.bucket), HOW)
+        ask = rate_ask(cube, cube.y[:, cube.column("m", f.arm)], cube.in_bucket(f.bucket), HOW.level)
+        value, interval = settle([ask], HOW)[0]
         assert (f.value, f.low, f.high) == (value, interval.low, interval.high)
 
 

@@ -65,11 +65,11 @@ def test_newcombe_1998_paired(table, ends):
 
 def test_newcombe_mirrors_exactly_and_widens_with_the_design_effect():
     for both, first, second, neither in ((36, 12, 2, 0), (59, 6, 16, 80), (3, 0, 7, 912), (1, 2, 0, 97)):
-        low, high = newcombe_paired(both, first, second, neither, level=0.95, deff=1.7)
-        assert newcombe_paired(both, second, first, neither, level=0.95, deff=1.7) == (-high, -low)
+        low, high = newcombe_paired(both, first, second, neither, level=0.95, deff=(1.7, 1.7))
+        assert newcombe_paired(both, second, first, neither, level=0.95, deff=(1.7, 1.7)) == (-high, -low)
         plain = newcombe_paired(both, first, second, neither, level=0.95)
         assert low < plain[0] < plain[1] < high
-        assert newcombe_paired(both, first, second, neither, level=0.95, deff=0.3) == plain
+        assert newcombe_paired(both, first, second, neither, level=0.95, deff=(0.3, 0.3)) == plain
 
 
 def test_newcombe_by_task_counts_tasks_not_blocks_when_tasks_agree():

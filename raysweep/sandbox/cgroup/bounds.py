@@ -117,8 +117,3 @@ def read_request(group: Group, asked: Resources) -> Resources:
     else:
         cpu = (2 + (raw_cpu - 1) * 262142 // 9999) * 1000 // 1024
     return Resources(cpu=cpu, memory=memory if asked.memory is not None else None)
-
-
-def read_pids(group: Group) -> int | None:
-    """The bound on tasks as the kernel holds it now."""
-    return group.read_int("pids", "pids.max")

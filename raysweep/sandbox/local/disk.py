@@ -73,13 +73,3 @@ def _open_folders(path: Path) -> None:
             folder = Path(at, name)
             if not folder.is_symlink():
                 folder.chmod(0o700)
-
-
-def tree_bytes(path: Path) -> int:
-    """Disk space taken by everything below `path`, in bytes (what changes meanwhile is left out)."""
-    total = 0
-    for at, folders, files in os.walk(path):
-        for name in [*folders, *files]:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(at, name)).st_blocks * 512  # noqa: PTH118 - many files
-    return total

@@ -116,13 +116,13 @@ def _set(s: Side) -> Iterator[Finding]:
         why = Caution(
             "nothing_observed", f"no trial has both {s.measure} and a declared value", "see `raysweep doctor`"
         )
-        yield plain(f"{s.measure}_of_spec", None, s.arm, None, None, unit="multiple", warnings=(why,))
+        yield plain(f"{s.measure}_of_spec", None, s.arm, None, None, unit="fraction", warnings=(why,))
         return
     warnings = cut_short(s.quantity, int(s.cut[trials].sum()))
     passed = o.passed[trials]
     for group, part in (("all", trials), ("passing", trials[passed]), ("failing", trials[~passed])):
         n_tasks = len(np.unique(o.task[part]))
-        yield from _quantiles(s, f"{s.measure}_of_spec", ratio[part], f"trials={group}", "multiple", n_tasks, warnings)
+        yield from _quantiles(s, f"{s.measure}_of_spec", ratio[part], f"trials={group}", "fraction", n_tasks, warnings)
     yield from _clears(s, trials, ratio[trials], None)
     worst = int(trials[np.argmax(ratio[trials])])
     named = Caution("worst_task", f"the largest is of {o.tasks[o.task[worst]]}", "see the task's own line")

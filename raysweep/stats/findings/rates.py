@@ -88,13 +88,8 @@ def _clean_ask(ratio: Ratio, clean: Clean, level: float) -> Ask:
     return Ask(ratio.value, interval)
 
 
-def mean_rate(cube: Cube, values: Floats, rows: Bools, how: Draws) -> tuple[float | None, Interval]:
-    """Value and tasks-sampled interval of the mean of task means; Wilson with a design effect where events are rare."""
-    return settle([rate_ask(cube, values, rows, how.level)], how)[0]
-
-
 def rate_ask(cube: Cube, values: Floats, rows: Bools, level: float) -> Ask:
-    """The same as an Ask, so that many rates share one product."""
+    """Value and tasks-sampled interval of the mean of task means; Wilson with a design effect where events are rare."""
     means, counts = cube.task_means(values, rows)
     if not counts.any():
         return Ask(None, Interval(None, None, "none: no trials", (NO_TRIALS,)))

@@ -52,13 +52,13 @@ def paired_phi(both: float, first: float, second: float, neither: float) -> floa
 
 
 def newcombe_paired(
-    both: float, first: float, second: float, neither: float, *, level: float, deff: float = 1.0
+    both: float, first: float, second: float, neither: float, *, level: float, deff: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[float, float]:
-    """Interval of the difference (first arm minus second) of a table of n pairs, with n / deff effective pairs."""
+    """Interval of the difference (first arm minus second) of a table of n pairs, of which each arm has n / deff."""
     n = both + first + second + neither
-    effective = n / max(1.0, deff)
+    n1, n2 = (n / max(1.0, d) for d in deff)
     p1, p2 = (both + first) / n, (both + second) / n
-    return newcombe(p1, effective, p2, effective, level=level, phi=paired_phi(both, first, second, neither))
+    return newcombe(p1, n1, p2, n2, level=level, phi=paired_phi(both, first, second, neither))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,13 @@ def newcombe_by_task(arm: Floats, reference: Floats, sides: Floats, counts: Ints
     has its own `guarded_effect`, at least that of the difference. With unequal numbers of blocks the mean of task means
     leaves the pooled difference by a little: the interval moves along.
     """
-    both, first, second, neither = (
-        float(np.sum((arm == i) & (reference == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0))
-    )
-    means, p1, p2 = sides[:, 0] - sides[:, 1], float(arm.mean()), float(reference.mean())
+    table = [float(np.sum((arm == i) & (reference == j))) for i, j in ((1, 1), (1, 0), (0, 1), (0, 0))]
+    means, rates = sides[:, 0] - sides[:, 1], (float(arm.mean()), float(reference.mean()))
     least = design_effect(means, counts, float(np.var(arm - reference)))
-    d1, d2 = (max(least, guarded_effect(side, counts, p)) for side, p in zip(sides.T, (p1, p2), strict=True))
-    phi = paired_phi(both, first, second, neither)
-    low, high = newcombe(p1, len(arm) / d1, p2, len(arm) / d2, level=level, phi=phi)
+    d1, d2 = (max(least, guarded_effect(side, counts, p)) for side, p in zip(sides.T, rates, strict=True))
+    low, high = newcombe_paired(*table, level=level, deff=(d1, d2))
     value = math.fsum(means.tolist()) / len(means)
-    shift = value - (first - second) / len(arm)
+    shift = value - (table[1] - table[2]) / len(arm)
     return ByTask(min(low + shift, value), max(high + shift, value), max(d1, d2))
 
 
