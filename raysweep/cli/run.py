@@ -207,8 +207,9 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     from raysweep.schedule.driver import PULSE_S, Driver, Result
 
     run_id, sweep = session.facts["run_id"], session.study.sweep
+    provider = compose.recipe(sweep)("driver")
     # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
-    await compose.recipe(sweep)("driver").gc(run_id)
+    await provider.gc(run_id)
     queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
     if not queue.missing:
         return Result(0)  # nothing is left to do: no runner is started
@@ -230,9 +231,12 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
         )
         _stop_on_signals(driver)
-        return await driver.run()
+        result = await driver.run()
     finally:
         await executor.close()
+    # What a lost runner left behind. Not after an error: the run may be another driver's by then.
+    await provider.gc(run_id)
+    return result
 
 
 def _stop_on_signals(driver: Driver) -> None:

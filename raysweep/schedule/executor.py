@@ -24,11 +24,14 @@ class Executor(Protocol):
         ...
 
     async def run(self, order: TrialOrder) -> Row:
-        """One attempt to its row. RunnerLostError when the runner died; cancelling removes the sandbox first."""
+        """One attempt to its row. RunnerLostError when the runner died.
+
+        Cancelling removes the sandbox first; an attempt that had ended by then still gives its row.
+        """
         ...
 
     async def close(self) -> None:
-        """End all runners and remove what they may have left."""
+        """End all runners; the driver's owner removes what dead ones left (`gc`)."""
         ...
 
 
@@ -38,11 +41,9 @@ class InProcessExecutor:
     def __init__(self, provider: SandboxProvider, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
-        self._run_id: str | None = None
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
         """As Executor.start."""
-        self._run_id = run_id
         return await self._provider.prepare(run_id)
 
     async def run(self, order: TrialOrder) -> Row:
@@ -53,6 +54,4 @@ class InProcessExecutor:
         return done.row
 
     async def close(self) -> None:
-        """As Executor.close."""
-        if self._run_id is not None:
-            await self._provider.gc(self._run_id)
+        """As Executor.close; nothing to do, as every attempt removes its own sandbox."""

@@ -224,7 +224,9 @@ class RayExecutor:
             if not future.done():  # we are cancelled: cancel inside the actor and wait until the sandbox is gone
                 await slot.cancel(order)
                 await asyncio.wait([future])
-            raise
+            if future.cancelled() or future.exception() is not None:
+                raise
+            return future.result()  # it had ended already: what was measured is kept
 
     async def _read(self, slot: _Slot) -> None:
         """Take replies from one actor until it dies; then another takes its place."""

@@ -1,12 +1,14 @@
 """The one function that runs an attempt: sandbox, set-up, agent, verifier, last facts, removal, verdict, row.
 
 It never raises for what happens in or to the sandbox: that becomes a row. It raises only when it is cancelled, after
-the sandbox was removed; the row of a cancelled attempt is made by whoever cancelled (`lost_row`).
+the sandbox was removed; the row of a cancelled attempt is made by whoever cancelled (`lost_row`). A cancellation that
+comes when only the removal is left changes nothing: what was measured is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,8 +97,7 @@ async def run_attempt(
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
     finally:
-        # Shielded: a cancelled attempt must still remove its sandbox before it goes.
-        course.farewell = await asyncio.shield(asyncio.ensure_future(_stop(sandbox)))
+        course.farewell = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
         watch.mark("stopped")
     capabilities = provider.capabilities()
     evidence = _evidence(order, course, capabilities.cgroup)
@@ -105,6 +106,14 @@ async def run_attempt(
         traces["transcript.jsonl"] = sandbox.jsonl()
         traces |= _trace_files(evidence, verdict, course.farewell)
     return Attempted(build_row(order, course, evidence, verdict, capabilities), evidence, verdict, traces)
+
+
+async def _to_its_end(removal: asyncio.Future[Farewell]) -> Farewell:
+    """What `removal` returns; a cancellation meanwhile must not leave half a sandbox behind, so it is waited out."""
+    while not removal.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(removal)
+    return removal.result()
 
 
 async def _stop(sandbox: Sandbox) -> Farewell:

@@ -184,7 +184,7 @@ def test_ctrl_c_records_what_was_in_flight_as_cancelled_and_the_same_command_goe
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to every process of the foreground group
     assert driver.wait(PATIENCE_S) == 130
     cancelled = [r for r in sweep.rows() if r["outcome"] == "cancelled"]
-    assert 1 <= len(cancelled) <= 2
+    assert len(cancelled) <= 2, "one per slot; an attempt that was only being removed keeps its row"
     assert sweep.status()["complete"] is False
     assert wait_until_gone(sweep) == []
     assert sweep.finish() == 0
