@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.record.evidence import Sample
+from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.bounds import quota, shares, weight
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.kmsg import KernelLog, Kill, is_below, parse_oom_line, parse_victim_line
+from raysweep.sandbox.cgroup.meter import cpu_peak
 from raysweep.sandbox.cgroup.mounts import choose_layout, parse_hierarchies
 from raysweep.sandbox.cgroup.place import available_memory, swap_bytes
 from raysweep.sandbox.cgroup.reading import Reading
-from raysweep.sandbox.local.book import PhaseBook
 from raysweep.sandbox.local.doctor import file_system
-from raysweep.sandbox.local.meter import cpu_peak
 
 V2_MOUNTS = "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
 HYBRID_MOUNTS = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from raysweep.sandbox.cgroup.files import ControlFiles
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.units import Resources
 
@@ -89,7 +90,7 @@ def _apply_v2(group: Group, bounds: Bounds, *, swap: bool) -> None:
         group.write("pids", "pids.max", bounds.pids)
 
 
-def read_limit(group: Group) -> Resources:
+def read_limit(group: ControlFiles) -> Resources:
     """Hard limits as the kernel holds them now: cpu in millicores, memory in bytes; None is no limit."""
     if group.version == 1:
         memory = group.read_int("memory", "memory.limit_in_bytes")
@@ -102,7 +103,7 @@ def read_limit(group: Group) -> Resources:
     return Resources(cpu=cpu, memory=group.read_int("memory", "memory.max"))
 
 
-def read_request(group: Group, asked: Resources) -> Resources:
+def read_request(group: ControlFiles, asked: Resources) -> Resources:
     """Requests as the kernel holds them now: the asked value where it stands unchanged, else the nearest meaning.
 
     Shares and weights are coarser than millicores, so an unchanged one is recognised by its raw value.

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysweep.sandbox.cgroup.files import ControlFiles
 from raysweep.sandbox.cgroup.mounts import V2_CONTROLLERS
 
 # A cgroup stays busy for some milliseconds after its last process was killed; far beyond that something is wrong.
 EMPTY_WAIT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+@dataclass(frozen=True)
+class Group(ControlFiles):
     """`dirs`: folder by controller name; on v2 every controller has the same folder."""
 
     version: int
@@ -73,16 +74,6 @@ class Group:
             return (self.dirs[controller] / file).read_text()
         except (OSError, KeyError):
             return None
-
-    def read_int(self, controller: str, file: str) -> int | None:
-        """A control file that holds one number; None when absent, "max" or not a number."""
-        text = (self.read(controller, file) or "").strip()
-        return int(text) if text.lstrip("-").isdigit() else None
-
-    def read_map(self, controller: str, file: str) -> dict[str, int]:
-        """A control file of "key number" lines; empty when absent."""
-        pairs = (line.split() for line in (self.read(controller, file) or "").splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
     def write(self, controller: str, file: str, value: str | int) -> None:
         """Write a control file; OSError when the kernel refuses."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from raysweep.sandbox.cgroup.files import ControlFiles
 from raysweep.sandbox.cgroup.group import Group
 
 
@@ -13,12 +14,14 @@ class Reading:
     """Totals since the cgroup was made, and what it holds now; None where the kernel does not tell.
 
     oom_kills, pids_denied: over the task's cgroup and its phases. own_ooms: `oom` of the limit's own cgroup (v2).
+    own_fails: its failcnt (v1), where that counts: it stays 0 under a memsw limit as low as the limit itself.
     ancestor: events of a full ancestor (v1 failcnt; v2 `oom` and `max`). task_peak: high-water mark of the limit's
     cgroup; leaf_peak, leaf_pids_peak: of the phase under way. Memory is bytes, cpu and throttling microseconds.
     """
 
     oom_kills: int | None = None
     own_ooms: int | None = None
+    own_fails: int | None = None
     ancestor: int | None = None
     task_peak: int | None = None
     leaf_peak: int | None = None
@@ -38,14 +41,24 @@ def _total(values: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def read_task(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Sequence[Group]) -> Reading:
-    """Read `task` (which carries the limits), its phases `leaves`, the phase under way `leaf`, and full ancestors."""
+def read_task(
+    task: ControlFiles,
+    leaves: Sequence[ControlFiles] = (),
+    leaf: ControlFiles | None = None,
+    ancestors: Sequence[ControlFiles] = (),
+) -> Reading:
+    """Read `task` (which carries the limits), its phases `leaves`, the phase under way `leaf`, and full ancestors.
+
+    A container is one cgroup without phases, seen without its ancestors: no leaves, no leaf.
+    """
     if task.version == 1:
         return _read_v1(task, leaves, leaf, ancestors)
     return _read_v2(task, leaves, leaf, ancestors)
 
 
-def _read_v1(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Sequence[Group]) -> Reading:
+def _read_v1(
+    task: ControlFiles, leaves: Sequence[ControlFiles], leaf: ControlFiles | None, ancestors: Sequence[ControlFiles]
+) -> Reading:
     stat = task.read_map("memory", "memory.stat")
     cpu = task.read_map("cpu", "cpu.stat")
     used = task.read_int("memory", "memory.usage_in_bytes")
@@ -55,10 +68,11 @@ def _read_v1(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Seque
     kills = _total(g.read_map("memory", "memory.oom_control").get("oom_kill") for g in (task, *leaves))
     return Reading(
         oom_kills=kills,
+        own_fails=_own_fails(task),
         ancestor=_total(g.read_int("memory", "memory.failcnt") for g in ancestors),
         task_peak=task.read_int("memory", "memory.max_usage_in_bytes"),
-        leaf_peak=leaf.read_int("memory", "memory.max_usage_in_bytes"),
-        leaf_pids_peak=leaf.read_int("pids", "pids.peak"),
+        leaf_peak=leaf.read_int("memory", "memory.max_usage_in_bytes") if leaf else None,
+        leaf_pids_peak=leaf.read_int("pids", "pids.peak") if leaf else None,
         cpu_usec=None if cpu_ns is None else cpu_ns // 1000,
         throttled_us=None if throttled is None else throttled // 1000,
         nr_throttled=cpu.get("nr_throttled"),
@@ -70,7 +84,15 @@ def _read_v1(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Seque
     )
 
 
-def _read_v2(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Sequence[Group]) -> Reading:
+def _own_fails(task: ControlFiles) -> int | None:
+    limit, with_swap = (task.read_int("memory", f"memory.{name}limit_in_bytes") for name in ("", "memsw."))
+    silent = limit is not None and with_swap is not None and with_swap <= limit
+    return None if silent else task.read_int("memory", "memory.failcnt")
+
+
+def _read_v2(
+    task: ControlFiles, leaves: Sequence[ControlFiles], leaf: ControlFiles | None, ancestors: Sequence[ControlFiles]
+) -> Reading:
     stat = task.read_map("memory", "memory.stat")
     cpu = task.read_map("cpu", "cpu.stat")
     used = task.read_int("memory", "memory.current")
@@ -80,8 +102,8 @@ def _read_v2(task: Group, leaves: Sequence[Group], leaf: Group, ancestors: Seque
         own_ooms=task.read_map("memory", "memory.events.local").get("oom"),
         ancestor=_total(events.get(key) for events in full for key in ("oom", "max")),
         task_peak=task.read_int("memory", "memory.peak"),
-        leaf_peak=leaf.read_int("memory", "memory.peak"),
-        leaf_pids_peak=leaf.read_int("pids", "pids.peak"),
+        leaf_peak=leaf.read_int("memory", "memory.peak") if leaf else None,
+        leaf_pids_peak=leaf.read_int("pids", "pids.peak") if leaf else None,
         cpu_usec=cpu.get("usage_usec"),
         throttled_us=cpu.get("throttled_usec"),
         nr_throttled=cpu.get("nr_throttled"),
@@ -99,7 +121,7 @@ def _less(used: int | None, stat: dict[str, int], *reclaimable: str) -> int | No
     return max(0, used - sum(stat.get(key, 0) for key in reclaimable))
 
 
-def _pids_denied(task: Group, leaves: Sequence[Group]) -> int | None:
+def _pids_denied(task: ControlFiles, leaves: Sequence[ControlFiles]) -> int | None:
     """Refused forks: old kernels count them in the forking cgroup, new ones on v2 where the limit is; never in both."""
     return _total(group.read_map("pids", "pids.events").get("max") for group in (task, *leaves))
 

@@ -9,11 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UnsuitableError
+from raysweep.sandbox.local.command import PYTHON
 from raysweep.sandbox.local.host import Host, LocalOptions, make_host
 from raysweep.sandbox.local.leftovers import remove_leftovers
 from raysweep.sandbox.local.sandbox import LocalSandbox
-from raysweep.sandbox.protocol import Capabilities, Check, Sandbox, SandboxSpec
+from raysweep.sandbox.protocol import Capabilities, Check, ProbeCommands, Sandbox, SandboxSpec
 from raysweep.units import GIB
+
+_PYTHON = (PYTHON, "-I", "-S", "-c")
+_ALLOC = (
+    "import mmap, sys, time\n"
+    "size = int(sys.argv[1])\n"
+    "memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+    "for at in range(0, size, 4096): memory[at] = 120\n"
+    "print('held', flush=True)\n"
+    "time.sleep(int(sys.argv[2]) / 1000)\n"
+)
+_BURN = (
+    "import sys, time\n"
+    "began, used = time.monotonic(), time.process_time()\n"
+    "end = began + int(sys.argv[1]) / 1000\n"
+    "while time.monotonic() < end: pass\n"
+    "used, passed = time.process_time() - used, time.monotonic() - began\n"
+    "print(round(used * 1e6), round(passed * 1e6), flush=True)\n"
+)
 
 
 class LocalProvider:
@@ -76,6 +95,10 @@ class LocalProvider:
             network_isolation=True,
             cgroup=host.version,
         )
+
+    def probe_commands(self) -> ProbeCommands:
+        """As SandboxProvider.probe_commands, by the Python that every local sandbox has."""
+        return ProbeCommands(alloc=(*_PYTHON, _ALLOC), burn=(*_PYTHON, _BURN))
 
     def doctor(self) -> Sequence[Check]:
         """What is missing here and how to get it, proven by a sandbox that is really killed."""

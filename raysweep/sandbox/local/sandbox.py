@@ -17,10 +17,10 @@ from typing import Any
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import PHASES, CommandFacts, PhaseCounters
+from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.bounds import Bounds, read_limit, read_request
 from raysweep.sandbox.cgroup.reading import reset_peak
 from raysweep.sandbox.local.area import create_area
-from raysweep.sandbox.local.book import PhaseBook
 from raysweep.sandbox.local.command import bwrap_command, join_command, mount_command, supervisor_command
 from raysweep.sandbox.local.disk import make_image, remove_tree
 from raysweep.sandbox.local.groups import SandboxGroups, create_groups, remove_groups

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from raysweep.record.evidence import PhaseCounters, Sample
 from raysweep.sandbox.cgroup.kmsg import Kill
+from raysweep.sandbox.cgroup.meter import phase_counters, sample_of
 from raysweep.sandbox.cgroup.reading import Reading
-from raysweep.sandbox.local.meter import phase_counters, sample_of
 
 
 class PhaseBook:
