@@ -99,6 +99,8 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
 
     if sweep.sandbox.kind == "simulated":
         return ProviderRecipe("simulated", scratch_root(), _truth_options(sweep))
+    if sweep.sandbox.kind != "local":
+        return ProviderRecipe(sweep.sandbox.kind, scratch_root(), sweep.sandbox.container_options())
     options: dict[str, Any] = {"cgroup_parent": sweep.sandbox.cgroup_parent}
     if sweep.sandbox.rootfs is not None:
         options["rootfs"] = Path(sweep.sandbox.rootfs)

@@ -31,7 +31,8 @@ resource that a map leaves out, stays at 1.0 x spec. So `limit: 3.0` is three ti
 `limit: {memory: 5}` raises memory alone, `limit: none` takes the bounds from cpu and memory, and
 `limit: {cpu: none, memory: 5}` mixes. `limit` has no default, and `null` is refused: say `none`. A request has no
 `none`. Where a band asks for a request equal to its limit in cpu and memory, the cpu request is 1 millicore lower:
-Kubernetes would else put that arm alone into another class of eviction and OOM order.
+Kubernetes would else put that arm alone into another class of eviction and OOM order. `sandbox: {qos: native}` leaves
+it as it is.
 
 ## How buckets and dates work
 
@@ -91,6 +92,7 @@ SPOKEN: dict[str, str] = {
     "delta": "`2pp`",
     "request": "`1.0`",
     "duration": "`[0.5s, 1.5s]`",
+    "start_timeout": "`10m`",
 }
 """Defaults whose spelling in a file differs from their value in code."""
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from raysweep.config.base import Number, Part, Rate, Seconds, Text, Whole
+from raysweep.config.container import (
+    OWNERS,
+    Engine,
+    Image,
+    LabelKey,
+    LabelValue,
+    Namespace,
+    ObjectName,
+    Toleration,
+    foreign_options,
+    word,
+)
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
 
 KINDS = ("local", "simulated", "docker", "kubernetes")
-NOT_YET = ("docker", "kubernetes")
-OWN_OPTIONS = {"rootfs": "local", "cgroup_parent": "local", "network": "local", "truth": "simulated"}
 PLATFORM_CAUSES = (
     "node_lost", "node_pressure", "preempted", "drained", "image", "api_server", "runner_lost", "scheduling",
     "deadline", "altered", "oom_node",
@@ -36,11 +46,10 @@ def cause_faults(causes: Iterable[str]) -> Iterator[Fault]:
 def _kind(value: object) -> object:
     if value not in KINDS:
         raise refuse("is not a kind of sandbox", nearest(value, KINDS))
-    if value in NOT_YET:
-        raise refuse(f"`{value}` sandboxes are not available in this version", "use `local` or `simulated`")
     return value
 
 
+Flag = Annotated[bool, Strict()]
 ByName = Annotated[dict[str, Rate], BeforeValidator(_by_name)]
 
 
@@ -101,14 +110,18 @@ class Truth(Part):
 
 
 class SandboxConfig(Part):
-    """Kind and options. `rootfs`, `cgroup_parent` and `network` are of local, `truth` is of simulated."""
+    """Kind and options. Each option says for which kinds it is; with another kind it is refused."""
 
     kind: Annotated[Literal["local", "simulated", "docker", "kubernetes"], BeforeValidator(_kind)] = Field(
-        description="local (bubblewrap and a cgroup on this machine) or simulated (a stated truth); "
-        "docker and kubernetes are not available in this version",
+        description="local (bubblewrap and a cgroup on this machine), docker (containers of an engine that speaks the "
+        "Engine API), kubernetes (a pod for each trial) or simulated (a stated truth)",
         examples=["local"],
     )
-    pids: Annotated[Whole, Field(ge=16)] = Field(1024, description="most tasks inside one sandbox", examples=[1024])
+    pids: Annotated[Whole, Field(ge=16)] = Field(
+        1024,
+        description="most tasks inside one sandbox (kubernetes: the kubelet's `podPidsLimit` decides)",
+        examples=[1024],
+    )
     rootfs: Text | None = Field(
         None, description="local: folder that holds the sandbox's root file system; left out: the host's /usr and /etc"
     )
@@ -116,28 +129,90 @@ class SandboxConfig(Part):
         None, description="local: path of a delegated cgroup; left out: found or made as doctor says"
     )
     network: Literal["task", "none"] = Field(
-        "task", description="local: `task` gives network to tasks that declare it, `none` to nobody"
+        "task", description="local, docker, kubernetes: `task` gives network to tasks that declare it, `none` to nobody"
+    )
+    image: Image = Field(
+        "docker.io/library/python:3.12-slim-bookworm",
+        description="docker, kubernetes: image of tasks that need none of their own",
+        examples=["docker.io/library/python:3.12-slim-bookworm"],
+    )
+    capabilities: Annotated[Literal["package-install", "strict"], word("package-install", "strict")] = Field(
+        "package-install",
+        description="docker, kubernetes: Linux capabilities inside, the same in every arm; `package-install`: what "
+        "apt, chown and su need; `strict`: none",
+    )
+    pull: Annotated[Literal["missing", "never", "always"], word("missing", "never", "always")] = Field(
+        "missing", description="docker, kubernetes: when images are pulled", examples=["never"]
+    )
+    require_isolation: Flag = Field(
+        False, description="docker, kubernetes: refuse to run where missing network isolation was measured"
+    )
+    start_timeout: Annotated[Seconds, Field(gt=0)] = Field(
+        600.0,
+        description="docker, kubernetes: longest wait for a sandbox, image pull and scheduling included",
+        examples=["10m"],
+    )
+    docker_host: Engine | None = Field(
+        None,
+        description="docker: address of the engine; left out: $DOCKER_HOST, else the usual sockets",
+        examples=["unix:///var/run/docker.sock"],
+    )
+    docker_runtime: ObjectName | None = Field(
+        None, description="docker: runtime of the containers; left out: the engine's own", examples=["runsc"]
+    )
+    namespace: Namespace = Field(
+        "raysweep-sandboxes",
+        description="kubernetes: namespace of the pods (`kubectl apply -k cluster/sandboxes`)",
+    )
+    context: Text | None = Field(
+        None, description="kubernetes: context of the kubeconfig; left out: the current one, in a pod its own account"
+    )
+    qos: Annotated[Literal["uniform", "native"], word("uniform", "native")] = Field(
+        "uniform",
+        description="kubernetes: `uniform`: every arm is Burstable; `native`: where request and limit are equal the "
+        "pod is Guaranteed, and contrasts across classes carry a warning",
+    )
+    tenancy: Annotated[Literal["shared", "exclusive"], word("shared", "exclusive")] = Field(
+        "shared", description="kubernetes: `exclusive`: at most one sandbox on a node, for calibration"
+    )
+    runtime_class: ObjectName | None = Field(None, description="kubernetes: RuntimeClass", examples=["gvisor"])
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        {},
+        description="kubernetes: labels of the nodes; one machine type per sweep. `kubernetes.io/arch` is `amd64` "
+        "where not said",
+        examples=[{"pool": "sandboxes"}],
+    )
+    tolerations: tuple[Toleration, ...] = Field(
+        (),
+        description="kubernetes: taints that the pods tolerate",
+        examples=[[{"key": "pool", "operator": "Equal", "value": "sandboxes", "effect": "NoSchedule"}]],
+    )
+    pull_secrets: tuple[ObjectName, ...] = Field(
+        (), description="kubernetes: names of Secrets in the namespace for private registries", examples=[["registry"]]
+    )
+    priority_class: ObjectName | None = Field(None, description="kubernetes: PriorityClass", examples=["sandboxes"])
+    allow_unreachable_limits: Flag = Field(
+        False, description="kubernetes: run even where a finite limit is above what a node has free; it is reported"
+    )
+    create_rate: Annotated[Number, Field(gt=0)] = Field(
+        8.0, description="kubernetes: most pods created a second, over all runners", examples=[8]
+    )
+    max_pending: Annotated[Whole, Field(ge=1)] = Field(
+        50, description="kubernetes: most pods that wait for a node or an image at once", examples=[50]
     )
     truth: Truth = Field(
         Truth(), description="simulated: what is true; see the keys below", examples=[{"success": 0.5}]
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_the_kind(cls, value: Any) -> Any:
-        """For a kind that is not available say that and nothing else: its other keys are not known here yet."""
-        if isinstance(value, Mapping) and value.get("kind") in NOT_YET:
-            return {"kind": value["kind"]}
-        return value
 
     @model_validator(mode="after")
     def _rules(self) -> SandboxConfig:
         raise_faults("SandboxConfig", foreign_options(self.kind, self.model_fields_set))
         return self
 
+    def container_options(self) -> dict[str, Any]:
+        """What a provider of a container kind is made of: its own options as plain values; none that is left out.
 
-def foreign_options(kind: str, given: set[str]) -> Iterator[Fault]:
-    """Options that belong to another kind of sandbox."""
-    for option, owner in OWN_OPTIONS.items():
-        if option in given and kind != owner:
-            yield Fault((option,), f"is an option of the kind `{owner}`, not of `{kind}`", "remove it or change `kind`")
+        `network` is not among them: each trial's order says whether its sandbox has one.
+        """
+        own = {name for name, owners in OWNERS.items() if self.kind in owners} - {"network"}
+        return {key: value for key, value in self.model_dump(include=own).items() if value is not None}

@@ -14,9 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
+from raysweep.config.container import foreign_options
 from raysweep.config.fault import Fault
 from raysweep.config.model import analysis_faults, duplicate_faults, reference_faults, repeat_faults, truth_faults
-from raysweep.config.sandbox import KINDS, NOT_YET, REST, cause_faults, foreign_options
+from raysweep.config.sandbox import KINDS, REST, cause_faults
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None])
     if not isinstance(sandbox, Mapping):
         return
     kind = sandbox.get("kind")
-    if kind in KINDS and kind not in NOT_YET:
+    if kind in KINDS:
         for fault in foreign_options(str(kind), set(sandbox)):
             yield fault.under("sandbox")
     truth = sandbox.get("truth")

@@ -19,14 +19,19 @@ def multiply(spec: Resources, multipliers: Multipliers) -> Resources:
     )
 
 
-def asked(spec: Resources, band: Band) -> tuple[Resources, Resources]:
-    """(request, limit) of a band on a task, with the 1m of uniform QoS.
+def asked(spec: Resources, band: Band, *, uniform: bool = True) -> tuple[Resources, Resources]:
+    """(request, limit) of a band on a task, with the 1m of uniform QoS; without it where `uniform` is false.
 
     Kubernetes puts a pod whose request equals its limit for cpu and memory into the class Guaranteed and all others
     into Burstable, which differ in eviction and OOM order. So that arms differ by their bounds alone, the cpu request
-    is then 1 millicore lower: every arm is Burstable. It is done here, for every kind of sandbox, and nowhere else.
+    is then 1 millicore lower: every arm is Burstable. It is done here, for every kind of sandbox, and nowhere else;
+    only `sandbox: {kind: kubernetes, qos: native}` goes without.
     """
     request, limit = multiply(spec, band.request), multiply(spec, band.limit)
-    if None not in (request.cpu, request.memory) and (request.cpu, request.memory) == (limit.cpu, limit.memory):
+    if (
+        uniform
+        and None not in (request.cpu, request.memory)
+        and (request.cpu, request.memory) == (limit.cpu, limit.memory)
+    ):
         request = replace(request, cpu=(request.cpu or 1) - 1)
     return request, limit

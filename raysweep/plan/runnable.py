@@ -37,5 +37,10 @@ def _place(sweep: Sweep, task: Task) -> Iterator[tuple[str, str]]:
     elif sweep.sandbox.kind == "local" and task.needs_image:
         yield (
             f"needs a container image ({task.needs_image}), which the local sandbox does not have",
-            "exclude it by `tasks.exclude`, or run it with docker or kubernetes, which a later version has",
+            "exclude it by `tasks.exclude`, or run it with `sandbox: {kind: docker}` or kubernetes",
+        )
+    elif sweep.sandbox.kind == "kubernetes" and task.needs_image and task.docker_image is None:
+        yield (
+            f"needs an image to be built ({task.needs_image}), which a cluster does not do",
+            "build environment/ and push it, name that image as `docker_image` in task.toml; or exclude the task",
         )

@@ -66,6 +66,16 @@ def sweep(**changes: Any):
     return parse(yaml.safe_dump(changed(**changes), sort_keys=False))
 
 
+def docker(**options: Any) -> dict[str, Any]:
+    """Changes that make the sandbox docker's, with `options`."""
+    return {"sandbox": {"kind": "docker", **options}}
+
+
+def pods(**options: Any) -> dict[str, Any]:
+    """Changes that make the sandbox kubernetes', with `options`."""
+    return {"sandbox": {"kind": "kubernetes", **options}}
+
+
 CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     # what is wrong, changes, key, part of the message or remedy, value
     ("unknown key", {"repeets": 3}, "repeets", "did you mean `repeats`", "3"),
@@ -114,9 +124,60 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("no weekday", {"buckets__weekdays": []}, "buckets.weekdays", "[mon, tue, wed]", None),
     ("bad start", {"buckets__start": "tomorrow"}, "buckets.start", "2026-03-01", "tomorrow"),
     ("unknown kind", {"sandbox__kind": "locl"}, "sandbox.kind", "did you mean `local`", "locl"),
-    ("docker", {"sandbox__kind": "docker", "sandbox__image": "x"}, "sandbox.kind", "not available in this", "docker"),
-    ("kubernetes", {"sandbox__kind": "kubernetes"}, "sandbox.kind", "not available in this version", "kubernetes"),
     ("option of another kind", {"sandbox__truth": {}}, "sandbox.truth", "`simulated`", None),
+    ("option of a container", {"sandbox__image": "python"}, "sandbox.image", "`docker` and `kubernetes`", "python"),
+    ("option of pods alone", docker(qos="native"), "sandbox.qos", "the kind `kubernetes`, not of `docker`", "native"),
+    ("option of an engine", pods(docker_host="tcp://h:1"), "sandbox.docker_host", "the kind `docker`, not", None),
+    ("misspelt option", pods(namspace="x"), "sandbox.namspace", "did you mean `namespace`", "x"),
+    ("no image name", docker(image="Python: slim"), "sandbox.image", "not the name of an image", "Python: slim"),
+    ("image is a number", docker(image=3), "sandbox.image", "must be text", "3"),
+    ("capabilities", pods(capabilities="stict"), "sandbox.capabilities", "did you mean `strict`", "stict"),
+    ("pull", docker(pull="IfNotPresent"), "sandbox.pull", "missing, never, always", "IfNotPresent"),
+    ("isolation is text", pods(require_isolation="yes"), "sandbox.require_isolation", "boolean", "yes"),
+    ("time-out without unit", docker(start_timeout="90"), "sandbox.start_timeout", "no unit", "90"),
+    ("no time to start", docker(start_timeout="0s"), "sandbox.start_timeout", "more than 0", "0s"),
+    ("engine by ssh", docker(docker_host="ssh://me@host"), "sandbox.docker_host", "unix:///var/run", "ssh://me@host"),
+    ("runtime with a space", docker(docker_runtime="my runsc"), "sandbox.docker_runtime", "gvisor", "my runsc"),
+    ("namespace with dots", pods(namespace="a.b"), "sandbox.namespace", "name of a namespace", "a.b"),
+    ("empty context", pods(context=""), "sandbox.context", "must not be empty", ""),
+    ("unknown qos", pods(qos="unifrom"), "sandbox.qos", "did you mean `uniform`", "unifrom"),
+    ("unknown tenancy", pods(tenancy="single"), "sandbox.tenancy", "shared, exclusive", "single"),
+    ("unquoted label", pods(node_selector={"spot": True}), "sandbox.node_selector.spot", "quote it", "true"),
+    (
+        "label with a space",
+        pods(node_selector={"pool": "a b"}),
+        "sandbox.node_selector.pool",
+        "value of a label",
+        "a b",
+    ),
+    ("selector is text", pods(node_selector="pool=a"), "sandbox.node_selector", "mapping", "pool=a"),
+    ("toleration is text", pods(tolerations=["pool"]), "sandbox.tolerations[0]", "mapping", "pool"),
+    (
+        "misspelt toleration",
+        pods(tolerations=[{"key": "a", "efect": "NoExecute"}]),
+        "sandbox.tolerations[0].efect",
+        "did you mean `effect`",
+        "NoExecute",
+    ),
+    (
+        "unknown effect",
+        pods(tolerations=[{"key": "a", "effect": "NoSchedul"}]),
+        "sandbox.tolerations[0].effect",
+        "did you mean `NoSchedule`",
+        "NoSchedul",
+    ),
+    (
+        "value beside Exists",
+        pods(tolerations=[{"key": "a", "operator": "Exists", "value": "b"}]),
+        "sandbox.tolerations[0].value",
+        "needs none",
+        "b",
+    ),
+    ("toleration of nothing", pods(tolerations=[{"value": "b"}]), "sandbox.tolerations[0].key", "Exists", None),
+    ("pull secret", pods(pull_secrets=["My Secret"]), "sandbox.pull_secrets[0]", "Kubernetes object", "My Secret"),
+    ("priority class", pods(priority_class="High"), "sandbox.priority_class", "Kubernetes object", "High"),
+    ("no pods a second", pods(create_rate=0), "sandbox.create_rate", "more than 0", "0"),
+    ("nothing may wait", pods(max_pending=0), "sandbox.max_pending", "at least 1", "0"),
     ("unknown executor", {"runner__executor": "rya"}, "runner.executor", "did you mean `ray`", "rya"),
     ("no slot", {"runner__concurrency": 0}, "runner.concurrency", "at least 1", "0"),
     ("text for a number", {"runner__concurrency": "2"}, "runner.concurrency", "whole number", "2"),
@@ -425,3 +486,41 @@ def test_whatever_stands_in_a_section_is_a_sweep_or_problems_with_remedies(value
     assert found
     for problem in found:
         assert all((problem.key, problem.line, problem.remedy, problem.message))
+
+
+def test_options_of_a_container_reach_its_provider_as_plain_values():
+    selector, taint = {"pool": "sandboxes"}, {"key": "pool", "operator": "Exists", "effect": "NoSchedule"}
+    kubernetes = sweep(
+        sandbox={
+            "kind": "kubernetes", "image": "localhost/task:dev", "pull": "never", "start_timeout": "90s",
+            "network": "none", "node_selector": selector, "tolerations": [taint], "qos": "native", "create_rate": 5,
+        }
+    ).sandbox.container_options()  # fmt: skip
+    assert kubernetes == {
+        "image": "localhost/task:dev", "capabilities": "package-install", "pull": "never", "require_isolation": False,
+        "start_timeout": 90.0, "namespace": "raysweep-sandboxes", "qos": "native", "tenancy": "shared",
+        "node_selector": selector, "tolerations": ({**taint, "value": None},), "pull_secrets": (),
+        "allow_unreachable_limits": False, "create_rate": 5.0, "max_pending": 50,
+    }  # fmt: skip
+    docker_options = sweep(sandbox={"kind": "docker", "docker_host": "tcp://h:2375"}).sandbox.container_options()
+    assert docker_options == {
+        "image": "docker.io/library/python:3.12-slim-bookworm", "capabilities": "package-install", "pull": "missing",
+        "require_isolation": False, "start_timeout": 600.0, "docker_host": "tcp://h:2375",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "python", "python:3.12", "library/python:3.12-slim-bookworm", "docker.io/library/python", "localhost/task:dev",
+        "localhost:5000/a/b_c:v1", "ghcr.io/laude-institute/t-bench/ubuntu-24-04:20250624", f"a@sha256:{'0' * 64}",
+        f"registry.example:443/x__y/z:1@sha256:{'a' * 64}",
+    ],
+)  # fmt: skip
+def test_names_of_images_that_registries_have(name):
+    assert sweep(sandbox={"kind": "docker", "image": name}).sandbox.image == name
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a b", "a:", "a@sha256:12", "a//b", "https://a/b", "-a", "a:b:c"])
+def test_names_that_no_registry_can_have(name):
+    assert [p.key for p in problems(changed(sandbox={"kind": "docker", "image": name}))] == ["sandbox.image"]

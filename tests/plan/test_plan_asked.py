@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from plan_samples import make_sweep, make_tasks
 
 from raysweep.config.bands import Band, Multipliers
+from raysweep.plan import make_plan
 from raysweep.plan.asked import asked, multiply
 from raysweep.plan.runnable import check_runnable
 from raysweep.units import MIB, Resources
@@ -33,6 +34,14 @@ def band(request, limit):
 )
 def test_bands_ask_for_multiples_and_no_arm_is_guaranteed(request_, limit, want_request, want_limit):
     assert asked(SPEC, band(request_, limit)) == (want_request, want_limit)
+
+
+def test_native_qos_leaves_the_request_as_it_is():
+    assert asked(SPEC, band(1, 1), uniform=False) == (SPEC, SPEC)
+    native, uniform = ({"kind": "kubernetes", "qos": qos} for qos in ("native", "uniform"))
+    plans = [make_plan(make_sweep(n_bands=1, sandbox=s), make_tasks(1)) for s in (native, uniform)]
+    assert [plan.blocks[0].trials[0].request.cpu for plan in plans] == [1000, 999]
+    assert plans[0].plan_id != plans[1].plan_id
 
 
 def test_storage_follows_its_spec():
@@ -68,4 +77,9 @@ def test_what_a_sandbox_cannot_run_is_refused_by_name():
         ("tasks.task3", "the task declares no memory, so a band has nothing to multiply"),
     ]
     assert all(p.remedy for p in found)
+    docker, pods = (make_sweep(sandbox={"kind": kind}) for kind in ("docker", "kubernetes"))
+    built = replace(image, docker_image="registry.example/task1", needs_image="its task.toml names the image")
+    assert [p.key for p in check_runnable(docker, [image, built])] == []
+    assert [(p.key, "push" in p.remedy) for p in check_runnable(pods, [image])] == [("tasks.task1", True)]
+    assert check_runnable(pods, [built]) == []
     assert [p.key for p in check_runnable(make_sweep(), tasks)] == ["tasks.task3"]

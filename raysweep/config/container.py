@@ -1,0 +1,111 @@
+"""What docker and kubernetes take: names of images, labels and objects; tolerations; which key is of which kind.
+
+The keys themselves are flat in `sandbox:` and stand in `raysweep.config.sandbox`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from raysweep.config.base import Part, Text
+from raysweep.config.fault import Fault, nearest, raise_faults, refuse
+
+CONTAINERS = ("docker", "kubernetes")
+OWNERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("rootfs", "cgroup_parent"), ("local",)),
+    **dict.fromkeys(("truth",), ("simulated",)),
+    **dict.fromkeys(("network",), ("local", *CONTAINERS)),
+    **dict.fromkeys(("image", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS),
+    **dict.fromkeys(("docker_host", "docker_runtime"), ("docker",)),
+    **dict.fromkeys(
+        ("namespace", "context", "qos", "tenancy", "runtime_class", "node_selector", "tolerations", "pull_secrets",
+         "priority_class", "allow_unreachable_limits", "create_rate", "max_pending"),
+        ("kubernetes",),
+    ),
+}  # fmt: skip
+"""Kinds that have an option; `kind` and `pids` are of all."""
+
+_HOST, _PATH = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?/", r"[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*"
+_IMAGE = re.compile(rf"(?:{_HOST})?{_PATH}(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?", re.ASCII)
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_ENGINE = re.compile(r"(unix:///.+|(tcp|http|https)://[^/\s]+)")
+
+
+def _shaped(pattern: re.Pattern[str], what: str, like: str) -> AfterValidator:
+    def look(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise refuse(f"is not {what}", f"write it like {like}")
+        return value
+
+    return AfterValidator(look)
+
+
+def _quoted(value: object) -> object:
+    if not isinstance(value, str):
+        raise refuse("must be text", "quote it")
+    return value
+
+
+def _label_key(value: str) -> str:
+    if not _LABEL_KEY.fullmatch(value):
+        raise refuse("is not the key of a label", "write it like pool or example.com/pool")
+    return value
+
+
+Image = Annotated[Text, _shaped(_IMAGE, "the name of an image", "docker.io/library/python:3.12-slim-bookworm")]
+Namespace = Annotated[Text, _shaped(_DNS_LABEL, "the name of a namespace", "raysweep-sandboxes")]
+ObjectName = Annotated[Text, _shaped(_DNS_NAME, "the name of a Kubernetes object", "gvisor")]
+LabelKey = Annotated[Text, AfterValidator(_label_key)]
+LabelValue = Annotated[str, BeforeValidator(_quoted), _shaped(_LABEL_VALUE, "the value of a label", "sandboxes")]
+Engine = Annotated[Text, _shaped(_ENGINE, "the address of an engine", "unix:///var/run/docker.sock or tcp://host:2375")]
+
+
+def word(*words: str) -> BeforeValidator:
+    """A validator that takes one of `words` and names the nearest for anything else."""
+
+    def look(value: object) -> object:
+        if value not in words:
+            raise refuse("is not one of the possible values", nearest(value, words))
+        return value
+
+    return BeforeValidator(look)
+
+
+class Toleration(Part):
+    """One toleration of every sandbox's pod, as Kubernetes writes it."""
+
+    key: LabelKey | None = Field(None, description="key of the taint; left out with `Exists`: every", examples=["pool"])
+    operator: Literal["Equal", "Exists"] = Field(
+        "Equal", description="Equal: `value` must be the taint's; Exists: any value", examples=["Exists"]
+    )
+    value: LabelValue | None = Field(None, description="value of the taint")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="effect of the taint; left out: every"
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Toleration:
+        raise_faults("Toleration", self._faults())
+        return self
+
+    def _faults(self) -> Iterator[Fault]:
+        if self.operator == "Exists" and self.value is not None:
+            yield Fault(("value",), "stands beside `operator: Exists`, which needs none", "remove one of the two")
+        if self.operator == "Equal" and self.key is None:
+            yield Fault(("key",), "is needed to compare a value", "name the taint's key, or write `operator: Exists`")
+
+
+def foreign_options(kind: str, given: set[str]) -> Iterator[Fault]:
+    """Options that belong to other kinds of sandbox."""
+    for option, owners in OWNERS.items():
+        if option in given and kind not in owners:
+            names = " and ".join(f"`{o}`" for o in owners) if len(owners) < 3 else ", ".join(f"`{o}`" for o in owners)
+            said = f"is an option of {'the kind ' if len(owners) == 1 else ''}{names}, not of `{kind}`"
+            yield Fault((option,), said, "remove it or change `kind`")
