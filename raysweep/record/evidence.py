@@ -35,10 +35,15 @@ class PhaseCounters:
     oom_memcg_own: v1 only: the kernel log names our limit's cgroup as the one that was full (True), another one
         (False), or could not be read (None).
     limit_peak_bytes: high-water mark of the cgroup that carries the limit (proof on v1 when the log is silent).
-    ancestor_full: an ancestor's failcnt (v1) or `oom`/`max` events (v2) moved during this phase.
+    ancestor_full: an ancestor's failcnt (v1) or `oom`/`max` events (v2) moved during this phase. In a container, which
+        does not see them: True where the own v1 failcnt shows that a kill cannot have been the own limit's, else None.
+    ancestor_room_bytes: containers only, in phases with a kill: what was still free above the limit's cgroup at the
+        last sample before the kill (the node's MemAvailable without what the node reserves).
+    oom_group: the whole sandbox was OOM-killed at once, so that its own counters died with it; oom_kills is at least 1
+        by the platform's word then, and the other counters are those of the last sample.
     mem_peak_bytes: the phase's high-water mark, page cache included (upper bound).
     mem_anon_peak_bytes: largest sampled anon + shmem (lower bound).
-    unreclaimable_last_bytes: last sample of memory that reclaim could not free.
+    unreclaimable_last_bytes: last sample of memory that reclaim could not free; containers: the last before a kill.
     cpu_peak_1s, cpu_peak_10s: largest mean cpu over 1 s and 10 s windows, millicores.
     throttled_us, nr_throttled: cpu quota throttling. pids_peak: largest number of tasks; pids_denied: refused forks.
     disk_full: the sandbox's own disk bound was found full.
@@ -50,6 +55,8 @@ class PhaseCounters:
     oom_memcg_own: bool | None = None
     limit_peak_bytes: int | None = None
     ancestor_full: bool | None = None
+    ancestor_room_bytes: int | None = None
+    oom_group: bool = False
     mem_peak_bytes: int | None = None
     mem_anon_peak_bytes: int | None = None
     unreclaimable_last_bytes: int | None = None

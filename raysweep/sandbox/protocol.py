@@ -79,7 +79,8 @@ class Farewell:
     """What was read just before the sandbox was removed.
 
     actual_*: the bounds read at the end (a difference to Admitted is an altered arm). died_in: the phase in which the
-    sandbox ended by itself. platform: a platform cause seen at the end, if any.
+    sandbox ended by itself. platform: a platform cause seen at the end, if any. node: facts of the node at the end, by
+    names that differ from Admitted's where both are wanted. transport_down_s: seconds without a stream to it.
     """
 
     actual_request: Resources
@@ -91,6 +92,7 @@ class Farewell:
     platform: str | None = None
     platform_detail: str | None = None
     transport_down_s: float | None = None
+    node: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
 class Sandbox(Protocol):
@@ -156,6 +158,25 @@ class Check:
     required: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeCommands:
+    """Commands by which `raysweep.probe` puts limits to the test inside a sandbox, as argument lists to be completed.
+
+    alloc: takes BYTES HOLD_MS; touches every page of so much memory, prints `held`, holds it, exits 0. burn: takes MS;
+    keeps one thread busy for that wall time, prints the cpu time it used and, where it measures that too, the wall
+    time that really passed, in microseconds.
+    """
+
+    alloc: tuple[str, ...]
+    burn: tuple[str, ...]
+
+
+SUPERVISOR_PROBES = ProbeCommands(
+    alloc=("/.raysweep/bin/supervisor", "alloc"), burn=("/.raysweep/bin/supervisor", "burn")
+)
+"""The helpers of the static supervisor, for every kind of sandbox that has it: no program of the image is needed."""
+
+
 class SandboxProvider(Protocol):
     """A kind of sandbox on this machine or cluster; one per runner."""
 
@@ -163,6 +184,10 @@ class SandboxProvider(Protocol):
 
     def capabilities(self) -> Capabilities:
         """What is enforced here."""
+        ...
+
+    def probe_commands(self) -> ProbeCommands | None:
+        """What probes run inside; None where there are no real limits to probe."""
         ...
 
     def doctor(self) -> Sequence[Check]:

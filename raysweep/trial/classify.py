@@ -25,6 +25,15 @@ of `oom` in memory.events.local of the cgroup that carries it; on v1 the kernel 
 (decisive), else a high-water mark within 1 % of the limit and no sign that an ancestor was full. Without proof it is
 `oom_node`: the arm's own outcome where its last unreclaimable sample was above its request, the platform's below.
 A kill in the verifier phase is told apart first (`oom_verifier`), unless an ancestor was to blame.
+
+Where the ancestors are out of sight (pods), the last sample before the kill stands for them. **Room**: the node then
+had at least twice the limit free beyond what it reserves; within the second to the kill the task can have taken one
+limit at most, the other is left to its neighbours, so no ancestor was full. Without room, unreclaimable memory below
+half the limit is the sign that an ancestor was.
+
+A group kill (v2 memory.oom.group) takes the counters with it. The platform then tells of an OOM, not whose: the kernel
+kills the whole container for an ancestor too. With a finite limit, room proves by exclusion that it was the own one;
+without room it is `oom_unknown`. Without a limit it was an ancestor: `oom_node`.
 """
 
 from __future__ import annotations
@@ -35,6 +44,8 @@ SIGKILL = 9
 FULL_REWARD = 1.0
 NEAR_LIMIT = 0.99
 """A v1 high-water mark at or above this share of the limit counts as having been at it (charges come in batches)."""
+ROOM_LIMITS = 2
+"""Free memory above the task's cgroup, in its limits, with which a second before a kill no ancestor counts as full."""
 
 
 def classify(evidence: Evidence) -> Verdict:
@@ -84,6 +95,8 @@ def _oom(e: Evidence, phase: str) -> Verdict:
     counters = e.counters[phase]
     if _own_limit_proven(e, counters):
         return _infra("oom_limit", phase)
+    if counters.oom_group and counters.oom_memcg_own is None and e.limit.memory is not None:
+        return _infra("oom_unknown", phase, "unknown")
     # The last sample can come after the kill freed everything, so the largest sample stands beside it.
     samples = (counters.unreclaimable_last_bytes, counters.mem_anon_peak_bytes)
     seen = max((v for v in samples if v is not None), default=0)
@@ -95,12 +108,26 @@ def _own_limit_proven(e: Evidence, c: PhaseCounters) -> bool:
     limit = e.limit.memory
     if limit is None:
         return False
-    if e.cgroup == 2 or c.own_limit_ooms is not None:
+    if c.oom_group and c.oom_memcg_own is None:
+        return _room(c, limit)
+    if c.own_limit_ooms is not None or (e.cgroup == 2 and not c.oom_group):
         return bool(c.own_limit_ooms)
     if c.oom_memcg_own is not None:
         return c.oom_memcg_own
     at_limit = c.limit_peak_bytes is not None and c.limit_peak_bytes >= NEAR_LIMIT * limit
-    return at_limit and not c.ancestor_full
+    return at_limit and not _ancestor_full(c, limit)
+
+
+def _room(c: PhaseCounters, limit: int) -> bool:
+    return c.ancestor_room_bytes is not None and c.ancestor_room_bytes >= ROOM_LIMITS * limit
+
+
+def _ancestor_full(c: PhaseCounters, limit: int) -> bool:
+    """Whether an ancestor was full, or shows the sign of it where it is out of sight."""
+    if c.ancestor_full is not None:
+        return c.ancestor_full
+    small = c.unreclaimable_last_bytes is not None and c.unreclaimable_last_bytes < limit / 2
+    return small and not _room(c, limit)
 
 
 def _kill_verdict(e: Evidence, phase: str, command: CommandFacts | None) -> Verdict | None:

@@ -85,6 +85,8 @@ def build_row(
         _put_resources(row, "request", "actual", course.farewell.actual_request)
         _put_resources(row, "limit", "actual", course.farewell.actual_limit)
         row["transport_down_s"] = course.farewell.transport_down_s
+        if course.farewell.node:
+            row["node"] = {**row.get("node", {}), **course.farewell.node}
     row.update(
         outcome=verdict.outcome,
         cause=verdict.cause,

@@ -53,6 +53,10 @@ V1_ANCESTOR = {"oom_kills": 1, "limit_peak_bytes": 64 * MIB, "ancestor_full": Tr
 V1_LOG_OTHER = {"oom_kills": 1, "oom_memcg_own": False, "limit_peak_bytes": 64 * MIB, "ancestor_full": False}
 V2_OWN = {"oom_kills": 2, "own_limit_ooms": 1}
 V2_OTHER = {"oom_kills": 1, "own_limit_ooms": 0}
+V1_POD = {"oom_kills": 1, "limit_peak_bytes": 64 * MIB}
+GROUP = {"oom_kills": 1, "oom_group": True}
+ROOM = {"ancestor_room_bytes": 128 * MIB}
+NO_ROOM = {"ancestor_room_bytes": 127 * MIB}
 HOG = {"unreclaimable_last_bytes": 65 * MIB}
 MODEST = {"unreclaimable_last_bytes": 10 * MIB}
 
@@ -97,6 +101,56 @@ CASES = {
     "v2 never by the high-water mark": (
         evidence(KILLED, None, cgroup=2, agent_={**V1_PEAK, **MODEST}),
         infra("oom_node", "agent", "platform"),
+    ),
+    "v1 pod at its limit, last sample above half of it": (
+        evidence(KILLED, None, agent_={**V1_POD, **NO_ROOM, "unreclaimable_last_bytes": 33 * MIB}),
+        infra("oom_limit", "agent"),
+    ),
+    "v1 pod at its limit, last sample below half of it": (
+        evidence(KILLED, None, agent_={**V1_POD, **NO_ROOM, "unreclaimable_last_bytes": 31 * MIB}),
+        infra("oom_node", "agent", "platform"),
+    ),
+    "v1 pod that grew too fast for a sample, on a node with room": (
+        evidence(KILLED, None, agent_={**V1_POD, **ROOM, **MODEST}),
+        infra("oom_limit", "agent"),
+    ),
+    "v1 pod never at its limit, room or not": (
+        evidence(KILLED, None, agent_={"oom_kills": 1, "limit_peak_bytes": 60 * MIB, **ROOM, **HOG}),
+        infra("oom_node", "agent"),
+    ),
+    "v1 pod whose own failcnt did not move": (
+        evidence(KILLED, None, agent_={**V1_POD, **ROOM, **HOG, "ancestor_full": True}),
+        infra("oom_node", "agent"),
+    ),
+    "v2 group kill on a node with room": (
+        replace(evidence(CommandFacts(), None, cgroup=2, agent_={**GROUP, **ROOM}), died_in="agent"),
+        infra("oom_limit", "agent"),
+    ),
+    "v2 group kill on a node without room": (
+        replace(evidence(CommandFacts(), None, cgroup=2, agent_={**GROUP, **NO_ROOM, **HOG}), died_in="agent"),
+        infra("oom_unknown", "agent", "unknown"),
+    ),
+    "v2 group kill, no sample to tell": (
+        replace(evidence(CommandFacts(), None, cgroup=2, agent_=GROUP), died_in="agent"),
+        infra("oom_unknown", "agent", "unknown"),
+    ),
+    "v2 group kill of an uncapped sandbox": (
+        replace(evidence(CommandFacts(), None, cgroup=2, limit=UNCAPPED, agent_={**GROUP, **HOG}), died_in="agent"),
+        infra("oom_node", "agent"),
+    ),
+    "v1 group kill, kernel log names another": (
+        replace(
+            evidence(CommandFacts(), None, agent_={**GROUP, **ROOM, **HOG, "oom_memcg_own": False}), died_in="agent"
+        ),
+        infra("oom_node", "agent"),
+    ),
+    "v2 group kill in the verifier": (
+        replace(evidence(reward=None, cgroup=2, verifier_={**GROUP, **ROOM}), died_in="verifier"),
+        infra("oom_verifier", "verifier"),
+    ),
+    "v2 group kill in the verifier, not proven": (
+        replace(evidence(reward=None, cgroup=2, verifier_={**GROUP, **NO_ROOM}), died_in="verifier"),
+        infra("oom_unknown", "verifier", "unknown"),
     ),
     "uncapped never has oom_limit": (
         evidence(KILLED, None, limit=UNCAPPED, agent_={**V1_OWN, **HOG}),
@@ -205,6 +259,8 @@ counts = st.builds(
     own_limit_ooms=st.sampled_from([None, 0, 1]),
     oom_memcg_own=st.sampled_from([None, True, False]),
     disk_full=st.sampled_from([None, True, False]),
+    oom_group=st.booleans(),
+    ancestor_room_bytes=st.sampled_from([None, 0, 1 << 40]),
 )
 
 

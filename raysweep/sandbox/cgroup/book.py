@@ -18,24 +18,30 @@ class PhaseBook:
         self.version = version
         self.phase = "setup"
         self.samples: list[Sample] = []
+        """Sorted by time."""
         self.closed: dict[str, PhaseCounters] = {}
         self.disk_full: bool | None = None
-        self._first = Reading()
-        self._last = Reading()
+        self.first = Reading()
+        self.last = Reading()
         self._kills_before = 0
         self._samples_before = 0
 
     def begin(self, phase: str, reading: Reading, t: float, kills: int) -> None:
         """Start `phase` with its first reading; `kills` were logged before it."""
-        self.phase, self._first, self._last, self._kills_before = phase, reading, reading, kills
+        self.phase, self.first, self.last, self._kills_before = phase, reading, reading, kills
         self._samples_before = len(self.samples)
         self.disk_full = None
         self.samples.append(sample_of(reading, t))
 
     def note(self, reading: Reading, t: float) -> None:
         """Add a reading of the phase under way."""
-        self._last = reading
+        self.last = reading
         self.samples.append(sample_of(reading, t))
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Add samples that were taken elsewhere, none of them before the phase under way."""
+        self.samples.extend(samples)
+        self.samples[self._samples_before :] = sorted(self.samples[self._samples_before :], key=lambda s: s.t)
 
     def note_disk(self, full: bool | None) -> None:
         """Add a look at the disk bound: once found full, the phase had it full."""
@@ -47,8 +53,8 @@ class PhaseBook:
         mine = kills[self._kills_before :]
         counters = phase_counters(
             self.phase,
-            self._first,
-            self._last,
+            self.first,
+            self.last,
             self.samples[self._samples_before :],
             version=self.version,
             logged=[kill.own for kill in mine],
