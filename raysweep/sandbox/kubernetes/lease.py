@@ -1,0 +1,144 @@
+"""Who owns pods: each runner has a Lease in the sandbox namespace, and its pods go when the Lease goes.
+
+A runner renews its own Lease. One that is not renewed any more belongs to a dead runner: its peers delete it, as do the
+reaper and `raysweep gc`, and Kubernetes removes what it owned. The Leases of a run also tell how many runners share the
+run's rate of creation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from raysweep.errors import SandboxError
+from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, leases
+from raysweep.sandbox.kubernetes.pod import RUN, RUNNER, Owner, label_value, pod_name
+from raysweep.sandbox.local.names import owner_alive, owner_token
+
+DURATION_S = 180
+"""A Lease that was not renewed for this long has expired; outages of the API server should be shorter."""
+
+RENEW_S = 20.0
+
+
+class RunnerLease:
+    """The Lease of one runner of a run, renewed while it is entered as an async context manager."""
+
+    def __init__(self, api: Api, namespace: str, run_id: str, owner: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._run_id = run_id
+        self.runner = f"{owner}-{secrets.token_hex(3)}"
+        self.name = pod_name(run_id, self.runner)
+        self._holder = f"{owner}@{_place()}/{owner_token()}"
+        self._stored: Json = {}
+        self._renewed = 0.0
+        self._lost: str | None = None
+        self._suspects: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.runners = 1
+
+    async def __aenter__(self) -> Self:
+        self._stored = await self._api.create(leases(self._namespace), self._body())
+        self._renewed = time.monotonic()
+        await self._count()
+        self._task = asyncio.create_task(self._keep(), name=f"lease {self.name}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        with contextlib.suppress(ApiError):
+            await self._api.delete(
+                leases(self._namespace, self.name), uid=self._stored["metadata"]["uid"], patience=5.0
+            )
+
+    def owner(self) -> Owner:
+        """The owner of what this runner makes; SandboxError when the Lease is gone or has expired."""
+        if self._lost is None and time.monotonic() - self._renewed > DURATION_S:
+            raise SandboxError("api_server", f"Lease {self.name} could not be renewed for more than {DURATION_S} s")
+        if self._lost is not None:
+            raise SandboxError("runner_lost", self._lost)
+        return Owner(self.name, self._stored["metadata"]["uid"])
+
+    def _body(self) -> Json:
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": self.name,
+                "namespace": self._namespace,
+                "labels": {RUN: label_value(self._run_id), RUNNER: label_value(self.runner)},
+            },
+            "spec": {"holderIdentity": self._holder, "leaseDurationSeconds": DURATION_S, "renewTime": _now()},
+        }
+
+    async def _keep(self) -> None:
+        while self._lost is None:
+            await asyncio.sleep(RENEW_S)
+            with contextlib.suppress(ApiError):  # the next round tries again; owner() says when it is too late
+                await self._renew()
+                await self._count()
+
+    async def _renew(self) -> None:
+        path = leases(self._namespace, self.name)
+        try:
+            stored = await self._api.get(path)
+            stored["spec"]["renewTime"] = _now()
+            self._stored = await self._api.replace(path, stored)
+        except ApiError as error:
+            if error.status == 404:
+                self._lost = f"Lease {self.name} was deleted: another driver took the run over, or it was cleaned away"
+            raise
+        self._renewed = time.monotonic()
+
+    async def _count(self) -> None:
+        """Count the runners of this run; remove Leases that two looks in a row found dead and unchanged."""
+        selector = f"{RUN}={label_value(self._run_id)}"
+        found, _ = await self._api.collect(leases(self._namespace), labelSelector=selector)
+        dead = {lease["metadata"]["uid"]: lease["metadata"]["resourceVersion"] for lease in dead_leases(found)}
+        dead.pop(self._stored["metadata"]["uid"], None)
+        for lease in found:
+            metadata = lease["metadata"]
+            version = metadata["resourceVersion"]
+            if dead.get(metadata["uid"]) == version == self._suspects.get(metadata["uid"]):
+                await self._api.delete(leases(self._namespace, metadata["name"]), uid=metadata["uid"], version=version)
+        self._suspects = dead
+        self.runners = max(1, len(found) - len(dead))
+
+
+def dead_leases(found: Iterable[Json]) -> list[Json]:
+    """Those whose runner is known to be dead: its process ran here and is gone, or it renewed too long ago."""
+    return [lease for lease in found if is_dead(lease, datetime.now(UTC), _place())]
+
+
+def is_dead(lease: Json, now: datetime, place: str) -> bool:
+    """Whether a Lease's runner is dead, as seen at `now` from `place` (see `_place`)."""
+    spec = lease["spec"]
+    holder = re.fullmatch(r".*@(.+)/(\d+-\d+)", spec.get("holderIdentity") or "")
+    if holder is not None and holder[1] == place and not owner_alive(holder[2]):
+        return True
+    renewed = datetime.fromisoformat(spec.get("renewTime") or lease["metadata"]["creationTimestamp"])
+    return (now - renewed).total_seconds() > (spec.get("leaseDurationSeconds") or DURATION_S)
+
+
+def _place() -> str:
+    """Where process ids mean the same: this boot of this machine, this pid namespace; else this host's name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
