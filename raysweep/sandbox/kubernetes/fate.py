@@ -1,0 +1,264 @@
+"""What became of a pod, from its last status, its events and its node: raw facts to causes, pure.
+
+| seen | told as |
+|---|---|
+| status Evicted, a limit in the message | `evicted`, own limit |
+| status Evicted, the node was low (or had a pressure condition) | `evicted`, with the usage that the message names |
+| condition DisruptionTarget: PreemptionByScheduler; kubelet's Preempting | preempted |
+| condition DisruptionTarget: EvictionByEvictionAPI | drained |
+| the same: DeletionByTaintManager | node_lost where the node is gone or not Ready, else drained |
+| the same: DeletionByPodGC (it removes pods of nodes that do not exist any more); node shutdown | node_lost |
+| DeadlineExceeded | deadline |
+| kubelet refused the pod after it was placed (OutOfcpu, NodeAffinity ...) | scheduling |
+| uid or restart count differ from those at start | node_lost: what ran is lost |
+| container state unknown to the kubelet (reboot, runtime's state gone) | node_lost |
+| the node's object is gone, or it is not Ready and the pod is gone or told no end | node_lost |
+| deleted by somebody else, its node Ready | drained: no node was lost, and `drain --disable-eviction` looks the same |
+| deleted by somebody else, nothing known of the node | node_lost |
+| the task's container ended before all that, or for any other reason | no cause: the counters decide, or nobody |
+
+`oom_killed` is the status' word alone: it says that a container's last breath was an OOM kill, never whose limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from raysweep.record.evidence import Evicted
+from raysweep.sandbox.kubernetes.bounds import actual, whole_bytes
+from raysweep.sandbox.kubernetes.pod import GRACE_S, TASK
+from raysweep.sandbox.supervised.container import Ending
+
+Json = Mapping[str, Any]
+Cause = tuple[str, str]
+"""A platform cause of design.md and the detail behind it."""
+
+_LOW = re.compile(r"The node was low on resource: ([\w-]+)")
+_CONDITION = re.compile(r"The node had condition: \[?(\w+?)Pressure")
+_USING = re.compile(rf"Container {TASK} was using ([^\s,]+), request is")
+_OWN_LIMIT = re.compile(
+    r"exceeded its local ephemeral storage limit|exceeds the total limit of containers|Usage of EmptyDir volume"
+)
+_RESOURCE = {"ephemeral-storage": "storage", "Disk": "storage", "Memory": "memory", "PID": "pids"}
+
+_DISRUPTION = {
+    "PreemptionByScheduler": "preempted",
+    "EvictionByEvictionAPI": "drained",
+    "DeletionByPodGC": "node_lost",
+}
+_STATUS = {
+    "DeadlineExceeded": "deadline",
+    "Preempting": "preempted",
+    "Terminated": "node_lost",
+    "Shutdown": "node_lost",
+    "NodeShutdown": "node_lost",
+    "NodeLost": "node_lost",
+    "NodeAffinity": "scheduling",
+    "NodePorts": "scheduling",
+    "TaintToleration": "scheduling",
+    "UnexpectedAdmissionError": "scheduling",
+    "TopologyAffinityError": "scheduling",
+    "InvalidNodeInfo": "scheduling",
+    "AppArmor": "scheduling",
+}
+_EVENTS = {
+    "Preempted": "preempted",
+    "Preempting": "preempted",
+    "NodeNotReady": "node_lost",
+    "NodeShutdown": "node_lost",
+}
+_LOST_STATES = ("ContainerStatusUnknown", "Unknown")
+_NOT_STARTED = ("StartError", "ContainerCannotRun")
+
+
+def fate(
+    pod: Json | None,
+    *,
+    gone: bool = False,
+    events: Iterable[Json] = (),
+    node: Json | None = None,
+    node_gone: bool = False,
+    uid: str | None = None,
+    restarts: int = 0,
+) -> Ending:
+    """The platform's last word on a pod, by the table above; facts of the node are left to the caller.
+
+    pod: its last object that was seen, None where none was. gone: it does not exist any more, or its deletion was
+    seen, and not by us. events: those of this pod. node: its node's object, None where it could not be read; node_gone:
+    there is no such node. uid, restarts: the pod's identity and restart count when it was found running.
+
+    A pod that another is deleting counts as ended: the platform has spoken, and no stream to it will last.
+    """
+    pod = pod or {}
+    state = _task_state(pod)
+    leaving = "deletionTimestamp" in pod.get("metadata", {})
+    ended = gone or leaving or "terminated" in state or _phase(pod) in {"Failed", "Succeeded"}
+    replaced = _replaced(pod, uid, restarts)
+    if not ended and replaced is None and not node_gone:
+        return _ending(pod)
+    if replaced is not None:
+        return Ending(ended=True, platform=replaced[0], platform_detail=replaced[1])
+    evicted = evicted_of(pod, events := list(events))
+    if evicted is not None:
+        return _ending(pod, ended=True, evicted=evicted, cause=(None, _message(pod)))
+    removed = (gone or leaving) and not _ended_before_removal(pod)
+    causes = _causes(pod, events, node, node_gone=node_gone, removed=removed)
+    return _ending(pod, ended=True, cause=next(causes, (None, _last_words(state))))
+
+
+def _ending(
+    pod: Json,
+    *,
+    ended: bool = False,
+    evicted: Evicted | None = None,
+    cause: tuple[str | None, str | None] = (None, None),
+) -> Ending:
+    terminated = _task_state(pod).get("terminated")
+    bounds = actual(pod) if pod else None
+    return Ending(
+        ended=ended,
+        oom_killed=None if terminated is None else terminated.get("reason") == "OOMKilled",
+        evicted=evicted,
+        platform=cause[0],
+        platform_detail=cause[1],
+        request=bounds.request if bounds else None,
+        limit=bounds.limit if bounds else None,
+    )
+
+
+def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: bool, removed: bool) -> Iterator[Cause]:
+    """Platform causes in the order of how much they tell; the first counts."""
+    reason, message = str(pod.get("status", {}).get("reason", "")), _message(pod)
+    node_lost = node_gone or (node is not None and not node_ready(node))
+    condition, terminated = _condition(pod, "DisruptionTarget"), _task_state(pod).get("terminated") or {}
+    if condition.get("status") == "True" and (removed or not terminated):
+        why = str(condition.get("reason", ""))
+        told = f"{why}: {condition.get('message', '')}"
+        if why in _DISRUPTION:
+            yield _DISRUPTION[why], told
+        if why == "DeletionByTaintManager":
+            yield "node_lost" if node_lost else "drained", f"{told}; {_node_words(node, node_gone=node_gone)}"
+    if reason in _STATUS or reason.startswith("OutOf"):
+        yield _STATUS.get(reason, "scheduling"), f"{reason}: {message}"
+    if terminated.get("reason") in _LOST_STATES:
+        yield "node_lost", f"container state {terminated['reason']}: {terminated.get('message', '')}"
+    if terminated.get("reason") in _NOT_STARTED:
+        yield "image", f"the container could not be started: {terminated.get('message', '')}"
+    if removed:
+        yield from ((_EVENTS[e["reason"]], _event_words(e)) for e in reversed(events) if e.get("reason") in _EVENTS)
+    if node_lost and (removed or not terminated):
+        yield "node_lost", _node_words(node, node_gone=node_gone)
+    if removed:
+        words = f"the pod was deleted by somebody else; {_node_words(node, node_gone=node_gone)}"
+        yield "node_lost" if node is None else "drained", words
+
+
+def evicted_of(pod: Json, events: Sequence[Json] = ()) -> Evicted | None:
+    """The kubelet's eviction of a pod, None where there was none; the event tells it where the status is lost."""
+    if pod.get("status", {}).get("reason") == "Evicted":
+        return parse_eviction(_message(pod))
+    by_kubelet = _condition(pod, "DisruptionTarget")
+    if by_kubelet.get("reason") == "TerminationByKubelet" and _LOW.search(str(by_kubelet.get("message"))):
+        return parse_eviction(str(by_kubelet["message"]))
+    if "status" in pod and _phase(pod) != "Running":
+        return None
+    words = (str(e.get("message", "")) for e in reversed(events) if e.get("reason") == "Evicted")
+    return next((parse_eviction(text) for text in words), None)
+
+
+def parse_eviction(message: str) -> Evicted:
+    """Which resource an eviction was for, whether by the pod's own limit, and the task's usage where it is named.
+
+    Own limits exist for storage alone; their message tells no usage. Under node pressure the kubelet names the usage of
+    those containers that are above their request, so no usage means at or below it.
+    """
+    if _OWN_LIMIT.search(message):
+        return Evicted("storage", own_limit=True)
+    found = _LOW.search(message) or _CONDITION.search(message)
+    resource = _RESOURCE.get(found[1], found[1]) if found else "unknown"
+    using = _USING.search(message)
+    return Evicted(resource, own_limit=False, usage=whole_bytes(using[1]) if using else None)
+
+
+def cause_at_start(ending: Ending) -> Cause:
+    """The platform cause of a pod that ended before its trial began; nothing that happens then is the arm's doing."""
+    if ending.platform is not None:
+        return ending.platform, ending.platform_detail or ""
+    if ending.evicted is not None:
+        return "node_pressure", ending.platform_detail or f"evicted for {ending.evicted.resource}"
+    return "node_lost", ending.platform_detail or "the pod ended before it was ready, nothing says why"
+
+
+def node_ready(node: Json) -> bool:
+    """Whether a node's object says that it is Ready."""
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def running(pod: Json) -> bool:
+    """Whether both containers run."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return len(statuses) >= 2 and all("running" in s.get("state", {}) for s in statuses)
+
+
+def _replaced(pod: Json, uid: str | None, restarts: int) -> Cause | None:
+    now = pod.get("metadata", {}).get("uid")
+    if uid is not None and now is not None and now != uid:
+        return "node_lost", f"the pod was replaced: uid {uid} at the start, now {now}"
+    count = _task_status(pod).get("restartCount", 0)
+    return ("node_lost", f"the container was restarted ({count} times)") if count > restarts else None
+
+
+def _ended_before_removal(pod: Json) -> bool:
+    """Whether the task's container had ended by itself before anybody asked for the pod's deletion (1 s resolution)."""
+    finished = (_task_state(pod).get("terminated") or {}).get("finishedAt")
+    metadata = pod.get("metadata", {})
+    if finished is None or "deletionTimestamp" not in metadata:
+        return False
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds", GRACE_S))
+    asked = datetime.fromisoformat(metadata["deletionTimestamp"]) - grace
+    return datetime.fromisoformat(finished) < asked
+
+
+def _node_words(node: Json | None, *, node_gone: bool) -> str:
+    if node_gone:
+        return "its node does not exist any more"
+    if node is None:
+        return "its node could not be read"
+    return "its node is Ready" if node_ready(node) else "its node is not Ready"
+
+
+def _event_words(event: Json) -> str:
+    return f"event {event['reason']}: {event.get('message', '')}"
+
+
+def _last_words(state: Json) -> str | None:
+    terminated = state.get("terminated")
+    if terminated is None:
+        return None
+    message = f": {terminated['message']}" if terminated.get("message") else ""
+    return f"container ended with {terminated.get('exitCode')} ({terminated.get('reason', 'no reason')}){message}"
+
+
+def _message(pod: Json) -> str:
+    return str(pod.get("status", {}).get("message", ""))
+
+
+def _phase(pod: Json) -> str:
+    return str(pod.get("status", {}).get("phase", ""))
+
+
+def _condition(pod: Json, kind: str) -> Json:
+    return next((c for c in pod.get("status", {}).get("conditions") or () if c.get("type") == kind), {})
+
+
+def _task_status(pod: Json) -> Json:
+    return next((s for s in pod.get("status", {}).get("containerStatuses") or () if s.get("name") == TASK), {})
+
+
+def _task_state(pod: Json) -> Json:
+    state: Json = _task_status(pod).get("state") or {}
+    return state
