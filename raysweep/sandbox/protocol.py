@@ -37,7 +37,8 @@ class SandboxSpec:
     """What to create. `name` is deterministic (the attempt id) and unique within `run_id`.
 
     labels: facts of the trial (task, model, band, bucket, occasion, attempt ...), strings, for pods and simulation.
-    pids: upper bound on tasks inside. `network`: the task asked for network access.
+    pids: upper bound on tasks inside. `network`: the task asked for network access. image: what the task names, if it
+    does. build_context: folder whose Dockerfile makes the image, where the task has one that only an image can hold.
     """
 
     run_id: str
@@ -49,6 +50,8 @@ class SandboxSpec:
     workdir: str = "/app"
     pids: int = 1024
     image: str | None = None
+    build_context: str | None = None
+    build_timeout_s: float = 600.0
     seed: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 

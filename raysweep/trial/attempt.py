@@ -51,6 +51,8 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         workdir=task.workdir,
         pids=order.pids,
         image=task.docker_image,
+        build_context=_build_context(order),
+        build_timeout_s=task.build_timeout_s,
         seed=trial.seed,
         labels={
             "task": task.name,
@@ -63,6 +65,14 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
             "attempt": str(order.attempt),
         },
     )
+
+
+def _build_context(order: TrialOrder) -> str | None:
+    """Folder of a task whose image must be built, else None."""
+    task = order.task
+    if task.path is None or task.build_steps != "image" or task.docker_image is not None:
+        return None
+    return str(Path(task.path) / "environment")
 
 
 class _Stopwatch:
