@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,14 @@ from raysweep.errors import InputError, Problem
 if TYPE_CHECKING:
     from raysweep.config import Sweep
     from raysweep.plan import Plan
+    from raysweep.probe import ProbeOrder
+    from raysweep.record.probes import Round
+    from raysweep.record.schema import Row
     from raysweep.record.store import Store
     from raysweep.sandbox.factory import ProviderRecipe
     from raysweep.schedule.budget import Meter
     from raysweep.schedule.calendar import Calendar
+    from raysweep.schedule.probing import ProbeBook
     from raysweep.schedule.queue import Launch
     from raysweep.tasks.model import Task
     from raysweep.trial.order import TrialOrder
@@ -176,3 +180,52 @@ def budget_meter(study: Study, store: Store) -> Meter:
     for row in read_attempts(store).to_pylist() if meter.bounded else ():
         meter.add({k: v.timestamp() if k.startswith("t_") and v is not None else v for k, v in row.items()})
     return meter
+
+
+class ProbeRounds:
+    """Makes and keeps the rounds of probes of a run."""
+
+    def __init__(self, study: Study, store: Store, run_id: str) -> None:
+        self._study, self._store, self._run_id = study, store, run_id
+
+    def make(self, due: Round, now: float) -> list[ProbeOrder]:
+        """The probes of one round. Their image is one that a task needs anyway, where there is one."""
+        from raysweep.probe import plan_probes
+        from raysweep.record.probes import count_rounds
+
+        sweep, sandbox = self._study.sweep, self._study.sweep.sandbox
+        needed = (t.docker_image for t in self._study.tasks.values() if t.docker_image)
+        return plan_probes(
+            sweep.bands,
+            run_id=self._run_id,
+            bucket=due.bucket,
+            occasion=due.occasion,
+            moment=due.moment,
+            number=count_rounds(self._store) + 1,
+            cpu_s=sweep.probes.cpu_s,
+            now=now,
+            image=next(needed, sandbox.image),
+            pids=sandbox.pids,
+            uniform=sandbox.qos == "uniform",
+        )
+
+    def keep(self, done: Round, rows: Sequence[Row]) -> None:
+        """Write the rows of one round."""
+        from raysweep.record.probes import write_round
+
+        if rows:
+            write_round(self._store, done, rows)
+
+
+def probe_book(sweep: Sweep, store: Store) -> ProbeBook | None:
+    """The rounds of probes that the sweep has and had; None where there is nothing to probe."""
+    from raysweep.probe import round_seconds
+    from raysweep.record.probes import read_probes, rounds_done
+    from raysweep.schedule.probing import ProbeBook
+
+    bounded = any((b.limit.memory, b.limit.cpu) != (None, None) for b in sweep.bands)
+    if not (sweep.probes.enabled and bounded) or recipe(sweep)("driver").probe_commands() is None:
+        return None
+    return ProbeBook(
+        round_seconds(len(sweep.bands), sweep.runner.concurrency, sweep.probes.cpu_s), rounds_done(read_probes(store))
+    )

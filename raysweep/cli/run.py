@@ -191,6 +191,7 @@ def _queue(session: Session) -> Queue:
         last_planned_date=sweep.dates,
         makeup_dates=sweep.buckets.makeup_dates if sweep.buckets else 0,
         restored=session.state,
+        probes=compose.probe_book(sweep, session.store),
     )
 
 
@@ -204,7 +205,7 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
 
 
 async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
-    from raysweep.schedule.driver import PULSE_S, Driver, Result
+    from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result
 
     run_id, sweep = session.facts["run_id"], session.study.sweep
     provider = compose.recipe(sweep)("driver")
@@ -217,6 +218,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     try:
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
+        rounds = compose.ProbeRounds(session.study, session.store, run_id)
         traces = None if sweep.sandbox.kind == "simulated" else session.path.resolve() / "traces"
         driver = Driver(
             queue=queue,
@@ -229,6 +231,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             stop=meter.add,
             stopped=meter.reason(),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
+            probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),
         )
         _stop_on_signals(driver)
         result = await driver.run()

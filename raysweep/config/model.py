@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, Strict, model_validator
 
 from raysweep.config.bands import Band
 from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Points, Text, Whole
@@ -77,6 +77,20 @@ class Runner(Part):
     )
     actors: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="number of runner actors; left out: chosen from the concurrency", examples=[4]
+    )
+
+
+class Probes(Part):
+    """Enforcement probes: control sandboxes that put every band's limits to the test around the trials.
+
+    They run before the first block of each occasion and after its last one; in windows shorter than ten rounds of
+    probes only before, in windows shorter than two rounds not at all. A round takes about `cpu_s` + 3 s for each
+    `concurrency` bands. The simulated kind has no limits to probe.
+    """
+
+    enabled: Annotated[bool, Strict()] = Field(True, description="whether limits are probed", examples=[False])
+    cpu_s: Annotated[Number, Field(ge=1, le=60)] = Field(
+        3.0, description="seconds for which a probe burns cpu to measure the cpu limit", examples=[3]
     )
 
 
@@ -156,6 +170,11 @@ class Sweep(Part):
     )
     sandbox: SandboxConfig = Field(description="what a trial runs in", examples=[{"kind": "local"}])
     runner: Runner = Field(Runner(), description="concurrency and executor", examples=[{"concurrency": 2}])
+    probes: Probes = Field(
+        Probes(),
+        description="whether and how long limits are put to the test",
+        examples=[{"enabled": True, "cpu_s": 3}],
+    )
     budget: Budget = Field(Budget(), description="bounds and prices; a sweep at its bound stops cleanly with exit 3")
     platform_retries: Annotated[dict[str, Annotated[Whole, Field(ge=0)]], BeforeValidator(_caps)] = Field(
         default_factory=lambda: dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP),

@@ -60,7 +60,8 @@ def create_or_resume(
             )
         return store, told
     _refuse_foreign_files(path)
-    shutil.rmtree(path / "ledger", ignore_errors=True)
+    for rest in ("ledger", "probes"):
+        shutil.rmtree(path / rest, ignore_errors=True)
     now = clock.now()
     told = {
         "run_id": f"run-{uuid.uuid4().hex[:12]}",
@@ -102,7 +103,10 @@ def _refuse_other_sweep(path: Path, store: Store, sweep_text: str) -> None:
     )
 
 
-_OURS = {"sweep.yaml", "plan.parquet", "environment.json", "registration.json", "ledger", "lock", "traces", "report"}
+_OURS = {
+    "sweep.yaml", "plan.parquet", "environment.json", "registration.json", "ledger", "lock", "traces", "report",
+    "probes",
+}  # fmt: skip
 
 
 def _refuse_foreign_files(path: Path) -> None:

@@ -105,28 +105,34 @@ COLUMNS: tuple[Column, ...] = (
 BY_NAME = {c.name: c for c in COLUMNS}
 
 
-@cache
 def arrow_schema() -> pa.Schema:
-    """The columns as an Arrow schema."""
+    """The columns of the ledger as an Arrow schema."""
+    return schema_of(COLUMNS)
+
+
+@cache
+def schema_of(columns: tuple[Column, ...]) -> pa.Schema:
+    """Columns as an Arrow schema."""
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
 
     types = {
         "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"), "map": pa.map_(pa.string(), pa.string()),
     }  # fmt: skip
-    return pa.schema([pa.field(c.name, types[c.type], metadata={"doc": c.doc}) for c in COLUMNS])
+    return pa.schema([pa.field(c.name, types[c.type], metadata={"doc": c.doc}) for c in columns])
 
 
-def to_table(rows: list[Row]) -> pa.Table:
+def to_table(rows: list[Row], columns: tuple[Column, ...] = COLUMNS) -> pa.Table:
     """Rows as an Arrow table of the schema; KeyError names a column that the schema does not have."""
     import pyarrow as pa  # noqa: PLC0415 - as above
 
+    names = {c.name for c in columns}
     for row in rows:
-        unknown = row.keys() - BY_NAME.keys()
+        unknown = row.keys() - names
         if unknown:
             raise KeyError(f"not columns of the ledger: {sorted(unknown)}")
     arrays = []
-    for column, fld in zip(COLUMNS, arrow_schema(), strict=True):
+    for column, fld in zip(columns, schema_of(columns), strict=True):
         values = [row.get(column.name) for row in rows]
         if column.type == "time":
             values = [None if v is None else round(v * 1e6) for v in values]
@@ -136,4 +142,4 @@ def to_table(rows: list[Row]) -> pa.Table:
             arrays.append(pa.array(values, fld.type))
         else:
             arrays.append(pa.array(values, fld.type))
-    return pa.Table.from_arrays(arrays, schema=arrow_schema())
+    return pa.Table.from_arrays(arrays, schema=schema_of(columns))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from raysweep.clock import Clock
+from raysweep.probe import ProbeOrder, lost_probe
 from raysweep.record.evidence import Verdict
 from raysweep.record.ledger import LedgerWriter
+from raysweep.record.probes import Round
 from raysweep.record.resume import unfinished
 from raysweep.record.schema import Row
 from raysweep.schedule.calendar import Calendar
 from raysweep.schedule.executor import Executor, RunnerLostError
-from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Queue, Sleep, Tick
+from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Probe, Probed, Queue, Sleep, Tick
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
 
@@ -45,11 +47,21 @@ class Result:
     interrupted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """How a round of probes is made and kept. slots: most probes at once."""
+
+    make: Callable[[Round, float], Sequence[ProbeOrder]]
+    keep: Callable[[Round, Sequence[Row]], object]
+    slots: int
+
+
 @dataclass(slots=True)
 class Driver:
     """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt.
 
     stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent).
+    probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any.
     """
 
     queue: Queue
@@ -62,8 +74,10 @@ class Driver:
     stop: Callable[[Row], str | None] = lambda _: None
     pulse: float = PULSE_S
     stopped: str | None = None
-    _inbox: asyncio.Queue[tuple[TrialOrder, Row]] = field(default_factory=asyncio.Queue)
+    probes: Probes | None = None
+    _inbox: asyncio.Queue[tuple[TrialOrder, Row] | Probed] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
+    _round: asyncio.Task[None] | None = None
     _by_outcome: Counter[str] = field(default_factory=Counter)
     _finished: int = 0
     _halt: Halt | None = None
@@ -75,11 +89,10 @@ class Driver:
         try:
             missing = await self._loop()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._cancel()
+            await asyncio.gather(*self._tasks, *([self._round] if self._round else []), return_exceptions=True)
             while not self._inbox.empty():
-                self._record(*self._inbox.get_nowait())
+                self._take(self._inbox.get_nowait())
             self.ledger.seal()
         return Result(missing, self.stopped, self._interrupted)
 
@@ -87,8 +100,13 @@ class Driver:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
         self.stopped = self.stopped or "interrupted"
+        self._cancel()
+
+    def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._round is not None:
+            self._round.cancel()
 
     async def _loop(self) -> int:
         event: Event = Tick()
@@ -97,6 +115,8 @@ class Driver:
             for instruction in self._instructions(event):
                 if isinstance(instruction, Launch):
                     self._launch(instruction)
+                elif isinstance(instruction, Probe):
+                    self._begin_round(instruction.round)
                 elif isinstance(instruction, Sleep):
                     until = instruction.until
                 else:
@@ -127,17 +147,20 @@ class Driver:
                 return Tick()
             self.ledger.seal_if_due(self.queue.in_flight)
             if not self._inbox.empty():  # what is ready is taken at once: no timer, no turn of the loop
-                return self._record(*self._inbox.get_nowait())
+                return self._take(self._inbox.get_nowait())
             self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
             wait = self.pulse if until is None else max(0.0, min(self.pulse, until - self.clock.now()))
             try:
-                order, row = await asyncio.wait_for(self._inbox.get(), wait)
+                came = await asyncio.wait_for(self._inbox.get(), wait)
             except TimeoutError:
                 if until is not None and self.clock.now() >= until:
                     return Tick()
                 continue
             self.ledger.seal_if_due(self.queue.in_flight)  # a lost lock is noticed before anything more is launched
-            return self._record(order, row)
+            return self._take(came)
+
+    def _take(self, came: tuple[TrialOrder, Row] | Probed) -> Ended | Probed:
+        return came if isinstance(came, Probed) else self._record(*came)
 
     def _record(self, order: TrialOrder, row: Row) -> Ended:
         self._place(row)
@@ -181,3 +204,30 @@ class Driver:
 
     def _lost(self, order: TrialOrder, verdict: Verdict, detail: str) -> Row:
         return lost_row(order, verdict, detail, self.clock.now())
+
+    def _begin_round(self, due: Round) -> None:
+        assert self.probes is not None  # noqa: S101 - a queue with probes comes with a driver that makes them
+        self._round = asyncio.ensure_future(self._probe(self.probes, due))
+        self._round.add_done_callback(self._round_over)
+
+    async def _probe(self, probes: Probes, due: Round) -> None:
+        """One round: its bands side by side in the slots; kept whole, or not at all where it was interrupted."""
+        slots = asyncio.Semaphore(probes.slots)
+
+        async def one(order: ProbeOrder) -> Row:
+            async with slots:
+                try:
+                    return await self.executor.probe(replace(order, now=self.clock.now()))
+                except RunnerLostError as error:
+                    return lost_probe(order, "runner_lost", str(error), self.clock.now())
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(order)) for order in probes.make(due, self.clock.now())]
+        self.ledger.seal_if_due(self.queue.in_flight)  # a lost lock is noticed before anything is written
+        probes.keep(due, [task.result() for task in tasks])
+
+    def _round_over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+            return
+        self._inbox.put_nowait(Probed())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from raysweep.clock import Clock
+from raysweep.probe import ProbeOrder, run_probe
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.trial.attempt import run_attempt, write_traces
@@ -30,6 +31,10 @@ class Executor(Protocol):
         """
         ...
 
+    async def probe(self, order: ProbeOrder) -> Row:
+        """One enforcement probe to its row (columns of record.probes); as `run` in all else."""
+        ...
+
     async def close(self) -> None:
         """End all runners; the driver's owner removes what dead ones left (`gc`)."""
         ...
@@ -52,6 +57,10 @@ class InProcessExecutor:
         if order.traces is not None:
             write_traces(order.traces, done.traces)
         return done.row
+
+    async def probe(self, order: ProbeOrder) -> Row:
+        """As Executor.probe."""
+        return await run_probe(order, self._provider, self._clock)
 
     async def close(self) -> None:
         """As Executor.close; nothing to do, as every attempt removes its own sandbox."""

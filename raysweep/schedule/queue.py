@@ -4,6 +4,9 @@ The unit of release is a block: all its arms, in one occasion, never half of it.
 window is open and its 95th-percentile duration still fits. A platform cause is retried at once while the occasion
 lasts, within a cap; when the occasion ended first, the whole block runs again (next block run) in a later window of
 its bucket. Outcomes of the arm are never retried.
+
+Enforcement probes (a ProbeBook says which) run while nothing else does: before the first block of an occasion begins,
+and after its last one ended. Where the next occasion has opened by then its first round stands for both.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from raysweep.plan.model import Block, PlannedTrial
+from raysweep.record.probes import AFTER, BEFORE, Round
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.calendar import Calendar, Occasion
+from raysweep.schedule.probing import ProbeBook, round_of
 
 GRACE_S = 900.0
 """How long after its window's end (at most the window's own length) a block that was begun may still be finished."""
@@ -44,7 +49,12 @@ class Halt:
     finish_blocks: bool = True
 
 
-Event: TypeAlias = Tick | Ended | Halt
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The round of probes that was asked for is over, whatever it found."""
+
+
+Event: TypeAlias = Tick | Ended | Halt | Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,13 @@ class Launch:
     trial: PlannedTrial
     attempt: int
     block_run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Run this round of probes now; nothing else is asked for until it is over."""
+
+    round: Round
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,7 @@ class Finish:
     missing: int
 
 
-Instruction: TypeAlias = Launch | Sleep | Finish
+Instruction: TypeAlias = Launch | Probe | Sleep | Finish
 
 
 @dataclass(slots=True)
@@ -95,7 +112,10 @@ class _Active:
 
 
 class Queue:
-    """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause."""
+    """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause.
+
+    probes: which rounds of probes there are; None for none.
+    """
 
     def __init__(
         self,
@@ -108,8 +128,12 @@ class Queue:
         last_planned_date: int = 1,
         makeup_dates: int = 3,
         restored: SweepState | None = None,
+        probes: ProbeBook | None = None,
     ) -> None:
         restored = restored or SweepState()
+        self._probes = probes
+        self._probing: Round | None = None
+        self._last_begun: Occasion | None = None
         self._calendar = calendar
         self._capacity = capacity
         self._caps = caps
@@ -165,6 +189,10 @@ class Queue:
         elif isinstance(event, Halt):
             self._halted = True
             self._abandoned = self._abandoned or not event.finish_blocks
+        elif isinstance(event, Probed):
+            self._probed()
+        if self._probing is not None:
+            return []
         instructions: list[Instruction] = []
         while self._in_flight < self._capacity:
             launch = self._next(now)
@@ -172,7 +200,7 @@ class Queue:
                 break
             instructions.append(launch)
         if self._in_flight == 0:
-            instructions.append(self._idle(now))
+            instructions.append(self._probe(now) or self._idle(now))
         elif self._in_flight < self._capacity:
             opening = self._calendar.next_opening(now)
             if opening is not None:
@@ -190,16 +218,46 @@ class Queue:
             return Finish(self.missing)
         return Sleep(opening)
 
+    def _probe(self, now: float) -> Probe | None:
+        """The round of probes that is due while nothing runs and nothing can be launched."""
+        if self._probes is None or self._abandoned:
+            return None
+        held, last = self._held(now), self._last_begun
+        if held is not None and (self._ready or self._waiting(now)):
+            self._probing = round_of(held, BEFORE)
+        elif last is not None and self._probes.after_due(last):
+            self._probing = round_of(last, AFTER)
+        return Probe(self._probing) if self._probing is not None else None
+
+    def _held(self, now: float) -> Occasion | None:
+        """The occasion that is open and whose attempts wait for its first probes."""
+        occasion = self._calendar.at(now)
+        return occasion if occasion is not None and self._probes_first(occasion) else None
+
+    def _probes_first(self, occasion: Occasion) -> bool:
+        return self._probes is not None and self._probes.before_due(occasion, self._p95())
+
+    def _probed(self) -> None:
+        assert self._probes is not None  # noqa: S101 - only an answer to our own instruction comes here
+        assert self._probing is not None  # noqa: S101 - as above
+        self._probes.note(self._probing)
+        if self._probing.moment == AFTER:
+            self._last_begun = None
+        self._probing = None
+
     def _next(self, now: float) -> Launch | None:
         if self._abandoned:
             return None
+        held = self._held(now)
         while not self._ready:
-            block = self._release(now)
+            block = self._release(now) if held is None else None
             if block is None:
                 return None
             occasion = self._calendar.at(now)
             assert occasion is not None  # noqa: S101 - a block is released only inside a window
             self._begin(_Active(block, self._runs[block.block_id], occasion, now, set()))
+        if held is not None and self._ready[0][0].occasion == held:
+            return None
         active, trial = self._ready.popleft()
         self._in_flight += 1
         self._attempts[trial.trial_id] += 1
@@ -207,22 +265,29 @@ class Queue:
 
     def _begin(self, active: _Active) -> None:
         self._active[active.block.block_id] = active
+        self._last_begun = active.occasion
         for trial in active.block.trials:
             self._block_of[trial.trial_id] = active.block.block_id
             if trial.trial_id not in active.ended:
                 self._ready.append((active, trial))
 
     def _release(self, now: float) -> Block | None:
-        """The next block that may begin now: those of this occasion first, then what this bucket missed before."""
+        """The next block that may begin now."""
+        waiting = self._waiting(now)
+        return waiting.popleft() if waiting else None
+
+    def _waiting(self, now: float) -> deque[Block] | None:
+        """Blocks that may begin now, after probes that are due: this occasion's first, then what its bucket missed."""
         occasion = self._calendar.at(now)
         if self._halted or occasion is None or occasion.date > self._last_date:
             return None
-        if now + self._p95() >= occasion.closes:
+        probing = self._probes.round_s if self._probes is not None and self._probes_first(occasion) else 0.0
+        if now + probing + self._p95() >= occasion.closes:
             return None
         for date in (occasion.date, *range(1, occasion.date)):
             waiting = self._pending.get((occasion.bucket, date))
             if waiting:
-                return waiting.popleft()
+                return waiting
         return None
 
     def _p95(self) -> float:

@@ -14,9 +14,10 @@ import pickle
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from raysweep.clock import SystemClock
+from raysweep.probe import ProbeOrder
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.schedule.executor import InProcessExecutor, RunnerLostError
@@ -30,6 +31,8 @@ ProviderFactory = Callable[[str], SandboxProvider]
 
 STARTS = 3
 """How often a lost actor's successor is started before the run gives up."""
+
+Order: TypeAlias = TrialOrder | ProbeOrder
 
 Reply = tuple[str, Row | None, BaseException | None]
 """Attempt id, and its row or what was raised instead."""
@@ -57,8 +60,10 @@ class Runner:
             task = self._tasks[order.attempt_id] = asyncio.ensure_future(self._one(order))
             task.add_done_callback(partial(self._over, order.attempt_id))
 
-    async def _one(self, order: TrialOrder) -> Row:
+    async def _one(self, order: Order) -> Row:
         await self._ready.wait()
+        if isinstance(order, ProbeOrder):
+            return await self._executor.probe(order)
         return await self._executor.run(order)
 
     def _over(self, name: str, task: asyncio.Task[Row]) -> None:
@@ -100,10 +105,10 @@ class _Slot:
         self.actor = actor
         self.waiting: dict[str, asyncio.Future[Row]] = {}
         self.reader: asyncio.Task[None] | None = None
-        self._outgoing: list[TrialOrder] = []
+        self._outgoing: list[Order] = []
         self._sent: set[asyncio.Future[None]] = set()
 
-    def submit(self, order: TrialOrder) -> asyncio.Future[Row]:
+    def submit(self, order: Order) -> asyncio.Future[Row]:
         """Send an order with all others of this turn of the event loop; the future gets its row."""
         loop = asyncio.get_running_loop()
         if not self._outgoing:
@@ -112,7 +117,7 @@ class _Slot:
         future = self.waiting[order.attempt_id] = loop.create_future()
         return future
 
-    async def cancel(self, order: TrialOrder) -> None:
+    async def cancel(self, order: Order) -> None:
         """Cancel an attempt: at once where it was not sent yet, else its future ends when the actor replies.
 
         Calls of an async actor may begin in another order than they were sent in (a large argument takes longer to
@@ -133,7 +138,7 @@ class _Slot:
             self._sent.add(sent)
             sent.add_done_callback(self._sent.discard)
 
-    async def _accepted(self, reference: Any, orders: list[TrialOrder]) -> None:
+    async def _accepted(self, reference: Any, orders: list[Order]) -> None:
         import ray  # noqa: PLC0415 - as in RayExecutor.start
 
         try:
@@ -214,6 +219,13 @@ class RayExecutor:
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""
+        return await self._send(order)
+
+    async def probe(self, order: ProbeOrder) -> Row:
+        """As Executor.probe, on the least loaded actor."""
+        return await self._send(order)
+
+    async def _send(self, order: Order) -> Row:
         if self._broken is not None:
             raise self._broken
         slot = min(self._slots, key=lambda s: len(s.waiting))

@@ -43,6 +43,9 @@ class SimulatedProvider:
         """As SandboxProvider.capabilities."""
         return _CAPABILITIES
 
+    def probe_commands(self) -> None:
+        """As SandboxProvider.probe_commands; there is no limit here that could be measured."""
+
     def doctor(self) -> Sequence[Check]:
         """As SandboxProvider.doctor; nothing is needed."""
         return [Check("simulated sandbox", ok=True, found="needs nothing of the machine")]
