@@ -11,9 +11,6 @@ import pytest
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.local.disk import remove_tree
 
-SKIP_ALLOWED = "cluster"
-"""Marker of the tests that only a cluster can run; every other skip is a failure under RAYSWEEP_FORBID_SKIPS=1."""
-
 
 def sandbox_required() -> bool:
     """Whether a machine that cannot enforce is a failure instead of a reason to skip."""
@@ -24,7 +21,7 @@ def sandbox_required() -> bool:
 def pytest_runtest_makereport(item, call):
     """Turn a skip into a failure where CI forbids skips (an expected failure is no skip)."""
     report = yield
-    forbidden = os.environ.get("RAYSWEEP_FORBID_SKIPS") and item.get_closest_marker(SKIP_ALLOWED) is None
+    forbidden = os.environ.get("RAYSWEEP_FORBID_SKIPS")
     if report.skipped and forbidden and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which RAYSWEEP_FORBID_SKIPS forbids: {report.longrepr}"
