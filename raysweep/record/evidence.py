@@ -32,8 +32,8 @@ class PhaseCounters:
 
     oom_kills: processes killed by any OOM killer (v1 leaf `oom_kill`; v2 `oom_kill` of memory.events).
     own_limit_ooms: v2 only: delta of `oom` in memory.events.local of the cgroup that carries the arm's limit.
-    oom_memcg_own: v1 only: the kernel log names our limit's cgroup as the one that was full (True), another one
-        (False), or could not be read (None).
+    oom_memcg_own: v1, and group kills on v2: the kernel log names our limit's cgroup as the one that was full (True),
+        another one (False), or could not be read (None).
     limit_peak_bytes: high-water mark of the cgroup that carries the limit (proof on v1 when the log is silent).
     ancestor_full: an ancestor's failcnt (v1) or `oom`/`max` events (v2) moved during this phase. In a container, which
         does not see them: True where the own v1 failcnt shows that a kill cannot have been the own limit's, else None.

@@ -38,10 +38,15 @@ class PhaseBook:
         self.last = reading
         self.samples.append(sample_of(reading, t))
 
+    @property
+    def phase_samples(self) -> list[Sample]:
+        """Samples of the phase under way."""
+        return self.samples[self._samples_before :]
+
     def add(self, samples: Sequence[Sample]) -> None:
         """Add samples that were taken elsewhere, none of them before the phase under way."""
         self.samples.extend(samples)
-        self.samples[self._samples_before :] = sorted(self.samples[self._samples_before :], key=lambda s: s.t)
+        self.samples[self._samples_before :] = sorted(self.phase_samples, key=lambda s: s.t)
 
     def note_disk(self, full: bool | None) -> None:
         """Add a look at the disk bound: once found full, the phase had it full."""
@@ -55,7 +60,7 @@ class PhaseBook:
             self.phase,
             self.first,
             self.last,
-            self.samples[self._samples_before :],
+            self.phase_samples,
             version=self.version,
             logged=[kill.own for kill in mine],
             disk_full=self.disk_full,

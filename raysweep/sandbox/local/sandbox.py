@@ -20,6 +20,7 @@ from raysweep.record.evidence import PHASES, CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.bounds import Bounds, read_limit, read_request
 from raysweep.sandbox.cgroup.reading import reset_peak
+from raysweep.sandbox.environment import BASE_ENV
 from raysweep.sandbox.local.area import create_area
 from raysweep.sandbox.local.command import bwrap_command, join_command, mount_command, supervisor_command
 from raysweep.sandbox.local.disk import make_image, remove_tree
@@ -30,13 +31,6 @@ from raysweep.sandbox.local.names import Home, run_name, safe
 from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, SandboxSpec
 from raysweep.units import Resources
 
-BASE_ENV = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "USER": "root",
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",
-}
 LAUNCHER_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 END_WAIT_S = 10.0
 

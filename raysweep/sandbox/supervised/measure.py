@@ -1,0 +1,141 @@
+"""Readings of one container over its phases, asked of its supervisor and kept in a book."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from raysweep.errors import SandboxError
+from raysweep.record.evidence import PhaseCounters
+from raysweep.sandbox.cgroup.files import Texts
+from raysweep.sandbox.cgroup.kmsg import Kill
+from raysweep.sandbox.cgroup.reading import Reading, read_task
+from raysweep.sandbox.protocol import Admitted
+from raysweep.sandbox.supervised.book import ContainerBook
+from raysweep.sandbox.supervised.client import Client, Patience, SupervisorError
+from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Made
+from raysweep.sandbox.supervised.inside import (
+    difference,
+    facts_inside,
+    limit_inside,
+    parse_counters,
+    reserved_memory,
+    swap_beside,
+)
+from raysweep.sandbox.supervised.samples import parse_rows
+from raysweep.units import Resources
+
+SPOOLED_SAMPLES = "samples"
+SPOOL_PIECE = 1 << 20
+
+
+class Meter:
+    """`book` holds what was read; `limit` the bounds of the latest reading; `ended`: the container ended meanwhile."""
+
+    def __init__(self, client: Client, made: Made, kills: Callable[[], Sequence[Kill]]) -> None:
+        self.client = client
+        self.made = made
+        self.kills = kills
+        self.limit: Resources | None = None
+        self.ended = False
+        self.book = ContainerBook(0, 0.0)
+        self._next_row = 0
+        self._now = 0.0
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> Admitted:
+        """First reading: bounds compared with the platform's word, SandboxError("altered") when they differ."""
+        texts = await self._texts()
+        found = limit_inside(texts, self.made.limit)
+        changed = difference(self.made.limit, found)
+        if changed is not None:
+            raise SandboxError("altered", f"limit inside at the start: {changed}")
+        if swap_beside(texts):
+            raise SandboxError("altered", "the memory limit does not bound swap, of which the machine has some")
+        boottime, _ = await self.client.tell_clock()
+        self.book = ContainerBook(texts.version, boottime, reserved_memory(texts, self.made.node))
+        self.book.begin("setup", read_task(texts) if texts.version else Reading(), 0.0, len(self.kills()))
+        node = {**facts_inside(texts), **self.made.node, "clock_offset_s": self.client.clock_offset}
+        return Admitted(request=self.made.request, limit=found, node=node, image_pulled=self.made.image_pulled)
+
+    async def begin_phase(self, phase: str) -> None:
+        """Close the phase under way and open `phase`."""
+        reading = await self._note()
+        if reading is not None:
+            kills = self.kills()
+            self.book.close(kills)
+            self.book.begin(phase, reading, self._now, len(kills))
+
+    async def counters(self) -> PhaseCounters:
+        """Counters of the phase under way, up to the last reading where the container ended."""
+        await self._note()
+        return self.book.counters(self.kills())
+
+    async def finish(self) -> None:
+        """The last reading, if there still is anything to read."""
+        await self._note()
+
+    def close(self) -> None:
+        """Close the last phase."""
+        self.book.close(self.kills())
+
+    async def read_spool(
+        self, connect: Callable[[], Awaitable[Channel | None]], token: str, patience: Patience
+    ) -> None:
+        """Add the rows that were spooled before the container ended, from its keeper."""
+        first = await connect()
+        if first is None:
+            return
+        channels = [first]
+
+        async def again() -> Channel:
+            channel = channels.pop() if channels else await connect()
+            if channel is None:
+                raise ContainerEndedError("the keeper has ended")
+            return channel
+
+        keeper = Client(again, token, patience=patience)
+        try:
+            await keeper.open()
+            data, total = b"", 1
+            while len(data) < total:
+                reply = await keeper.ask("file", SPOOLED_SAMPLES, str(len(data)), str(SPOOL_PIECE))
+                total = int(reply.fields[0])
+                if not reply.body:
+                    break
+                data += reply.body
+        finally:
+            await keeper.close()
+            for channel in channels:
+                await channel.close()
+        self.book.add_rows(parse_rows(data.decode(errors="replace")))
+
+    async def _texts(self) -> Texts:
+        greeting = self.client.greeting
+        assert greeting is not None  # noqa: S101 - `open` came before
+        return parse_counters(await self.client.ask("counters"), greeting.cgroup)
+
+    async def _note(self) -> Reading | None:
+        """Read everything once; None when the container has ended."""
+        if self.ended:
+            return None
+        async with self._lock:
+            return await self._read()
+
+    async def _read(self) -> Reading | None:
+        try:
+            texts = await self._texts()
+            boottime, _ = await self.client.tell_clock()
+            reply = await self.client.ask("samples", str(self._next_row))
+        except ContainerEndedError:
+            self.ended = self.client.ended.is_set()
+            return None
+        except (SupervisorError, ValueError, ConnectionError) as error:
+            raise SandboxError("runner_lost", f"the supervisor does not tell counters: {error}") from error
+        self._now = boottime - self.book.ready
+        self._next_row = int(reply.fields[0])
+        self.limit = limit_inside(texts, self.made.limit)
+        reading = read_task(texts) if texts.version else Reading()
+        self.book.add_rows(parse_rows(reply.body.decode(errors="replace")))
+        self.book.note(reading, self._now)
+        return reading
