@@ -31,8 +31,8 @@ SENT = pod_manifest(
     ("text", "value"),
     [
         ("0", "0"), ("250m", "0.25"), ("0.5", "0.5"), (".5", "0.5"), ("2", "2"), ("64Mi", str(64 * MIB)),
-        ("1e3", "1000"), ("12E", "12e18"), ("1E3", "1000"), ("1Ei", str(2**60)), ("128974848", "128974848"), ("129e6", "129000000"),
-        ("129M", "129000000"), ("128974848000m", "128974848"), ("100u", "0.0001"), ("5n", "5e-9"),
+        ("1e3", "1000"), ("12E", "12e18"), ("1E3", "1000"), ("1Ei", str(2**60)), ("128974848", "128974848"),
+        ("129e6", "129000000"), ("129M", "129000000"), ("128974848000m", "128974848"), ("100u", "0.0001"), ("5n", "5e-9"),
         ("1.5Gi", str(3 * 2**29)), ("-1", "-1"), (4, "4"),
     ],
 )  # fmt: skip
@@ -66,7 +66,7 @@ def task(spec):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda s: task(s)["resources"]["limits"].update(memory="128Mi"), "memory limit: sent 67108864, admitted 128Mi"),
+        (lambda s: task(s)["resources"]["limits"].update(memory="1Gi"), "memory limit: sent 67108864, admitted 1Gi"),
         (lambda s: task(s)["resources"]["requests"].update(cpu="250m"), "task cpu request: sent 249m, admitted 250m"),
         (lambda s: task(s)["resources"]["limits"].pop("cpu"), "task cpu limit: sent 250m, admitted none"),
         (lambda s: task(s)["resources"].pop("limits"), "task memory limit: sent 67108864, admitted none"),
