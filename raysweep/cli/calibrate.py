@@ -42,7 +42,9 @@ def calibrate_command(
 
     margin, most = points_option("--delta", delta), _percent(infra_max)
     view = read_ledger(path)
-    found = calibrate(view.table, view.planned, design_of(view), floor=floor, delta=margin, infra_max=most)
+    found = calibrate(
+        view.table, view.planned, design_of(view), floor=floor, delta=margin, infra_max=most, probes=view.probes
+    )
     diff = _write(view, path, found.proposals, write, tasks) if write is not None else None
     if as_json:
         from raysweep.report.calibration import calibration_document

@@ -22,7 +22,7 @@ def report_command(path: Path, *, as_json: bool) -> None:
     from raysweep.stats import analyse
 
     view = read_ledger(path)
-    analysis = analyse(view.table, view.planned, design=design_of(view))
+    analysis = analyse(view.table, view.planned, design=design_of(view), probes=view.probes)
     html, data = write_report(analysis, path / "report", provenance(path, view))
     if as_json:
         emit(json.loads(data.read_text()))

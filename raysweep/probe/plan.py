@@ -20,6 +20,8 @@ LEAST_BYTES = MIB
 HOLD_MS = 300
 """How long an allocation is held: long enough for a kill that comes late."""
 MOST_BURNERS = 8
+LEAST_CPU = 20
+"""Millicores below which a kernel's smallest quota (1 ms in 100) would pass for a limit that is not held."""
 OVERHEAD_S = 3.0
 """Expected time of a probe beside its cpu burn: making and removing its sandbox, and the allocations."""
 
@@ -30,8 +32,8 @@ class ProbeOrder:
 
     moment: "before" or "after" the blocks of the occasion. *_mult: of the limit, None = uncapped. held_bytes is
     allocated first and must survive (None: nothing fits under so small a limit), past_bytes last and must be killed
-    (None: no memory limit). burners: threads that burn cpu for cpu_s seconds, more than the limit allows; 0 without a
-    cpu limit. now: the driver's wall time at dispatch.
+    (None: no memory limit). burners: busy loops of cpu_s seconds side by side, more than the limit allows; 0
+    without a cpu limit. now: the driver's wall time at dispatch.
     """
 
     run_id: str
@@ -85,7 +87,8 @@ def plan_probes(
         request, limit = asked(SPEC, band, uniform=uniform)
         request, limit = Resources(request.cpu, request.memory), Resources(limit.cpu, limit.memory)
         held, past = _allocations(limit.memory, largest)
-        if (held, past, limit.cpu) == (None, None, None):
+        burners = 0 if (limit.cpu or 0) < LEAST_CPU else min(MOST_BURNERS, (limit.cpu or 0) // 1000 + 1)
+        if (held, past, burners) == (None, None, 0):
             continue
         orders.append(
             ProbeOrder(
@@ -101,7 +104,7 @@ def plan_probes(
                 limit=limit,
                 held_bytes=held,
                 past_bytes=past,
-                burners=0 if limit.cpu is None else min(MOST_BURNERS, limit.cpu // 1000 + 1),
+                burners=burners,
                 cpu_s=cpu_s,
                 now=now,
                 image=image,

@@ -19,6 +19,7 @@ import numpy as np
 
 from raysweep.errors import InputError, bad_input
 from raysweep.record.ledger import read_segment, segments
+from raysweep.record.probes import read_probes
 from raysweep.record.schema import SCHEMA_VERSION, arrow_schema
 from raysweep.record.store import LocalStore, Store
 
@@ -39,6 +40,7 @@ class LedgerView:
 
     table: every attempt (columns of record.schema, and is_final). planned: plan.parquet, one row per trial.
     facts: run.json (run_id, anchor, created, ...). registration: registration.json. environment: environment.json.
+    probes: enforcement probes (columns of record.probes).
     """
 
     table: pa.Table
@@ -47,6 +49,7 @@ class LedgerView:
     registration: dict[str, Any]
     environment: dict[str, Any]
     sweep_text: str
+    probes: pa.Table
 
 
 def open_run(path: Path) -> Store:
@@ -84,6 +87,7 @@ def read_run(store: Store, where: str) -> LedgerView:
         registration=_json(store, where, "registration.json"),
         environment=_json(store, where, "environment.json"),
         sweep_text=_blob(store, where, "sweep.yaml").decode(errors="replace"),
+        probes=read_probes(store),
     )
 
 

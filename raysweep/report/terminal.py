@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.report.text import NONE, amount, interval_text, name, value_text
+from raysweep.report.text import NONE, PROBE, amount, interval_text, name, value_text
 from raysweep.stats import Analysis, Finding
 
 MARKS = {"warning": ("!", "bold yellow"), "note": ("i", "cyan"), "ok": ("ok", "green")}
@@ -22,6 +22,10 @@ def print_report(analysis: Analysis, console: Console) -> None:
         mark, style = MARKS[check.status]
         remedy = f" -> {check.remedy}" if check.remedy else ""
         console.print(Text.assemble((f"  {mark:>2}  ", style), check.message, (remedy, "dim")))
+    probes = [f for f in analysis.details if f.factor == PROBE]
+    if probes:
+        console.print()
+        console.print(_probe_table(probes))
     contrasts = [
         f for f in analysis.findings
         if f.estimand in {"success", "q_trial"} and f.arm and f.reference and not f.bucket and not f.factor
@@ -46,6 +50,15 @@ def _contrast_table(analysis: Analysis, contrasts: list[Finding]) -> Table:
         how = f"{f.method}; {f.resampled_over}"
         style = "bold" if f.registered else ""
         table.add_row(f.model, f.arm, f"{name(f.estimand)}{star}", value_text(f), interval_text(f), how, style=style)
+    return table
+
+
+def _probe_table(probes: list[Finding]) -> Table:
+    table = Table(title="Limits as measured by probes", title_justify="left", box=None, pad_edge=False)
+    for heading, right in (("band", False), ("what", False), ("value", True), ("range", True), ("probes", True)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "what")
+    for f in probes:
+        table.add_row(f.arm, name(f.estimand), value_text(f), interval_text(f), str(f.n_attempts))
     return table
 
 

@@ -11,6 +11,9 @@ from raysweep.units import MIB, format_duration
 NONE = "–"  # noqa: RUF001 - an en dash is what a reader expects for "no value"
 MINUS = "−"  # noqa: RUF001 - the typographic minus, so that signs line up with plus
 
+PROBE = "probe"
+"""Factor of what probes measured."""
+
 NAMES = {
     "success": "success",
     "q_trial": "infrastructure deaths",
@@ -77,6 +80,11 @@ NAMES = {
     "timed_out_share": "timed-out trials",
     "oom_kills_share": "trials with an OOM kill",
     "cost_usd": "money, median",
+    "probe_memory_held": "just under the memory limit: lived",
+    "probe_uncapped_held": "1.25 times the largest finite limit: lived",
+    "probe_memory_killed": "just past the memory limit: killed by it",
+    "probe_kill_seconds": "seconds to the kill, median",
+    "probe_cpu_of_limit": "cpu of a busy loop against the limit, median",
 }
 
 
@@ -131,7 +139,7 @@ def what_text(f: Finding) -> str:
         parts.append(f"against {f.reference}")
     if f.bucket and f.factor != "bucket":
         parts.append(f"in {f.bucket}")
-    if f.factor and f.factor != "bucket":
+    if f.factor and f.factor not in {"bucket", PROBE}:
         parts.append(f"({f.factor})")
     return (f"{f.model}: " if f.model else "") + " ".join(parts)
 
@@ -139,5 +147,7 @@ def what_text(f: Finding) -> str:
 def how_text(f: Finding) -> str:
     """What the interval is: level, method, resampled over what, from how much."""
     over = f", over {f.resampled_over}" if f.resampled_over else ""
+    if f.factor == PROBE:
+        return f"{f.method}; {f.n_attempts} probes, {f.n_dates} dates"
     level = f"{100 * f.level:g} % interval, " if f.level is not None else ""
     return f"{level}{f.method}{over}; {f.n_tasks} tasks, {f.n_attempts} attempts, {f.n_dates} dates"

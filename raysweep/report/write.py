@@ -88,6 +88,14 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
     """What a rise is made of and where it begins; other dates; tests. Sections without a finding are left out."""
     every = (
         TableSection(
+            "limits",
+            "Limits as measured",
+            "Control sandboxes of every band, before and after the trials: they allocate just under and just past their"
+            " memory limit and burn cpu. A busy machine gives less cpu than the limit; more would mean that it does not"
+            " hold.",
+            tuple(f for f in a.details if f.factor == text.PROBE),
+        ),
+        TableSection(
             "parts",
             "What a change is made of, and where it begins",
             "Bounds first: they need only that a higher limit does no harm. The accounting split credits rescued trials"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import mechanism
+from raysweep.stats.findings.probes import Measured, measure, probe_findings, refusals
 from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
 from raysweep.stats.findings.rhythm import rhythm_details, rhythms
@@ -53,25 +54,34 @@ class Analysis:
     n_trials: int
 
 
-def analyse(table: pa.Table, planned: pa.Table, *, design: Design, map: Map = map) -> Analysis:  # noqa: A002 - as draws
+def analyse(
+    table: pa.Table,
+    planned: pa.Table,
+    *,
+    design: Design,
+    probes: pa.Table | None = None,
+    map: Map = map,  # noqa: A002 - as draws
+) -> Analysis:
     """All findings, checks and sentences of a ledger.
 
     table: all attempts with the columns of record.schema and is_final; planned: one row per planned trial (may have no
-    rows). map: where chunks of draws are made; the numbers do not depend on it. Any ledger gives an Analysis: what
-    cannot be said is a Finding without a value and a caution why.
+    rows); probes: rows of record.probes, if there are any. map: where chunks of draws are made; the numbers do not
+    depend on it. Any ledger gives an Analysis: what cannot be said is a Finding without a value and a caution why.
     """
     table, planned = with_labels(table), with_labels(planned)
     cube = build_cube(table, planned, design)
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
-    checks = run_checks(table, planned, cube, design)
+    measured = measure(probes)
+    checks = run_checks(table, planned, cube, design, measured)
     peek = peek_label(table, planned, design, cube)
     found = tuple(_findings(table, planned, cube, design, how, checks)) if len(table) else ()
+    found = tuple(_doubted(f, measured) for f in found)
     return Analysis(
         design=design,
-        verdict=verdict(found, registered=design.registered),
+        verdict=(*refusals(measured), *verdict(found, registered=design.registered)),
         checks=checks if peek is None else (peek, *checks),
         findings=found,
-        details=tuple(_details(table, cube, design)),
+        details=(*_details(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,
         buckets=cube.buckets,
@@ -112,6 +122,13 @@ def _details(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
         yield from time_of_day_details(cube, design.confidence, design.seed)
         yield from rhythm_details(cube, design)
         yield from mechanism(table, cube)
+
+
+def _doubted(f: Finding, measured: Mapping[str, Measured]) -> Finding:
+    """The finding with a caution for each of its bands whose limits probes found not to be what they are said to be."""
+    bands = (band for band in (f.reference, f.arm) if band is not None)
+    faults = tuple(fault for band in bands if band in measured for fault in measured[band].faults())
+    return replace(f, warnings=(*f.warnings, *faults)) if faults else f
 
 
 def platform_zero(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from raysweep.stats.findings.declared import declared_against_observed
 from raysweep.stats.findings.killcurve import kill_curve
 from raysweep.stats.findings.limits import NOT_ENFORCED, Limits, band_limits, ceilings_above, limit_status
 from raysweep.stats.findings.observed import observe
+from raysweep.stats.findings.probes import Measured, measure
 from raysweep.stats.findings.proposal import Proposal, proposals
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
@@ -75,14 +76,15 @@ def calibrate(
     floor: str | None = None,
     delta: float | None = None,
     infra_max: float | None = None,
+    probes: pa.Table | None = None,
     map: Map = map,  # noqa: A002 - as draws
 ) -> Calibration:
     """Verdicts on every band wider than `floor`, one recommendation, and what tasks declare beside what they used.
 
-    table, planned, map: as for `analyse`. floor: a band, by default the reference. delta: the largest difference that
-    counts as none, a fraction, by default the registered one. infra_max: the largest rate of attempts that the arm's
-    limits may end, None for any. Any ledger gives a Calibration; InputError for a floor that is no band or has none
-    above it, and for values outside 0..1.
+    table, planned, probes, map: as for `analyse`. floor: a band, by default the reference. delta: the largest
+    difference that counts as none, a fraction, by default the registered one. infra_max: the largest rate of attempts
+    that the arm's limits may end, None for any. Any ledger gives a Calibration; InputError for a floor that is no band
+    or has none above it, and for values outside 0..1.
     """
     floor, delta = floor or design.reference, design.delta if delta is None else delta
     _check_fractions(delta, infra_max)
@@ -94,14 +96,15 @@ def calibrate(
     alpha = round(1 - design.confidence, 12)
     light = table.drop_columns([name for name in HEAVY if name in table.column_names])
     final = light.filter(light["is_final"])
-    status, floor_cautions = limit_status(final, cube, floor, limits[floor])
+    measured = measure(probes)
+    status, floor_cautions = limit_status(final, cube, floor, limits[floor], measured.get(floor))
     rule = Rule(
         floor=floor,
         ceilings=_ceilings(limits, bands, floor),
         delta=delta,
         infra_max=infra_max,
         alpha=alpha,
-        limits=_statuses(final, cube, limits, bands, (status, floor_cautions)),
+        limits=_statuses(final, cube, limits, bands, (status, floor_cautions), measured),
     )
     how = Draws(seed=design.seed, replicates=design.replicates, level=1 - 2 * alpha, map=map)
     attempts = attempt_counts(light)
@@ -116,7 +119,7 @@ def calibrate(
         ladders=ladders,
         recommended=recommended,
         status=ADMISSIBLE if recommended else _why_none(ladders),
-        checks=run_checks(table, planned, cube, design),
+        checks=run_checks(table, planned, cube, design, measured),
         declared=declared_against_observed(o, design.confidence),
         kill_curve=kill_curve(o, design.confidence),
         proposals=proposals(o, design.confidence),
@@ -153,11 +156,12 @@ def _statuses(
     limits: Mapping[str, Limits],
     bands: tuple[str, ...],
     floor: tuple[str, tuple[Caution, ...]],
+    measured: Mapping[str, Measured],
 ) -> dict[str, tuple[str, tuple[Caution, ...]]]:
     """Enforcement per band; without an enforced floor no ceiling is a contrast of limits."""
     if floor[0] == NOT_ENFORCED:
         return dict.fromkeys(bands, floor)
-    return {band: limit_status(final, cube, band, limits[band]) for band in bands}
+    return {band: limit_status(final, cube, band, limits[band], measured.get(band)) for band in bands}
 
 
 def attempt_counts(table: pa.Table) -> Attempts:

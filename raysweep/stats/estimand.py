@@ -83,6 +83,11 @@ ESTIMANDS = {
     "api_p50_ms": "median latency of a trial's model calls",
     "api_p95_ms": "95th percentile of the latency of a trial's model calls",
     "api_429_share": "share of trials with a model call answered 429",
+    "probe_memory_held": "share of probes whose allocation just under the memory limit lived",
+    "probe_uncapped_held": "share of uncapped probes that held 1.25 times the largest finite memory limit of a probe",
+    "probe_memory_killed": "share of probes whose allocation just past the memory limit was killed by that very limit",
+    "probe_kill_seconds": "seconds from the start of such an allocation to its kill",
+    "probe_cpu_of_limit": "cpu that a busy loop got, over its wall time, as a share of the cpu limit",
 }
 """What each named number is; contrasts of one are arm minus reference, within task, tasks with equal weight."""
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from raysweep.errors import InputError, Problem
 from raysweep.record.reader import LedgerView
+from raysweep.stats.findings.probes import measure
 
 Methodology: TypeAlias = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ FIELDS = {
     "enforcement.pids": "what held the number of processes",
     "enforcement.disk": "what held the storage limit",
     "enforcement.oom": "what an OOM kill ends: one process, or all of the sandbox (memory.oom.group)",
+    "enforcement.probes": "limits of the common bands that probes found not to hold",
     "cgroup": "version of the cgroups that enforced",
     "machine": "processor architecture",
     "timezone": "zone of the time-of-day buckets",
@@ -74,6 +76,7 @@ def methodology(view: LedgerView, model: str, tasks: Sequence[str], bands: Seque
         "multipliers": _by(planned, ("band",), _columns("mult")),
         "specs": _by(planned, ("task", "band"), _columns("asked")),
         **{f"enforcement.{k}": _stated(rows, "enforcement", k) for k in ("memory", "cpu", "pids", "disk", "oom")},
+        "enforcement.probes": _not_held(view.probes, bands),
         "cgroup": _stated(rows, "node", "cgroup") or _known(view.environment.get("cgroup")),
         "machine": _stated(rows, "node", "machine") or _known(view.environment.get("machine")),
         "timezone": facts.get("timezone"),
@@ -182,6 +185,12 @@ def _stated(rows: pa.Table, column: str, key: str) -> list[str] | None:
         keys, items = chunk.keys.slice(first, last - first), chunk.items.slice(first, last - first)
         told.update(pc.unique(items.filter(pc.equal(keys, key))).to_pylist())
     return sorted(told - {None}) or None
+
+
+def _not_held(probes: pa.Table, bands: Sequence[str]) -> list[str]:
+    """What probes found not to hold, by band; empty where they found nothing, or where there are none."""
+    measured = measure(probes)
+    return [f"{band}: {fault.code}" for band in bands if band in measured for fault in measured[band].faults()]
 
 
 def _known(value: object) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
 from raysweep.stats.findings import enforcement
 from raysweep.stats.findings.missing import Missing, missing
+from raysweep.stats.findings.probes import Measured
 from raysweep.stats.methods.interval import FEW_TASKS
 from raysweep.stats.methods.permutation import platform_p
 
@@ -21,8 +22,14 @@ SHOWN = 5
 """Names told in a sentence."""
 
 
-def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -> tuple[Check, ...]:
-    """All checks of a ledger (tables labelled), warnings first."""
+def run_checks(
+    table: pa.Table,
+    planned: pa.Table,
+    cube: Cube,
+    design: Design,
+    measured: Mapping[str, Measured] | None = None,
+) -> tuple[Check, ...]:
+    """All checks of a ledger (tables labelled) and its probes, warnings first."""
     found = [
         *_completeness(planned, cube),
         *_missing(missing(table, cube)),
@@ -33,7 +40,7 @@ def run_checks(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -
         *_placed(cube),
         *([_platform(cube, design.seed)] if len(cube.task) else []),
         *_counted(table),
-        *enforcement.checks(table, cube),
+        *enforcement.checks(table, cube, measured),
         *_same(cube),
         *_rewards(cube),
     ]

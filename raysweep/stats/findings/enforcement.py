@@ -1,8 +1,8 @@
-"""Were the limits real? Declared enforcement, kills and peaks against the limits, throttling."""
+"""Were the limits real? Probes, declared enforcement, kills and peaks against the limits, throttling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,21 +12,29 @@ from raysweep.stats.arrays import Bools
 from raysweep.stats.columns import flags, numbers, pairs
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
+from raysweep.stats.findings.probes import Measured, probe_checks
 from raysweep.units import format_bytes
 
 OVER = 1.02
 """A sampled anonymous peak this much above the limit shows that nothing held it (below: rounding, late samples)."""
 
 
-def checks(table: pa.Table, cube: Cube) -> Iterator[Check]:
-    """Kills and peaks against finite memory limits, then what the sandbox declared, then throttling.
+def checks(table: pa.Table, cube: Cube, measured: Mapping[str, Measured] | None = None) -> Iterator[Check]:
+    """What probes showed, kills and peaks against finite memory limits, what the sandbox declared, throttling.
 
-    `table`: attempts (labelled, with is_final); peaks and kills are those of final ones.
+    `table`: attempts (labelled, with is_final); peaks and kills are those of final ones. measured: of the probes.
     """
+    measured = measured or {}
+    yield from probe_checks(measured)
     final = flags(table["is_final"])
     if not final.any():
         return
-    yield from _memory(table, final)
+    finite = [m for m in measured.values() if m.memory is not None]
+    # What probes say is said there: trials neither contradict a limit that was not held nor ask for a test that was.
+    said = {"enforced"} if any(m.memory_faults() for m in finite) else set()
+    if any(m.memory_confirmed for m in finite):
+        said.add("untested")
+    yield from (c for c in _memory(table, final) if c.code not in said)
     yield from _declared(table["enforcement"])
     yield from _throttled(table, cube)
 

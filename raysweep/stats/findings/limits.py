@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution
 from raysweep.stats.findings import enforcement
+from raysweep.stats.findings.probes import Measured
 
 RESOURCES = ("memory", "cpu", "storage")
 CONFIRMED, UNTESTED, NOT_ENFORCED, NO_LIMIT = "confirmed", "not put to the test", "not enforced", "no limit"
@@ -82,11 +83,18 @@ def widest(limits: Mapping[str, Limits], bands: Sequence[str], resource: str) ->
     return tuple(band for band, v in values.items() if v == most)
 
 
-def limit_status(final: pa.Table, cube: Cube, band: str, limits: Limits) -> tuple[str, tuple[Caution, ...]]:
+def limit_status(
+    final: pa.Table, cube: Cube, band: str, limits: Limits, probes: Measured | None = None
+) -> tuple[str, tuple[Caution, ...]]:
     """CONFIRMED, UNTESTED, NOT_ENFORCED or NO_LIMIT, with what a reader must know.
 
-    Confirmed: kills were seen, or throttling where only the cpu is limited. final: final attempts of all bands.
+    Confirmed: kills of trials or probes were seen, or throttling where only the cpu is limited. Not enforced: a probe
+    or a trial went past a limit, or a probe was stopped by what should not be there. final: final attempts of all
+    bands; probes: those of this band.
     """
+    faults = probes.faults() if probes is not None else ()
+    if faults:
+        return NOT_ENFORCED, faults
     found = {c.code: c for c in enforcement.checks(final.filter(pc.equal(final["band"], band)), cube)}
     broken = [
         found[code]
@@ -100,13 +108,16 @@ def limit_status(final: pa.Table, cube: Cube, band: str, limits: Limits) -> tupl
     if broken:
         return NOT_ENFORCED, tuple(Caution(c.code, f"{band}: {c.message}", c.remedy) for c in broken)
     capped_cpu = limits.cpu is not None and limits.cpu != math.inf
+    if probes is not None and (probes.memory_confirmed or (probes.memory is None and probes.cpu_confirmed)):
+        return CONFIRMED, ()
     if "enforced" in found or ("untested" not in found and capped_cpu and "throttled" in found):
         return CONFIRMED, ()
     if "untested" not in found and not capped_cpu:
         return NO_LIMIT, ()
+    who = "trial" if probes is None else "trial or probe"
     caution = Caution(
         "enforcement_unconfirmed",
-        f"nothing confirmed that the limit of {band} was enforced: no trial was killed or throttled by it",
-        "probe the limits, or let a trial that needs too much run under this band",
+        f"nothing confirmed that the limit of {band} was enforced: no {who} was killed or throttled by it",
+        "let probes run (`probes: {enabled: true}`), or let a trial that needs too much run under this band",
     )
     return UNTESTED, (caution,)
