@@ -1,0 +1,67 @@
+"""What became of a container, from the engine's own words about it (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysweep.sandbox.docker.shape import read_limit, read_request
+from raysweep.sandbox.supervised.container import Ending, Facts
+from raysweep.units import Resources
+
+KILLED = 137
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What tells a container and this life of it from any other."""
+
+    id: str
+    started: str
+
+
+def birth_of(inspected: Mapping[str, Any]) -> Birth:
+    """Of a container that was just started."""
+    return Birth(inspected["Id"], inspected["State"].get("StartedAt", ""))
+
+
+def is_running(inspected: Mapping[str, Any] | None, birth: Birth) -> bool:
+    """Whether the same container still lives the same life."""
+    return inspected is not None and bool(inspected["State"].get("Running")) and birth_of(inspected) == birth
+
+
+def tell_ending(inspected: Mapping[str, Any] | None, birth: Birth, asked: Resources, node: Facts) -> Ending:
+    """The engine's last word.
+
+    A container's process 1 is the supervisor, which nothing inside can end (the kernel shields process 1 from its own
+    namespace): so an end that is no OOM kill came from outside and is the platform's, `node_lost`.
+    """
+    if inspected is None:
+        return Ending(ended=True, platform="node_lost", platform_detail="the container was removed by somebody else")
+    state = inspected["State"]
+    limit, request = read_limit(inspected), read_request(inspected, asked)
+    if is_running(inspected, birth):
+        return Ending(limit=limit, request=request, node=node)
+    if birth_of(inspected) != birth:
+        return Ending(
+            ended=True,
+            platform="node_lost",
+            platform_detail="the container was restarted or replaced",
+            limit=limit,
+            request=request,
+            node=node,
+        )
+    code = state.get("ExitCode")
+    killed = bool(state.get("OOMKilled")) and code == KILLED
+    words = " ".join(str(state.get("Error") or "").split())
+    detail = f"the container was ended from outside (exit {code}) {words}".strip()
+    return Ending(
+        ended=True,
+        oom_killed=killed,
+        platform=None if killed else "node_lost",
+        platform_detail=None if killed else detail,
+        limit=limit,
+        request=request,
+        node=node,
+    )
