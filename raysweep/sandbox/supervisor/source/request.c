@@ -53,6 +53,15 @@ static void clock_now(struct connection *c, const char *id) {
     reply_send(c, &head, 0, 0);
 }
 
+// The environment that image and platform gave to process 1; the token was cut out of it.
+static void environment(struct connection *c, const char *id) {
+    struct buffer head, body = {0};
+    reply_begin(&head, id, "ok");
+    for (char **at = environ; at && *at; at++) buffer_add(&body, *at, strlen(*at) + 1);
+    head.failed |= body.failed;
+    reply_send(c, &head, &(struct part){body.data, -1, 0, body.len}, 1);
+}
+
 static void stop(struct connection *c, const char *id) {
     struct buffer head;
     reply_begin(&head, id, "ok");
@@ -85,8 +94,8 @@ static const struct operation {
     const char *name;
     int texts, numbers;
 } operations[] = {
-    {"hello", 1, 0}, {"clock", 0, 0}, {"wait", 1, 2},    {"read", 2, 2}, {"kill", 1, 0}, {"put", 2, 0},
-    {"get", 1, 0},   {"counters", 0, 0}, {"samples", 0, 1}, {"file", 1, 2}, {"stop", 0, 0},
+    {"hello", 1, 0}, {"clock", 0, 0},    {"environment", 0, 0}, {"wait", 1, 2}, {"read", 2, 2}, {"kill", 1, 0},
+    {"put", 2, 0},   {"get", 1, 0},      {"counters", 0, 0},    {"samples", 0, 1}, {"file", 1, 2}, {"stop", 0, 0},
 };
 
 static const struct operation *find_operation(const char *name) {
@@ -110,6 +119,8 @@ static void handle_fixed(struct connection *c, const char *id, const char *op, c
         hello(c, id, fields);
     else if (!strcmp(op, "clock"))
         clock_now(c, id);
+    else if (!strcmp(op, "environment"))
+        environment(c, id);
     else if (!strcmp(op, "wait"))
         command_wait(c, id, fields[0], numbers[0], numbers[1]);
     else if (!strcmp(op, "read"))
