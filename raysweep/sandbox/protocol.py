@@ -39,6 +39,7 @@ class SandboxSpec:
     labels: facts of the trial (task, model, band, bucket, occasion, attempt ...), strings, for pods and simulation.
     pids: upper bound on tasks inside. `network`: the task asked for network access. image: what the task names, if it
     does. build_context: folder whose Dockerfile makes the image, where the task has one that only an image can hold.
+    lifetime_s: seconds after which the platform may end it if nobody else did; None leaves that to the kind.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class SandboxSpec:
     image: str | None = None
     build_context: str | None = None
     build_timeout_s: float = 600.0
+    lifetime_s: float | None = None
     seed: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -38,6 +38,10 @@ class Attempted:
     traces: dict[str, bytes] = field(default_factory=dict)
 
 
+LIFETIME_SLACK_S = 1800.0
+"""What a sandbox may outlive the limits of its phases: commands of our own, and streams that were away for a while."""
+
+
 def sandbox_spec(order: TrialOrder) -> SandboxSpec:
     """The sandbox an order asks for."""
     trial, task = order.trial, order.task
@@ -53,6 +57,7 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         image=task.docker_image,
         build_context=_build_context(order),
         build_timeout_s=task.build_timeout_s,
+        lifetime_s=task.build_timeout_s + task.agent_timeout_s + task.verifier_timeout_s + LIFETIME_SLACK_S,
         seed=trial.seed,
         labels={
             "task": task.name,

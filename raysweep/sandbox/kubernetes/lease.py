@@ -49,7 +49,8 @@ class RunnerLease:
     async def __aenter__(self) -> Self:
         self._stored = await self._api.create(leases(self._namespace), self._body())
         self._renewed = time.monotonic()
-        await self._count()
+        with contextlib.suppress(ApiError):  # counted again in a moment
+            await self._count()
         self._task = asyncio.create_task(self._keep(), name=f"lease {self.name}")
         return self
 

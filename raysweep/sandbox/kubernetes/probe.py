@@ -1,0 +1,90 @@
+"""What a cluster really enforces, measured in one small pod by the supervisor's helpers."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raysweep.sandbox.kubernetes.container import Ground
+from raysweep.sandbox.kubernetes.pod import BINARY
+from raysweep.sandbox.kubernetes.sandbox import PodSandbox
+from raysweep.sandbox.protocol import Capabilities, ExecResult, SandboxSpec
+from raysweep.units import MIB, Resources
+
+REQUEST = Resources(cpu=10, memory=32 * MIB)
+LIMIT = Resources(cpu=1000, memory=512 * MIB)
+"""Room for all sleepers; what is allocated beyond it must be killed."""
+
+SLEEPERS = 2048
+"""Processes that the probe tries to have at once; a limit above this counts as none."""
+
+NET_MS = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured. pids_limit: how many processes there could be, None where all were. node: where it ran."""
+
+    capabilities: Capabilities
+    pids_limit: int | None = None
+    node: str | None = None
+    clock_offset_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Proof:
+        """From `to_json`."""
+        return cls(**{**told, "capabilities": Capabilities(**told["capabilities"])})
+
+
+async def probe(ground: Ground, run_id: str) -> Proof:
+    """Run the probe pod on `ground`; SandboxError when there can be none."""
+    spec = SandboxSpec(run_id, f"probe-{ground.lease.runner}", REQUEST, LIMIT, workdir="/", lifetime_s=600.0)
+    sandbox = PodSandbox(spec, ground)
+    try:
+        admitted = await sandbox.start()
+        host = (await sandbox.environment()).get("KUBERNETES_SERVICE_HOST")
+        port = (await sandbox.environment()).get("KUBERNETES_SERVICE_PORT", "443")
+        reached = await _run(sandbox, "net", host, port, str(NET_MS)) if host else None
+        slept = await _run(sandbox, "sleepers", str(SLEEPERS))
+        hog = await _run(sandbox, "alloc", str(2 * (LIMIT.memory or 0)))
+        survived = b"held" in hog.stdout
+        group = hog.facts.exit is None and hog.facts.signal is None
+        pids_limit = _pids_limit(slept)
+        version, offset, node = (admitted.node.get(key) for key in ("cgroup", "clock_offset_s", "name"))
+        capabilities = Capabilities(
+            memory="none" if survived else "enforced",
+            cpu="enforced",
+            pids="none" if pids_limit is None else "node_setting",
+            disk="evict",
+            oom="group" if group else "process",
+            network_isolation=reached is not None and _isolated(reached),
+            cgroup=version if isinstance(version, int) else None,
+        )
+        return Proof(
+            capabilities, pids_limit, str(node) if node else None, offset if isinstance(offset, float) else None
+        )
+    finally:
+        await asyncio.shield(sandbox.stop())
+
+
+async def _run(sandbox: PodSandbox, *words: str) -> ExecResult:
+    return await sandbox.exec(words[0], [BINARY, *words], timeout_s=120)
+
+
+def _pids_limit(slept: ExecResult) -> int | None:
+    """How many processes there were when a fork was refused; None when none was."""
+    words = slept.stdout.split()
+    if len(words) != 2 or int(words[0]) >= SLEEPERS or int(words[1]) != errno.EAGAIN:
+        return None
+    return int(words[0])
+
+
+def _isolated(reached: ExecResult) -> bool:
+    """Neither an answer nor a refusal came back from the API server's address."""
+    return reached.stdout.split()[:1] not in ([b"open"], [b"refused"], [])

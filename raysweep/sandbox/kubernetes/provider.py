@@ -1,0 +1,230 @@
+"""The kubernetes kind of sandbox as a provider: options travel, each process and event loop enters the cluster anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from raysweep.errors import SandboxError, UnsuitableError
+from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps
+from raysweep.sandbox.kubernetes.gc import remove_dead, remove_run
+from raysweep.sandbox.kubernetes.pod import PodOptions, pod_name
+from raysweep.sandbox.kubernetes.probe import Proof, probe
+from raysweep.sandbox.kubernetes.sandbox import PodSandbox
+from raysweep.sandbox.kubernetes.session import Stay, StayOptions, reference, unsuitable
+from raysweep.sandbox.protocol import SUPERVISOR_PROBES, Capabilities, Check, ProbeCommands, Sandbox, SandboxSpec
+
+T = TypeVar("T")
+_PROOFS: dict[str, Proof] = {}
+"""What this process measured, by the options that matter for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesOptions:
+    """The keys of the sandbox section that kubernetes has (see docs/config.md). start_timeout: seconds."""
+
+    owner: str | None = None
+    namespace: str = "raysweep-sandboxes"
+    context: str | None = None
+    image: str = "docker.io/library/python:3.12-slim-bookworm"
+    capabilities: str = "package-install"
+    pull: str = "missing"
+    require_isolation: bool = False
+    start_timeout: float = 600.0
+    qos: str = "uniform"
+    tenancy: str = "shared"
+    runtime_class: str | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    pull_secrets: Sequence[str] = ()
+    priority_class: str | None = None
+    allow_unreachable_limits: bool = False
+    create_rate: float = 8.0
+    max_pending: int = 50
+
+    def pods(self) -> PodOptions:
+        """What all pods have in common."""
+        return PodOptions(
+            namespace=self.namespace,
+            image=self.image,
+            capabilities=self.capabilities,
+            pull=self.pull,
+            qos=self.qos,
+            tenancy=self.tenancy,
+            runtime_class=self.runtime_class,
+            node_selector=self.node_selector,
+            tolerations=self.tolerations,
+            pull_secrets=self.pull_secrets,
+            priority_class=self.priority_class,
+        )
+
+    def stay(self) -> StayOptions:
+        """What a stay in the cluster needs."""
+        return StayOptions(
+            pods=self.pods(),
+            context=self.context,
+            owner=self.owner or "runner",
+            create_rate=self.create_rate,
+            max_pending=self.max_pending,
+            start_timeout_s=self.start_timeout,
+        )
+
+
+class KubernetesProvider:
+    """Pods of one namespace. Arguments: see `KubernetesOptions`. Picklable; one per runner."""
+
+    kind = "kubernetes"
+
+    def __init__(self, *, pids: int | None = None, **options: Any) -> None:  # noqa: ARG002 - the kubelet decides on pids
+        self.options = KubernetesOptions(**options)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._stays: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Stay]] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"options": self.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.options = state["options"]
+        self._reset()
+
+    @property
+    def _key(self) -> str:
+        """Equal for providers whose pods are treated alike."""
+        return repr((self.options.context, self.options.pods()))
+
+    def capabilities(self) -> Capabilities:
+        """What is enforced here, as measured by a probe pod; nothing where there can be none."""
+        if self._key not in _PROOFS:
+            try:
+                in_thread(self._measure_alone())
+            except UnsuitableError:
+                return Capabilities()
+        return _PROOFS[self._key].capabilities
+
+    async def _measure_alone(self) -> None:
+        run_id = f"probe-{uuid.uuid4().hex[:12]}"
+        try:
+            await self.prepare(run_id)
+        finally:
+            await self.gc(run_id)
+
+    def probe_commands(self) -> ProbeCommands:
+        """The supervisor's own helpers."""
+        return SUPERVISOR_PROBES
+
+    def doctor(self) -> Sequence[Check]:
+        """What is missing here and how to get it."""
+        from raysweep.sandbox.kubernetes.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
+
+        return run_checks(self)
+
+    async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
+        """Enter the cluster as a runner of `run_id`, clear what dead runners left, measure; UnsuitableError."""
+        stays = self._stays.setdefault(asyncio.get_running_loop(), {})
+        stay = stays.get(run_id)
+        if stay is None or stay.over:
+            stay = stays[run_id] = await Stay.begin(self.options.stay(), run_id)
+            try:
+                stay.facts = await self._look_around(stay, run_id)
+            except BaseException:
+                await stay.end()
+                raise
+        return stay.facts
+
+    async def _look_around(self, stay: Stay, run_id: str) -> dict[str, str | int | float | bool | None]:
+        api, namespace = stay.ground.api, self.options.namespace
+        try:
+            await remove_dead(api, namespace)
+            version = (await api.get("/version"))["gitVersion"]
+            proof = _PROOFS[self._key] = _PROOFS.get(self._key) or await self._proof(stay, run_id)
+        except ApiError as error:
+            raise unsuitable(error, namespace) from error
+        except SandboxError as error:
+            raise UnsuitableError(f"no probe pod could run: {error}", "see `raysweep doctor --config`") from error
+        found = proof.capabilities
+        if self.options.require_isolation and not found.network_isolation:
+            raise UnsuitableError(
+                "a pod without network reached the API server: no NetworkPolicy is enforced",
+                "apply cluster/sandboxes on a cluster whose network plug-in enforces policies, "
+                "or set sandbox.require_isolation to false",
+            )
+        return {
+            "name": proof.node,
+            "namespace": namespace,
+            "kubernetes": version,
+            "runner": stay.ground.lease.runner,
+            "cgroup": found.cgroup,
+            "oom": found.oom,
+            "pids": proof.pids_limit,
+            "network_isolation": found.network_isolation,
+            "clock_offset_s": proof.clock_offset_s,
+        }
+
+    async def _proof(self, stay: Stay, run_id: str) -> Proof:
+        """What a runner of this run measured already, else a probe pod's word, kept for the others as a ConfigMap."""
+        ground, namespace = stay.ground, self.options.namespace
+        name = pod_name(run_id, "proof")
+        try:
+            found = await ground.api.get(config_maps(namespace, name))
+            return Proof.from_json(json.loads(found["data"]["proof"]))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        proof = await probe(ground, run_id)
+        metadata = {"name": name, "ownerReferences": [reference(ground.lease.owner())]}
+        try:
+            told = {"metadata": metadata, "data": {"proof": json.dumps(proof.to_json())}}
+            await ground.api.create(config_maps(namespace), told)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        return proof
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox that is not started yet; prepare() must have been awaited in this event loop for its run."""
+        stay = self._stays.get(asyncio.get_running_loop(), {}).get(spec.run_id)
+        if stay is None:
+            raise UnsuitableError(f"run {spec.run_id} was not prepared here", "await prepare() first")
+        return PodSandbox(spec, stay.ground)
+
+    async def gc(self, run_id: str | None, *, keep: frozenset[str] = frozenset()) -> Sequence[str]:
+        """Remove one run's pods, Leases and ConfigMaps, or those of all whose runner is dead."""
+        stay = self._stays.get(asyncio.get_running_loop(), {}).get(run_id or "")
+        if stay is not None and not keep:
+            await stay.end()
+        api = await Api.connect(self.options.context)
+        try:
+            if run_id is None:
+                return await remove_dead(api, self.options.namespace)
+            return await remove_run(api, self.options.namespace, run_id, keep)
+        except ApiError as error:
+            raise unsuitable(error, self.options.namespace) from error
+        finally:
+            await api.close()
+
+
+def in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, run in a thread's own event loop because a caller may already run one."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
