@@ -29,7 +29,7 @@ from typing import Any
 
 from raysweep.record.evidence import Evicted
 from raysweep.sandbox.kubernetes.bounds import actual, whole_bytes
-from raysweep.sandbox.kubernetes.pod import GRACE_S, TASK
+from raysweep.sandbox.kubernetes.pod import GRACE_S, KEEPER, TASK
 from raysweep.sandbox.supervised.container import Ending
 
 Json = Mapping[str, Any]
@@ -104,7 +104,7 @@ def fate(
     evicted = evicted_of(pod, events := list(events))
     if evicted is not None:
         return _ending(pod, ended=True, evicted=evicted, cause=(None, _message(pod)))
-    removed = (gone or leaving) and not _ended_before_removal(pod)
+    removed = (gone or leaving) and not _ended_by_itself(pod)
     causes = _causes(pod, events, node, node_gone=node_gone, removed=removed)
     return _ending(pod, ended=True, cause=next(causes, (None, _last_words(state))))
 
@@ -208,19 +208,29 @@ def _replaced(pod: Json, uid: str | None, restarts: int) -> Cause | None:
     now = pod.get("metadata", {}).get("uid")
     if uid is not None and now is not None and now != uid:
         return "node_lost", f"the pod was replaced: uid {uid} at the start, now {now}"
-    count = _task_status(pod).get("restartCount", 0)
+    count = _status_of(pod, TASK).get("restartCount", 0)
     return ("node_lost", f"the container was restarted ({count} times)") if count > restarts else None
 
 
-def _ended_before_removal(pod: Json) -> bool:
-    """Whether the task's container had ended by itself before anybody asked for the pod's deletion (1 s resolution)."""
-    finished = (_task_state(pod).get("terminated") or {}).get("finishedAt")
-    metadata = pod.get("metadata", {})
-    if finished is None or "deletionTimestamp" not in metadata:
+def _ended_by_itself(pod: Json) -> bool:
+    """Whether the task's container had ended before the pod's removal ended it.
+
+    A removal ends both containers within the grace period, and nothing but a removal ends the keeper. While the keeper
+    still runs the deletion's own time counts (the last object of a deleted pod has another one).
+    """
+    task = _status_of(pod, TASK).get("state", {}).get("terminated")
+    if task is None:
         return False
-    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds", GRACE_S))
-    asked = datetime.fromisoformat(metadata["deletionTimestamp"]) - grace
-    return datetime.fromisoformat(finished) < asked
+    metadata = pod.get("metadata", {})
+    if task.get("reason") == "OOMKilled" or "deletionTimestamp" not in metadata:
+        return True
+    keeper = _status_of(pod, KEEPER).get("state", {}).get("terminated")
+    finished = datetime.fromisoformat(task["finishedAt"])
+    if keeper is not None:
+        return datetime.fromisoformat(keeper["finishedAt"]) - finished > timedelta(seconds=GRACE_S)
+    grace = metadata.get("deletionGracePeriodSeconds")
+    asked = datetime.fromisoformat(metadata["deletionTimestamp"]) - timedelta(seconds=grace or 0)
+    return grace is not None and finished < asked
 
 
 def _node_words(node: Json | None, *, node_gone: bool) -> str:
@@ -255,10 +265,10 @@ def _condition(pod: Json, kind: str) -> Json:
     return next((c for c in pod.get("status", {}).get("conditions") or () if c.get("type") == kind), {})
 
 
-def _task_status(pod: Json) -> Json:
-    return next((s for s in pod.get("status", {}).get("containerStatuses") or () if s.get("name") == TASK), {})
+def _status_of(pod: Json, name: str) -> Json:
+    return next((s for s in pod.get("status", {}).get("containerStatuses") or () if s.get("name") == name), {})
 
 
 def _task_state(pod: Json) -> Json:
-    state: Json = _task_status(pod).get("state") or {}
+    state: Json = _status_of(pod, TASK).get("state") or {}
     return state

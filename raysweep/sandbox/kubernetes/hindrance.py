@@ -26,9 +26,8 @@ _ABSENT = re.compile(
 )
 _NOT_SET_UP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _SCALING = ("TriggeredScaleUp",)
-_LASTING = re.compile(
-    r"Insufficient |didn't match Pod's node affinity/selector|had untolerated taint \{(?!node\.kubernetes\.io/)"
-)
+_TOO_SMALL = re.compile(r"Insufficient |didn't match Pod's node affinity/selector")
+_TAINTED = re.compile(r"had untolerated taint")
 _HELPLESS = re.compile(r"preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling")
 
 
@@ -81,12 +80,13 @@ def _unscheduled(reason: str, message: str, events: Sequence[Json]) -> Hindrance
 def fits_nowhere(message: str) -> bool:
     """Whether the scheduler's message says that no present node could run the pod even when it was empty.
 
-    Since Kubernetes 1.31 a request above a node's allocatable counts as what preemption cannot help. So do cordoned
-    nodes and such with a condition of their own (taints node.kubernetes.io/*), which pass: these wait.
+    Since Kubernetes 1.31 a request above a node's allocatable counts as what preemption cannot help. So do cordons and
+    taints, which may pass and whose keys are not told: where there is nothing else the pod waits.
     """
     helpless = _HELPLESS.search(message)
     if helpless is None or helpless[1] != helpless[2]:
         return False
     reasons = message.partition(" nodes are available: ")[2].partition(" preemption: ")[0]
     clauses = re.split(r", (?=\d+ )", reasons.rstrip(". "))
-    return all(_LASTING.search(clause) for clause in clauses)
+    known = all(_TOO_SMALL.search(clause) or _TAINTED.search(clause) for clause in clauses)
+    return known and any(_TOO_SMALL.search(clause) for clause in clauses)
