@@ -260,6 +260,7 @@ def test_a_node_that_cannot_set_the_pod_up_is_named():
     assert "raysweep-supervisor-x" in found.detail
 
 
+VICTIMS = " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
 HELP = (
     " no new claims to deallocate, preemption: 0/{0} nodes are available: {0} Preemption is not helpful for scheduling."
 )
