@@ -25,6 +25,7 @@ from raysweep.sandbox.docker.shape import (
     OWNER_LABEL,
     RUN_LABEL,
     TASK_FOLDERS,
+    TOKEN_VARIABLE,
     Shape,
     container_name,
     create_request,
@@ -68,6 +69,7 @@ class DockerContainer:
         self._birth: Birth | None = None
         self._removed = False
         self._watched: str | None = None
+        self._architecture = ""
 
     # -- making it
 
@@ -114,6 +116,7 @@ class DockerContainer:
 
     async def _payload(self, engine: Engine, image: Image) -> bytes:
         """The supervisor, and the folders that the image does not have: those that it has stay as they are."""
+        self._architecture = image.architecture
         wanted = dict.fromkeys((*TASK_FOLDERS, self.spec.workdir))
         missing = tuple([path for path in wanted if not await engine.has(self.name, path)])
         try:
@@ -171,7 +174,13 @@ class DockerContainer:
         inspected = await engine.inspect(self.name)
         if self._birth is None or not is_running(inspected, self._birth):
             raise ContainerEndedError(f"the container {self.name} does not run any more")
-        command = await ask(engine.docker.containers.container(self.name).exec([PLACE, "call", "task"], stdin=True))
+        if not await engine.has(self.name, PLACE):  # the task removed it, as `rm -rf /` does
+            await engine.put(self.name, supervisor_archive(self._architecture))
+        # Without the token: what lies at PLACE by now may be the task's.
+        call = engine.docker.containers.container(self.name).exec(
+            [PLACE, "call", "task"], stdin=True, environment={TOKEN_VARIABLE: ""}
+        )
+        command = await ask(call)
         return await ask(open_channel(command))
 
     def _running(self) -> Engine:

@@ -29,6 +29,7 @@ ATTEMPT_LABEL = "raysweep.dev/attempt"
 RUNNER_LABEL = "raysweep.dev/runner"
 OWNER_LABEL = "raysweep.dev/owner"
 TASK_FOLDERS = ("/app", "/logs/agent", "/logs/verifier", "/tests", "/solution")
+TOKEN_VARIABLE = "RAYSWEEP_TOKEN"  # noqa: S105 - its name
 _UNSAFE = re.compile(r"[^a-z0-9_.-]+")
 
 
@@ -72,7 +73,7 @@ def create_request(spec: SandboxSpec, shape: Shape, image: str, token: str) -> d
         "Image": image,
         "Entrypoint": [PLACE, "init", "task", SPOOL],
         "Cmd": [],
-        "Env": [f"RAYSWEEP_TOKEN={token}"],
+        "Env": [f"{TOKEN_VARIABLE}={token}"],
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "Labels": labels,

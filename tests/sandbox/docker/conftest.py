@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import pytest
 
+from raysweep.sandbox.docker import DockerProvider
 from raysweep.sandbox.docker.engine import Engine
 from raysweep.sandbox.docker.shape import RUN_LABEL
+from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.units import MIB, Resources
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +37,7 @@ async def engine(engine_url):
 
 
 @pytest.fixture
-def traces(engine_url):
+def engine_traces(engine_url):
     """All that sandboxes could leave on the engine: containers of ours, anonymous volumes, nameless images."""
 
     async def look() -> set[str]:
@@ -50,6 +54,25 @@ def traces(engine_url):
         return in_thread(look())
 
     return look_in_thread
+
+
+@pytest.fixture
+def provider(test_image):
+    """A provider of the test image that never asks a registry."""
+    return DockerProvider(image=test_image, pull="never")
+
+
+@pytest.fixture
+def spec():
+    """A function that makes specs of small sandboxes with names of their own."""
+    numbers = itertools.count(1)
+
+    def make(**changes) -> SandboxSpec:
+        limit = Resources(cpu=1000, memory=64 * MIB)
+        usual = {"run_id": f"tests-{os.getpid()}", "name": f"one-{next(numbers)}", "request": limit, "limit": limit}
+        return SandboxSpec(**{**usual, **changes})
+
+    return make
 
 
 @pytest.fixture

@@ -39,5 +39,9 @@ class TestDockerConformance(SandboxConformance):
         return DockerProvider(image=test_image, capabilities="strict", pull="never")
 
     @pytest.fixture
+    def traces(self, engine_traces):
+        return engine_traces
+
+    @pytest.fixture
     def crowded_provider(self, test_image, crowded_parent):
         return DockerProvider(image=test_image, pull="never", cgroup_parent=crowded_parent)
