@@ -167,10 +167,19 @@ class Api:
         return await self._once("PUT", path, {}, body)
 
     async def delete(
-        self, path: str, *, uid: str | None = None, version: str | None = None, patience: float = PATIENCE_S
+        self,
+        path: str,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace_s: int = 0,
+        patience: float = PATIENCE_S,
     ) -> bool:
-        """Delete an object at once (grace 0); False when it is not there, or not the one with this uid or version."""
-        body: Json = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+        """Delete an object; False when it is not there, or not the one with this uid or version.
+
+        grace_s: of a pod; 0 removes the object at once, more keeps it until its node says that nothing of it runs.
+        """
+        body: Json = {"gracePeriodSeconds": grace_s, "propagationPolicy": "Background"}
         wanted = {"uid": uid, "resourceVersion": version}
         if preconditions := {k: v for k, v in wanted.items() if v is not None}:
             body["preconditions"] = preconditions

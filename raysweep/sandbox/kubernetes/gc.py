@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
 
-from raysweep.sandbox.kubernetes.api import Api, Json, config_maps, leases, pods
+from raysweep.sandbox.kubernetes.api import Api, Json, back_off, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.lease import dead_leases
 from raysweep.sandbox.kubernetes.pod import RUN, label_value, pod_name
 
 AT_ONCE = 16
+CONFIRMED_S = 30.0
+"""How long a removal waits for nodes to confirm it."""
 
 
 async def remove_run(api: Api, namespace: str, run_id: str, keep: Collection[str] = ()) -> list[str]:
@@ -17,42 +21,62 @@ async def remove_run(api: Api, namespace: str, run_id: str, keep: Collection[str
     selector = f"{RUN}={label_value(run_id)}"
     found, _ = await api.collect(pods(namespace), labelSelector=selector)
     kept = {pod_name(run_id, name) for name in keep}
-    spared = [pod for pod in found if pod["metadata"]["name"] in kept]
-    owners = {owner["uid"] for pod in spared for owner in pod["metadata"].get("ownerReferences") or ()}
+    spared = {uid for pod in found if pod["metadata"]["name"] in kept for uid in _owners(pod)}
     held, _ = await api.collect(leases(namespace), labelSelector=selector)
-    removed = await _remove(api, namespace, [lease for lease in held if lease["metadata"]["uid"] not in owners], [])
-    return removed + await _remove(api, namespace, [], [pod for pod in found if pod["metadata"]["name"] not in kept])
+    return [
+        *await _remove_leases(api, namespace, [lease for lease in held if lease["metadata"]["uid"] not in spared]),
+        *await _remove_pods(api, namespace, selector, [p for p in found if p["metadata"]["name"] not in kept]),
+    ]
 
 
 async def remove_dead(api: Api, namespace: str) -> list[str]:
     """Remove the Leases of dead runners of every run, and what they own."""
     held, _ = await api.collect(leases(namespace), labelSelector=RUN)
     dead = dead_leases(held)
+    if not dead:
+        return []
     uids = {lease["metadata"]["uid"] for lease in dead}
-    found = (await api.collect(pods(namespace), labelSelector=RUN))[0] if dead else []
-    owned = [
-        pod
-        for pod in found
-        if any(owner["uid"] in uids for owner in pod["metadata"].get("ownerReferences") or ())
-    ]  # fmt: skip
-    return await _remove(api, namespace, dead, owned)
+    found, _ = await api.collect(pods(namespace), labelSelector=RUN)
+    return [
+        *await _remove_leases(api, namespace, dead),
+        *await _remove_pods(api, namespace, RUN, [pod for pod in found if uids & _owners(pod)]),
+    ]
 
 
-async def _remove(api: Api, namespace: str, held: Sequence[Json], found: Sequence[Json]) -> list[str]:
-    """Delete Leases, each with the ConfigMap of its name, and pods; returns what was there, as "pod NAME".
+def _owners(pod: Json) -> set[str]:
+    return {owner["uid"] for owner in pod["metadata"].get("ownerReferences") or ()}
 
-    Kubernetes would remove what a Lease owned by itself, some seconds later.
-    """
-    limit = asyncio.Semaphore(AT_ONCE)
 
-    async def one(kind: str, path: str, uid: str | None) -> str | None:
-        async with limit:
-            there = await api.delete(path, uid=uid)
-        return f"{kind} {path.rpartition('/')[2]}" if there else None
-
+async def _remove_leases(api: Api, namespace: str, held: Sequence[Json]) -> list[str]:
+    """Delete Leases, each with the ConfigMap of its name; Kubernetes would remove that by itself, seconds later."""
     jobs = []
     for lease in held:
         name, uid = lease["metadata"]["name"], lease["metadata"]["uid"]
-        jobs += [one("lease", leases(namespace, name), uid), one("configmap", config_maps(namespace, name), None)]
-    jobs += [one("pod", pods(namespace, p["metadata"]["name"]), p["metadata"]["uid"]) for p in found]
-    return [told for told in await asyncio.gather(*jobs) if told is not None]
+        jobs += [api.delete(leases(namespace, name), uid=uid), api.delete(config_maps(namespace, name))]
+    names = [f"{kind} {lease['metadata']['name']}" for lease in held for kind in ("lease", "configmap")]
+    return [name for name, there in zip(names, await _some_at_once(jobs), strict=True) if there]
+
+
+async def _remove_pods(api: Api, namespace: str, selector: str, found: Sequence[Json]) -> list[str]:
+    """Delete pods and wait until their nodes say that nothing of them runs; those of silent nodes go without it."""
+    left = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in found}
+    await _some_at_once([api.delete(pods(namespace, name), uid=uid, grace_s=1) for uid, name in left.items()])
+    end = time.monotonic() + CONFIRMED_S
+    for wait in back_off(0.2, 2.0):
+        there, _ = await api.collect(pods(namespace), labelSelector=selector) if left else ([], "")
+        left = {uid: name for uid, name in left.items() if uid in {pod["metadata"]["uid"] for pod in there}}
+        if not left or time.monotonic() > end:
+            break
+        await asyncio.sleep(wait)
+    await _some_at_once([api.delete(pods(namespace, name), uid=uid) for uid, name in left.items()])
+    return [f"pod {pod['metadata']['name']}" for pod in found]
+
+
+async def _some_at_once(jobs: Sequence[Coroutine[Any, Any, bool]]) -> list[bool]:
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(job: Coroutine[Any, Any, bool]) -> bool:
+        async with limit:
+            return await job
+
+    return await asyncio.gather(*map(one, jobs))

@@ -120,11 +120,11 @@ class KubernetesProvider:
         """The supervisor's own helpers."""
         return SUPERVISOR_PROBES
 
-    def doctor(self) -> Sequence[Check]:
-        """What is missing here and how to get it."""
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:
+        """What is missing here, for what is planned, and how to get it; proven by probe pods."""
         from raysweep.sandbox.kubernetes.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
 
-        return run_checks(self)
+        return in_thread(run_checks(self, planned or Planned()))
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
         """Enter the cluster as a runner of `run_id`, clear what dead runners left, measure; UnsuitableError."""

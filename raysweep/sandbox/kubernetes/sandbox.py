@@ -19,6 +19,7 @@ class PodSandbox(SupervisedSandbox):
 
     def __init__(self, spec: SandboxSpec, ground: Ground) -> None:
         super().__init__(spec, PodContainer(spec, ground))
+        self.ground = ground
 
     async def start(self) -> Admitted:
         """As Sandbox.start; folders that the image does not have are made."""
