@@ -166,12 +166,15 @@ def doctor(
 @app.command()
 def gc(
     run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="only what this run left")] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="pods and Leases of the Kubernetes cluster")] = False,
+    namespace: Annotated[str, typer.Option(help="with --cluster: namespace of the sandboxes")] = "raysweep-sandboxes",
+    context: Annotated[str | None, typer.Option(help="with --cluster: context of the kubeconfig")] = None,
     as_json: Json = False,
 ) -> None:
-    """Remove sandboxes, cgroups and mounts that dead runs left behind."""
+    """Remove sandboxes, cgroups and mounts (with --cluster: pods and Leases) that dead runs left behind."""
     from raysweep.cli.gc import gc_command
 
-    gc_command(run, as_json=as_json)
+    gc_command(run, (namespace, context) if cluster else None, as_json=as_json)
 
 
 def main() -> None:

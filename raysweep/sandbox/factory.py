@@ -27,4 +27,8 @@ class ProviderRecipe:
             from raysweep.sandbox.local import LocalProvider  # noqa: PLC0415 - Linux only
 
             return LocalProvider(scratch=self.scratch, owner=owner, **self.options)
+        if self.kind == "kubernetes":
+            from raysweep.sandbox.kubernetes.provider import KubernetesProvider  # noqa: PLC0415 - 0.3 s of imports
+
+            return KubernetesProvider(owner=owner, **self.options)
         raise ValueError(f"sandbox kind {self.kind!r} is not available in this version; use local or simulated")
