@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from raysweep.record.probes import COLUMNS
+from raysweep.record.schema import to_table
 from raysweep.report import print_report, write_report
 from raysweep.report.text import interval_text, value_text
 from raysweep.stats import Caution, Finding, analyse
@@ -130,3 +132,51 @@ def test_terminal_prints_the_sentences_and_no_colour_when_asked(analysis, monkey
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", text)
     assert "uncapped" in text
     assert "oom" not in text or "OOM" in text
+
+
+def probed(**changes):
+    row = {
+        "run_id": "r", "bucket": "all", "occasion": "always", "moment": "before", "t_queued": 1000.0,
+        "t_stopped": 1005.0, "held": True, "held_bytes": 50 * truth.MIB,
+    }  # fmt: skip
+    limited = row | {
+        "probe_id": "a", "band": "1x", "limit_memory_asked": 64 * truth.MIB, "limit_cpu_asked": 250, "killed": True,
+        "own_limit": True, "kill_s": 0.125, "kill_of": "process", "past_bytes": 70 * truth.MIB, "cpu_used_s": 0.75,
+        "cpu_wall_s": 3.0, "nr_throttled": 30,
+    } | changes  # fmt: skip
+    free = row | {"probe_id": "b", "band": "uncapped", "held_bytes": 240 * truth.MIB}
+    made = truth.rows(truth.QUICKSTART)
+    probes = to_table([limited, free], COLUMNS)
+    return analyse(truth.table(made), truth.planned(made), design=truth.QUICKSTART.design(), probes=probes)
+
+
+def printed(analysis):
+    out = io.StringIO()
+    print_report(analysis, Console(file=out, width=300))
+    return out.getvalue()
+
+
+def test_limits_as_measured_have_a_table_in_page_and_terminal(analysis, tmp_path):
+    measured = probed()
+    page = write_report(measured, tmp_path, {})[0].read_text()
+    section = re.sub(r"<[^>]+>", " ", page[page.index('id="limits"') : page.index('id="composition"')])
+    for said in ("just past the memory limit: killed by it", "0.125 s", "240Mi lived in 1 of 1"):
+        assert said in section or said in page
+    (line,) = (line for line in printed(measured).splitlines() if "seconds to the kill, median" in line)
+    assert re.sub(r"\s+", " ", line.strip()) == "1x seconds to the kill, median 0.125 s between 0.125 s and 0.125 s 1"
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert {f["estimand"] for f in told["findings"] if f["factor"] == "probe"} == {
+        "probe_memory_held", "probe_memory_killed", "probe_kill_seconds", "probe_cpu_of_limit", "probe_uncapped_held",
+    }  # fmt: skip
+    assert "Limits as measured" not in printed(analysis)
+
+
+def test_what_was_not_enforced_is_said_first(tmp_path):
+    broken = probed(killed=False, own_limit=None, kill_s=None, kill_of=None)
+    page = write_report(broken, tmp_path, {})[0].read_text()
+    first = "Not enforced: 1x: 1 of 1 probes held 70Mi past a memory limit of 64Mi: it was not enforced."
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"][0] == first
+    assert first.removeprefix("Not enforced: ") in page
+    text = printed(broken)
+    assert text.strip().startswith(first)
+    assert "memory limits were seen to kill" not in text

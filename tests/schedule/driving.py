@@ -13,12 +13,14 @@ from raysweep.clock import Clock, VirtualClock
 from raysweep.plan import make_plan
 from raysweep.record.ledger import LedgerWriter, sealed_counts
 from raysweep.record.lock import LocalLock
+from raysweep.record.probes import read_probes, rounds_done
 from raysweep.record.reader import read_attempts
 from raysweep.record.resume import sweep_state, unfinished
 from raysweep.record.schema import COLUMNS
 from raysweep.record.store import LocalStore
 from raysweep.schedule.driver import Driver, Result
 from raysweep.schedule.executor import Executor, InProcessExecutor
+from raysweep.schedule.probing import ProbeBook
 from raysweep.schedule.queue import Launch, Queue
 from raysweep.tasks.load import load_tasks
 
@@ -35,6 +37,7 @@ class Rig:
     path: Path
     text: str
     run_id: str = "run-rig"
+    round_s: float | None = None  # of a round of probes; None for no probes
     launched: list[Launch] = field(default_factory=list)
     driver: Driver | None = None
 
@@ -89,7 +92,11 @@ class Rig:
             last_planned_date=self.sweep.dates,
             makeup_dates=self.sweep.buckets.makeup_dates if self.sweep.buckets else 0,
             restored=self.state(),
+            probes=self.book(),
         )
+
+    def book(self) -> ProbeBook | None:
+        return ProbeBook(self.round_s, rounds_done(read_probes(self.store))) if self.round_s is not None else None
 
     def noting(self, orders: compose.Orders):
         def make(launch: Launch, now: float):
