@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
     from raysweep.sandbox.factory import ProviderRecipe
+    from raysweep.sandbox.protocol import Planned
     from raysweep.schedule.budget import Meter
     from raysweep.schedule.calendar import Calendar
     from raysweep.schedule.probing import ProbeBook
@@ -109,6 +110,36 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
     if sweep.sandbox.rootfs is not None:
         options["rootfs"] = Path(sweep.sandbox.rootfs)
     return ProviderRecipe(sweep.sandbox.kind, scratch_root(), options)
+
+
+def planned_sandboxes(study: Study) -> Planned:
+    """What the sweep is going to open: each different set of bounds, image and network once."""
+    from raysweep.agent.registry import BUILT_IN
+    from raysweep.sandbox.protocol import Planned, SandboxSpec
+
+    sweep = study.sweep
+    specs: dict[tuple[Any, ...], SandboxSpec] = {}
+    for block in study.plan.blocks:
+        task = study.tasks[block.task]
+        network = task.network and sweep.sandbox.network == "task"
+        for trial in block.trials:
+            key = (trial.request, trial.limit, task.docker_image, network)
+            if key not in specs:
+                specs[key] = SandboxSpec(
+                    run_id="run-planned",
+                    name=f"planned-{len(specs) + 1}",
+                    request=trial.request,
+                    limit=trial.limit,
+                    network=network,
+                    pids=sweep.sandbox.pids,
+                    image=task.docker_image,
+                    labels={"task": task.name, "band": trial.arm.band},
+                )
+    return Planned(
+        specs=tuple(specs.values()),
+        untrusted=tuple(m.name for m in sweep.models if m.agent not in BUILT_IN),
+        concurrency=sweep.runner.concurrency,
+    )
 
 
 def _truth_options(sweep: Sweep) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from raysweep.cli.compose import load_study, recipe, scratch_root
+from raysweep.cli.compose import load_study, planned_sandboxes, recipe, scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import ExitCode
 
@@ -14,9 +14,10 @@ def doctor_command(path: Path | None, *, as_json: bool) -> int:
     """Print the checks; 0 when every required one holds, else 4."""
     from raysweep.sandbox.factory import ProviderRecipe
 
-    made = recipe(load_study(path).sweep) if path is not None else ProviderRecipe("local", scratch_root())
+    study = load_study(path) if path is not None else None
+    made = recipe(study.sweep) if study is not None else ProviderRecipe("local", scratch_root())
     provider = made("doctor")
-    checks = provider.doctor()
+    checks = provider.doctor(planned_sandboxes(study) if study is not None else None)
     ok = all(c.ok for c in checks if c.required)
     if as_json:
         emit({"ok": ok, "kind": provider.kind, "checks": [asdict(c) for c in checks]})

@@ -81,7 +81,8 @@ def run_command(config: Path, run_dir: Path | None, blocks: int | None, *, as_js
 
 def _refuse_unsuitable(study: Study) -> None:
     """Exit 4 before anything is written when the sandbox cannot enforce the bands here."""
-    failed = [c for c in compose.recipe(study.sweep)("driver").doctor() if c.required and not c.ok]
+    checks = compose.recipe(study.sweep)("driver").doctor(compose.planned_sandboxes(study))
+    failed = [c for c in checks if c.required and not c.ok]
     if failed:
         raise UnsuitableError(
             "; ".join(f"{c.name}: {c.found}" for c in failed),

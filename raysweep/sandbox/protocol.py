@@ -153,6 +153,19 @@ class Sandbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What a sweep is going to open, for `doctor` to look at before anything is.
+
+    specs: one for each different set of bounds, image and network. untrusted: models whose agents run code that we do
+    not ship. concurrency: sandboxes at once.
+    """
+
+    specs: Sequence[SandboxSpec] = ()
+    untrusted: Sequence[str] = ()
+    concurrency: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of `raysweep doctor`: what was looked at, whether it holds, and how to get it where it does not."""
 
@@ -195,8 +208,8 @@ class SandboxProvider(Protocol):
         """What probes run inside; None where there are no real limits to probe."""
         ...
 
-    def doctor(self) -> Sequence[Check]:
-        """What is missing here and how to get it; every `required` check must hold for a run."""
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:
+        """What is missing here, for what is planned, and how to get it; every `required` check must hold for a run."""
         ...
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:

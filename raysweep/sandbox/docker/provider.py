@@ -23,6 +23,7 @@ from raysweep.sandbox.protocol import (
     SUPERVISOR_PROBES,
     Capabilities,
     Check,
+    Planned,
     ProbeCommands,
     Sandbox,
     SandboxSpec,
@@ -92,7 +93,7 @@ class DockerProvider:
         """The supervisor's own helpers."""
         return SUPERVISOR_PROBES
 
-    def doctor(self) -> Sequence[Check]:
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:  # noqa: ARG002 - protocol
         """What is missing here and how to get it, proven by a container that is really killed."""
         from raysweep.sandbox.docker.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
 

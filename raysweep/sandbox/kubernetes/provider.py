@@ -18,7 +18,15 @@ from raysweep.sandbox.kubernetes.pod import PodOptions, pod_name
 from raysweep.sandbox.kubernetes.probe import Proof, probe
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import Stay, StayOptions, reference, unsuitable
-from raysweep.sandbox.protocol import SUPERVISOR_PROBES, Capabilities, Check, ProbeCommands, Sandbox, SandboxSpec
+from raysweep.sandbox.protocol import (
+    SUPERVISOR_PROBES,
+    Capabilities,
+    Check,
+    Planned,
+    ProbeCommands,
+    Sandbox,
+    SandboxSpec,
+)
 
 T = TypeVar("T")
 _PROOFS: dict[str, Proof] = {}

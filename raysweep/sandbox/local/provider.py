@@ -13,7 +13,7 @@ from raysweep.sandbox.local.command import PYTHON
 from raysweep.sandbox.local.host import Host, LocalOptions, make_host
 from raysweep.sandbox.local.leftovers import remove_leftovers
 from raysweep.sandbox.local.sandbox import LocalSandbox
-from raysweep.sandbox.protocol import Capabilities, Check, ProbeCommands, Sandbox, SandboxSpec
+from raysweep.sandbox.protocol import Capabilities, Check, Planned, ProbeCommands, Sandbox, SandboxSpec
 from raysweep.units import GIB
 
 _PYTHON = (PYTHON, "-I", "-S", "-c")
@@ -100,7 +100,7 @@ class LocalProvider:
         """As SandboxProvider.probe_commands, by the Python that every local sandbox has."""
         return ProbeCommands(alloc=(*_PYTHON, _ALLOC), burn=(*_PYTHON, _BURN))
 
-    def doctor(self) -> Sequence[Check]:
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:  # noqa: ARG002 - protocol
         """What is missing here and how to get it, proven by a sandbox that is really killed."""
         from raysweep.sandbox.local.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
-from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Farewell, Planned, SandboxSpec
 from raysweep.sandbox.simulated.truth import Truth
 
 _CAPABILITIES = Capabilities(
@@ -46,7 +46,7 @@ class SimulatedProvider:
     def probe_commands(self) -> None:
         """As SandboxProvider.probe_commands; there is no limit here that could be measured."""
 
-    def doctor(self) -> Sequence[Check]:
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:  # noqa: ARG002 - protocol
         """As SandboxProvider.doctor; nothing is needed."""
         return [Check("simulated sandbox", ok=True, found="needs nothing of the machine")]
 
