@@ -53,7 +53,9 @@ def task(folder: Path, name: str, solve: str, test: str) -> None:
         (root / path).write_text(text)
 
 
-async def attempt(tmp_path: Path, scratch: Path, band: str, solve: str, test: str = REWARD, **options):
+async def attempt(
+    tmp_path: Path, scratch: Path, band: str, solve: str, test: str = REWARD, *, provider=None, **options
+):
     task(tmp_path, "one", solve, test)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     sweep = config.load(tmp_path / "sweep.yaml")
@@ -62,7 +64,7 @@ async def attempt(tmp_path: Path, scratch: Path, band: str, solve: str, test: st
     block = study.plan.blocks[0]
     trial = next(t for t in block.trials if t.arm.band == band)
     run_id = f"oom-{uuid.uuid4().hex[:10]}"
-    provider = LocalProvider(scratch=scratch, **options)
+    provider = provider or LocalProvider(scratch=scratch, **options)
     clock = SystemClock()
     order = Orders(study, run_id, compose.calendar(sweep, clock.now()), None)(Launch(block, trial, 1, 1), clock.now())
     await provider.prepare(run_id)

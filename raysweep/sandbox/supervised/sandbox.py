@@ -246,9 +246,6 @@ def _shut_down(path: str) -> OSError:
 
 async def _image_environment(client: Client) -> dict[str, str]:
     """The environment that the image gave to process 1, without what the platform added."""
-    try:
-        reply = await client.ask("environment")
-    except SupervisorError:
-        return {}
+    reply = await client.ask("environment")
     pairs = (os.fsdecode(entry).partition("=") for entry in reply.body.split(b"\0") if b"=" in entry)
     return {name: value for name, _, value in pairs if not name.startswith(("KUBERNETES_", "RAYSWEEP_"))}

@@ -69,6 +69,7 @@ class ProcessContainer:
         self.name = f"{os.getpid()}-{next(_numbers)}"
         self.group, self.folder = home.parent.child(self.name), scratch / self.name
         self.token = secrets.token_hex(16)
+        self.environment = {}
         self.channels = []
         self.reachable = True
         self.word = Ending(ended=True)
@@ -88,7 +89,7 @@ class ProcessContainer:
     def _start(self, argv):
         with (self.folder / "stderr").open("ab") as errors:
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
-            env = {**CLEAN, "RAYSWEEP_TOKEN": self.token}
+            env = {**CLEAN, **self.environment, "RAYSWEEP_TOKEN": self.token}
             return subprocess.Popen(argv, start_new_session=True, env=env, **streams)
 
     def _build(self):
@@ -209,6 +210,9 @@ class ProcessProvider:
 
     async def prepare(self, run_id):
         return {}
+
+    async def gc(self, run_id, *, keep=frozenset()):
+        return []
 
     def container(self, spec):
         return ProcessContainer(spec, self.home, self.scratch)

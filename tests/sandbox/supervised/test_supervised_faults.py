@@ -274,6 +274,20 @@ async def test_a_nul_in_a_command_is_its_own_failure(provider):
     assert b"NUL" in result.stderr
 
 
+async def test_commands_get_the_images_environment_below_the_tasks_own(provider):
+    container = provider.container(spec(env={"B": "task"}))
+    container.environment = {"A": "image", "B": "image", "C": "image", "KUBERNETES_SERVICE_HOST": "192.0.2.1"}
+    sandbox = SupervisedSandbox(container.spec, container)
+    try:
+        await sandbox.start()
+        shown = await sandbox.exec("env", ["sh", "-c", "echo $A $B $C $LANG; env"], env={"C": "command"})
+    finally:
+        await sandbox.stop()
+    assert shown.stdout.startswith(b"image task command C.UTF-8\n")
+    assert b"KUBERNETES" not in shown.stdout
+    assert container.token.encode() not in shown.stdout
+
+
 async def test_nothing_can_be_asked_before_start(provider):
     sandbox = provider.open(spec())
     with pytest.raises(SandboxError, match="not started"):
