@@ -1,0 +1,148 @@
+"""What the nodes of a cluster can give to planned pods; pure, from the objects of nodes and pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raysweep.sandbox.kubernetes.bounds import resources_of
+from raysweep.sandbox.kubernetes.fate import node_ready
+from raysweep.sandbox.kubernetes.nodes import MACHINE_TYPES
+from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT, KEEPER_CPU, KEEPER_MEMORY, PodOptions
+from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.units import Resources, format_bytes, format_millicores
+
+Json = Mapping[str, Any]
+NAMES = ("cpu", "memory", "storage")
+IMAGES_LISTED = 50
+"""A node's status names at most so many of its images; with fewer the list is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A node and what it has for sandboxes: allocatable less the requests of all pods that are none of ours."""
+
+    node: str
+    machine: str
+    free: Resources
+    images: frozenset[str]
+    images_complete: bool
+
+
+def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> list[Room]:
+    """The nodes that sandboxes may be placed on: Ready, not cordoned, selected, their taints tolerated."""
+    others: dict[str, list[Json]] = {}
+    for pod in pods:
+        over = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+        if not over and ATTEMPT not in (pod["metadata"].get("labels") or {}):
+            others.setdefault(pod["spec"].get("nodeName", ""), []).append(pod)
+    return [_room(node, others.get(node["metadata"]["name"], ())) for node in nodes if _may_hold(node, options)]
+
+
+def _room(node: Json, others: Iterable[Json]) -> Room:
+    status, labels = node["status"], node["metadata"].get("labels") or {}
+    free = resources_of(status.get("allocatable"))
+    for pod in others:
+        free = _less(free, pod_request(pod["spec"]))
+    images = status.get("images") or ()
+    return Room(
+        node["metadata"]["name"],
+        next((str(labels[key]) for key in MACHINE_TYPES if key in labels), "unknown"),
+        free,
+        frozenset(name for image in images for name in image.get("names") or ()),
+        images_complete=len(images) < IMAGES_LISTED,
+    )
+
+
+def pod_request(spec: Json) -> Resources:
+    """What the scheduler counts for a pod: the sum of its containers, an init container where it asks for more."""
+    sums = [_added(spec.get("containers", ()), name) for name in NAMES]
+    firsts = [_asked(c) for c in spec.get("initContainers") or ()]
+    tops = [max([total, *(getattr(f, name) or 0 for f in firsts)]) for total, name in zip(sums, NAMES, strict=True)]
+    return Resources(*tops)
+
+
+def _asked(container: Json) -> Resources:
+    return resources_of((container.get("resources") or {}).get("requests"))
+
+
+def _added(containers: Iterable[Json], name: str) -> int:
+    return sum(getattr(_asked(c), name) or 0 for c in containers)
+
+
+def _less(free: Resources, taken: Resources) -> Resources:
+    def one(name: str) -> int | None:
+        have = getattr(free, name)
+        return None if have is None else max(0, have - (getattr(taken, name) or 0))
+
+    return Resources(one("cpu"), one("memory"), one("storage"))
+
+
+def _may_hold(node: Json, options: PodOptions) -> bool:
+    labels, spec = node["metadata"].get("labels") or {}, node.get("spec", {})
+    wanted = {ARCH: options.arch, **options.node_selector}
+    selected = all(labels.get(key) == value for key, value in wanted.items())
+    hard = [t for t in spec.get("taints") or () if t.get("effect") in {"NoSchedule", "NoExecute"}]
+    tolerated = all(any(_tolerates(toleration, taint) for toleration in options.tolerations) for taint in hard)
+    return node_ready(node) and not spec.get("unschedulable") and selected and tolerated
+
+
+def _tolerates(toleration: Json, taint: Json) -> bool:
+    if toleration.get("effect") not in {None, taint.get("effect")}:
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in {None, taint["key"]}
+    return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def too_large(specs: Sequence[SandboxSpec], found: Sequence[Room]) -> Iterator[str]:
+    """Requests that no node can hold, one line for each resource, the largest of it named."""
+    for name in NAMES:
+        spec = max(specs, key=lambda s: getattr(s.request, name) or 0)
+        extra = {"cpu": KEEPER_CPU, "memory": KEEPER_MEMORY}.get(name, 0)
+        wanted = (getattr(spec.request, name) or 0) + extra
+        most = max((getattr(room.free, name) or 0 for room in found), default=0)
+        if wanted > most and any(getattr(room.free, name) is not None for room in found):
+            said = f"{_spelt(name, wanted)} {name} (keeper included) is requested by {_who(spec)}"
+            yield f"{said}; no node has more than {_spelt(name, most)}"
+
+
+def unreachable(specs: Sequence[SandboxSpec], found: Sequence[Room]) -> Iterator[str]:
+    """Finite limits that a pod would not reach on a node it may get, one line for each resource, the largest named.
+
+    Such a limit is admitted all the same: the pod meets the node's end before its own.
+    """
+    for name in NAMES:
+        limited = [s for s in specs if getattr(s.limit, name) is not None]
+        free = [(getattr(room.free, name), room.node) for room in found if getattr(room.free, name) is not None]
+        if not limited or not free:
+            continue
+        spec = max(limited, key=lambda s: getattr(s.limit, name))
+        least, node = min(free)
+        if getattr(spec.limit, name) > least:
+            said = f"{name} limit of {_spelt(name, getattr(spec.limit, name))} of {_who(spec)}"
+            yield f"{said}; {node} has {_spelt(name, least)} beside other pods' requests"
+
+
+def extremes(specs: Sequence[SandboxSpec]) -> list[SandboxSpec]:
+    """The largest and the smallest of each kind of bounds (which are finite, which absent)."""
+    kinds: dict[tuple[bool, ...], list[SandboxSpec]] = {}
+    for spec in specs:
+        kinds.setdefault(tuple(getattr(spec.limit, name) is None for name in NAMES), []).append(spec)
+    chosen = [s for members in kinds.values() for s in (min(members, key=_size), max(members, key=_size))]
+    return list({id(s): s for s in chosen}.values())
+
+
+def _size(spec: SandboxSpec) -> tuple[int, ...]:
+    sides = (spec.limit, spec.request)
+    return tuple(getattr(side, name) or 0 for name in ("memory", "cpu", "storage") for side in sides)
+
+
+def _who(spec: SandboxSpec) -> str:
+    task, band = spec.labels.get("task"), spec.labels.get("band")
+    return f"task {task} in band {band}" if task and band else spec.name
+
+
+def _spelt(name: str, amount: int) -> str:
+    return format_millicores(amount) if name == "cpu" else format_bytes(amount)

@@ -1,0 +1,210 @@
+"""Checks of a cluster that need no pod: reachable, rights, namespace, admission (by dry run), nodes, images."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps, nodes, pods
+from raysweep.sandbox.kubernetes.bounds import alterations
+from raysweep.sandbox.kubernetes.capacity import Room, extremes, rooms, too_large, unreachable
+from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest
+from raysweep.sandbox.kubernetes.session import APPLY
+from raysweep.sandbox.protocol import Check, SandboxSpec
+
+REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("", "pods"): ("create", "get", "list", "watch", "delete"),
+    ("", "pods/exec"): ("get", "create"),
+    ("", "pods/log"): ("get",),
+    ("", "events"): ("list", "watch"),
+    ("", "configmaps"): ("create", "get", "update", "delete"),
+    ("coordination.k8s.io", "leases"): ("create", "get", "list", "update", "delete"),
+    ("", "limitranges"): ("list",),
+    ("", "resourcequotas"): ("list",),
+    ("", "nodes"): ("get", "list", "watch"),
+}
+"""(API group, resource) to verbs; nodes in the whole cluster, all else in the sandbox namespace."""
+
+REFUSALS = (
+    ("exceeded quota", "raise the ResourceQuota of the namespace, or plan smaller bands"),
+    ("PodSecurity", "label the namespace pod-security.kubernetes.io/enforce=baseline, or set `capabilities: strict`"),
+    ("usage per", "take the LimitRange of the namespace away, or use a namespace without"),
+    ("RuntimeClass", "correct sandbox.runtime_class: `kubectl get runtimeclass`"),
+    ("PriorityClass", "correct sandbox.priority_class: `kubectl get priorityclass`"),
+    ("webhook", "the webhook that refuses them must let raysweep's pods pass"),
+)
+"""Part of the API server's message to what helps."""
+
+SHOWN = 3
+"""Problems of one kind that a line names; the rest is counted."""
+
+
+async def cluster_check(api: Api) -> Check:
+    """Whether the API server answers us."""
+    try:
+        version = (await api.get("/version", patience=10.0))["gitVersion"]
+    except ApiError as error:
+        remedy = "see that `kubectl version` answers with the same kubeconfig (sandbox.context names another)"
+        return Check("cluster", ok=False, found=f"the API server does not answer: {error}", remedy=remedy)
+    return Check("cluster", ok=True, found=f"Kubernetes {version}")
+
+
+async def rights_check(api: Api, namespace: str) -> Check:
+    """Every verb that a run needs, asked of the API server."""
+    wanted = [(group, resource, verb) for (group, resource), verbs in RIGHTS.items() for verb in verbs]
+    try:
+        allowed = await asyncio.gather(*(_may(api, namespace, *one) for one in wanted))
+    except ApiError as error:
+        return Check("rights", ok=False, found=f"cannot be asked for: {error}", remedy=f"`{APPLY}`")
+    missing = [f"{verb} {resource}" for (_, resource, verb), ok in zip(wanted, allowed, strict=True) if not ok]
+    found = f"missing: {', '.join(missing)}" if missing else f"all {len(wanted)} that a run needs"
+    return Check("rights", not missing, found, f"`{APPLY}`, and use its account" if missing else "")
+
+
+async def _may(api: Api, namespace: str, group: str, resource: str, verb: str) -> bool:
+    name, _, sub = resource.partition("/")
+    attributes = {"group": group, "resource": name, "subresource": sub, "verb": verb}
+    if resource != "nodes":
+        attributes["namespace"] = namespace
+    review = await api.create(REVIEW, {"spec": {"resourceAttributes": attributes}})
+    return bool(review["status"]["allowed"])
+
+
+async def namespace_check(api: Api, namespace: str) -> Check:
+    """Whether the namespace is there, by a creation that stores nothing."""
+    try:
+        await api.create(config_maps(namespace), {"metadata": {"name": "raysweep-doctor"}}, dry_run=True)
+    except ApiError as error:
+        found = f"there is no namespace {namespace}" if error.status == 404 else str(error)
+        return Check("namespace", ok=False, found=found, remedy=f"`{APPLY}` (or set sandbox.namespace)")
+    return Check("namespace", ok=True, found=namespace)
+
+
+async def admission_check(api: Api, options: PodOptions, specs: Sequence[SandboxSpec]) -> Check:
+    """Server-side dry run of the largest and smallest planned pods: refused, or changed by admission, is a failure."""
+    chosen = extremes(specs)
+    binding = Binding(runner="doctor", token="0" * 32, config_map="raysweep-supervisor", deadline_s=60.0)
+    problems: list[tuple[str, str]] = []
+    for spec in chosen:
+        manifest = pod_manifest(spec, options, binding)
+        who = f"{spec.labels.get('task', spec.name)} in {spec.labels.get('band', 'no band')}"
+        try:
+            admitted = await api.create(pods(options.namespace), manifest, dry_run=True)
+        except ApiError as error:
+            problems.append((f"{who}: {error.message}", refusal_remedy(error)))
+        else:
+            remedy = (
+                f"a LimitRange or webhook changes pods: `kubectl describe limitrange -n {options.namespace}`, and take "
+                "it away, or use a namespace without"
+            )
+            problems += [(f"{who}: {line}", remedy) for line in alterations(manifest, admitted)]
+    if not problems:
+        return Check("admission", ok=True, found=f"{len(chosen)} pods of the plan are admitted as they are (dry run)")
+    remedies = " | ".join(dict.fromkeys(remedy for _, remedy in problems))
+    return Check("admission", ok=False, found=shortened([said for said, _ in problems]), remedy=remedies)
+
+
+def refusal_remedy(error: ApiError) -> str:
+    """What helps against a pod that the API server refuses."""
+    return next((remedy for word, remedy in REFUSALS if word.lower() in error.message.lower()), "see the message")
+
+
+async def node_checks(
+    api: Api, options: PodOptions, specs: Sequence[SandboxSpec], *, allow_unreachable: bool
+) -> list[Check]:
+    """Whether nodes can hold the planned requests and give the planned limits, and are all alike."""
+    try:
+        listed, _ = await api.collect(nodes(), patience=10.0)
+        others, everywhere = await _all_pods(api, options.namespace)
+    except ApiError as error:
+        return [Check("nodes", ok=False, found=f"cannot be read: {error}", remedy=f"`{APPLY}`")]
+    found = rooms(listed, others, options)
+    if not found:
+        remedy = "see sandbox.node_selector and tolerations; an autoscaler may still add one"
+        said = f"none of {len(listed)} is Ready, selected and tolerated now"
+        return [Check("nodes", ok=False, found=said, remedy=remedy, required=False)]
+    return list(_judged(found, specs, options, everywhere=everywhere, allow_unreachable=allow_unreachable))
+
+
+def _judged(
+    found: Sequence[Room],
+    specs: Sequence[SandboxSpec],
+    options: PodOptions,
+    *,
+    everywhere: bool,
+    allow_unreachable: bool,
+) -> Iterator[Check]:
+    machines = sorted({room.machine for room in found})
+    alike = len(machines) == 1
+    yield Check(
+        "nodes",
+        alike,
+        f"{len(found)} of type {', '.join(machines)}",
+        "" if alike else "select one machine type by sandbox.node_selector: the type is part of the treatment",
+        required=False,
+    )
+    if not specs:
+        return
+    seen = "" if everywhere else " (pods of other namespaces may not be listed and are not counted)"
+    large = list(too_large(specs, found))
+    yield Check(
+        "requests",
+        not large,
+        (shortened(large) if large else "every planned request fits a node") + seen,
+        "use larger nodes, or lower the request of the band" if large else "",
+    )
+    beyond = list(unreachable(specs, found))
+    yield Check(
+        "limits",
+        not beyond,
+        (shortened(beyond) if beyond else "every finite limit can be reached") + seen,
+        "use larger nodes or lower bands (`none` where no limit is meant), or set sandbox.allow_unreachable_limits"
+        if beyond
+        else "",
+        required=not allow_unreachable,
+    )
+    yield _images(found, {spec.image or options.image for spec in specs}, options)
+
+
+async def _all_pods(api: Api, namespace: str) -> tuple[list[dict[str, object]], bool]:
+    """All pods of the cluster where our account may list them, else those of the namespace; and which of the two."""
+    try:
+        return (await api.collect("/api/v1/pods", patience=10.0))[0], True
+    except ApiError as error:
+        if error.status != 403:
+            raise
+    return (await api.collect(pods(namespace), patience=10.0))[0], False
+
+
+def _images(found: Sequence[Room], wanted: set[str], options: PodOptions) -> Check:
+    """Which planned images are on the nodes already; missing ones are a failure only where nothing is pulled."""
+    absent = sorted(name for name in wanted if not all(has_image(room, name) for room in found))
+    if not absent:
+        return Check("images", ok=True, found=f"all {len(wanted)} are on every node")
+    never = options.pull == "never"
+    said = f"{len(absent)} of {len(wanted)} are not on every node: {shortened(absent)}"
+    remedy = (
+        "load them onto the nodes, or set `pull: missing`" if never else "they are pulled; pre-pull for even starts"
+    )
+    sure = never and all(room.images_complete for room in found)
+    return Check("images", ok=False, found=said, remedy=remedy, required=sure)
+
+
+def has_image(room: Room, name: str) -> bool:
+    """Whether a node lists an image under this name or the full name that it stands for."""
+    tagged = name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
+    first = tagged.partition("/")[0]
+    if "/" not in tagged:
+        full = f"docker.io/library/{tagged}"
+    elif "." in first or ":" in first or first == "localhost":
+        full = tagged
+    else:
+        full = f"docker.io/{tagged}"
+    return bool({tagged, full} & room.images)
+
+
+def shortened(lines: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" (and {len(lines) - SHOWN} more)" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more
