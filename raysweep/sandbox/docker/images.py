@@ -6,11 +6,11 @@ Built images stay, under names made of the content of their context: the next ru
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import hashlib
 import io
 import os
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -26,6 +26,9 @@ from raysweep.sandbox.docker.context import pack_context
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
 
 BUILT = "raysweep-build"
+IN_USE = 409
+REMOVE_TRIES = 40
+_ID = re.compile(r"[0-9a-f]{12,64}")
 LAST_WORDS = 1500  # characters of a failed build's output that a message carries
 CLASSIC = "; this engine's API builds without BuildKit: build it by `docker build` and name it as docker_image"
 
@@ -114,17 +117,19 @@ async def _build(engine: Engine, name: str, context: bytes, timeout_s: float) ->
     """Run a build to its end; what a failed one leaves is removed."""
     said: list[dict[str, Any]] = []
 
-    async def follow() -> None:
-        stream = engine.docker.images.build(
+    async def follow(own: Engine) -> None:
+        stream = own.docker.images.build(
             fileobj=io.BytesIO(context), encoding="identity", tag=name, rm=True, forcerm=True, stream=True
         )
         async for part in stream:
             said.append(part)  # noqa: PERF401 - kept when it fails halfway
 
     try:
-        async with asyncio.timeout(timeout_s):
-            await ask(follow(), timeout_s=None)
+        # A connection of its own: closing it is how the engine learns that a build is given up.
+        async with asyncio.timeout(timeout_s), Engine(engine.url, engine.api_version) as own:
+            await ask(follow(own), timeout_s=None)
     except TimeoutError as error:
+        await _remove_layers(engine, said)
         raise SandboxError("image", f"the build did not end within {timeout_s:.0f} s\n{_last(said)}") from error
     except DockerError as error:
         await _remove_layers(engine, said)
@@ -139,13 +144,19 @@ def _last(said: list[dict[str, Any]]) -> str:
 async def _remove_layers(engine: Engine, said: list[dict[str, Any]]) -> None:
     """Remove the nameless image that the last step that succeeded left; its nameless parents go with it."""
     ids = [line.removeprefix("--->").strip() for part in said if (line := _line(part)).startswith("--->")]
-    for image in reversed([name for name in ids if " " not in name]):
-        with contextlib.suppress(DockerError, ConnectionError):
-            found = await ask(engine.docker.images.inspect(image))
-            if found.get("RepoTags") or found.get("RepoDigests"):
-                return
-            await ask(engine.docker.images.delete(image))
-            return
+    made = next((name for name in reversed(ids) if _ID.fullmatch(name)), "")
+    for _ in range(REMOVE_TRIES if made else 0):
+        try:
+            found = await ask(engine.docker.images.inspect(made))
+            if not (found.get("RepoTags") or found.get("RepoDigests")):
+                await ask(engine.docker.images.delete(made))
+        except DockerError as error:
+            if error.status == IN_USE:  # by the step's container, which is going
+                await asyncio.sleep(0.25)
+                continue
+        except ConnectionError:
+            pass
+        return
 
 
 def _line(part: dict[str, Any]) -> str:
