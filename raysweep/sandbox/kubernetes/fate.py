@@ -36,6 +36,7 @@ Json = Mapping[str, Any]
 Cause = tuple[str, str]
 """A platform cause of design.md and the detail behind it."""
 
+KILLED = 128 + 9
 _LOW = re.compile(r"The node was low on resource: ([\w-]+)")
 _CONDITION = re.compile(r"The node had condition: \[?(\w+?)Pressure")
 _USING = re.compile(rf"Container {TASK} was using ([^\s,]+), request is")
@@ -118,15 +119,27 @@ def _ending(
 ) -> Ending:
     terminated = _task_state(pod).get("terminated")
     bounds = actual(pod) if pod else None
+    explained = evicted is not None or cause[0] is not None
     return Ending(
         ended=ended,
-        oom_killed=None if terminated is None else terminated.get("reason") == "OOMKilled",
+        oom_killed=None if terminated is None else _oom_killed(terminated, explained=explained),
         evicted=evicted,
         platform=cause[0],
         platform_detail=cause[1],
         request=bounds.request if bounds else None,
         limit=bounds.limit if bounds else None,
     )
+
+
+def _oom_killed(terminated: Json, *, explained: bool) -> bool | None:
+    """The status' word; unknown for a kill without a reason, since containerd may learn of the OOM after the end.
+
+    The reason alone is not enough: a child's OOM kill can put it on a container that ended otherwise much later.
+    """
+    killed = terminated.get("exitCode") == KILLED
+    if terminated.get("reason") == "OOMKilled":
+        return killed
+    return None if killed and not explained else False
 
 
 def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: bool, removed: bool) -> Iterator[Cause]:

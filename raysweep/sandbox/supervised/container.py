@@ -35,7 +35,11 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A container that runs: bounds as the platform admitted them, facts of its node, whether its image was pulled."""
+    """A container that runs: bounds as the platform admitted them, facts of its node, whether its image was pulled.
+
+    Of the facts, `allocatable_memory` (bytes that the pods of the node may use together) is evidence: how much room
+    there was above a full sandbox.
+    """
 
     request: Resources
     limit: Resources
@@ -48,8 +52,9 @@ class Ending:
     """The platform's last word on a container, read before it is removed.
 
     ended: it was not running any more. oom_killed: the platform says that its main process died of an OOM kill (never
-    proof of whose limit). evicted, platform, platform_detail: as in Farewell. request, limit: bounds as the platform
-    tells them now (None: it does not tell). node: facts of the node at the end.
+    proof of whose limit); False only where it says what else it was, so a kill without a reason is None. evicted,
+    platform, platform_detail: as in Farewell. request, limit: bounds as the platform tells them now (None: it does not
+    tell). node: facts of the node at the end.
     """
 
     ended: bool = False
@@ -66,7 +71,7 @@ class Container(Protocol):
     """Order of calls: create, then connect any number of times, ending, remove (always, idempotent)."""
 
     token: str
-    """Secret of this container's supervisor: 32 hex digits, given to it as RAYSWEEP_TOKEN and told in `hello`."""
+    """Secret of this container's supervisors, 32 hex digits, given to them as RAYSWEEP_TOKEN and told in `hello`."""
 
     async def create(self) -> Made:
         """Make it and wait until its process 1 runs; SandboxError(cause) when the platform cannot."""

@@ -34,7 +34,7 @@ def told(name, *, node=READY, **known):
         ("running1m", False, None, None, None),
         ("toolarge", False, None, None, None),
         ("exit3", True, None, None, False),
-        ("killed", True, None, None, False),
+        ("killed", True, None, None, None),
         ("oom", True, None, None, True),
         ("oomdel", True, None, None, True),
         ("storage", True, None, OWN_STORAGE, False),
