@@ -37,6 +37,9 @@ from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, 
 LAST_WORD_S = 300.0
 """How long the last look at a pod, and its removal, wait for an API server that is away; the Lease does the rest."""
 
+SETTLE_S = 10.0
+"""How long an end that nothing explains may still be explained by what the kubelet tells next."""
+
 PULL_EVENT_S = 1.0
 """How long a start waits for the event that tells whether the image was pulled."""
 
@@ -255,6 +258,9 @@ class PodContainer:
         if last is None:
             return Ending()
         first = fate(last.pod, gone=last.gone, uid=self._uid)
+        if first.ended and not _explained(first):
+            last = await self._settled(last)
+            first = fate(last.pod, gone=last.gone, uid=self._uid)
         node = self._node or str(last.pod["spec"].get("nodeName") or "")
         view = await ground.nodes.view(node, fresh_s=0.0 if first.ended else 20.0) if node else NodeView(0.0)
         told = first
@@ -264,6 +270,17 @@ class PodContainer:
         elif view.gone:
             told = fate(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
         return replace(told, node={**told.node, **_facts_at_end(node_facts(view, self.name))})
+
+    async def _settled(self, last: Seen) -> Seen:
+        """The pod once its status is final: an eviction is told only when the keeper has ended, too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                return await self._ground.watcher.until(self.name, self._is_final)
+        return last
+
+    def _is_final(self, seen: Seen) -> bool:
+        ended = seen.pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+        return ended or _explained(fate(seen.pod, gone=seen.gone, uid=self._uid))
 
     async def remove(self) -> None:
         """Delete the pod, which takes all that belongs to it; waits for a creation under way."""
@@ -286,6 +303,10 @@ class PodContainer:
                 return
             uid = found.uid
         await self._ground.api.delete(self._path, uid=uid, patience=LAST_WORD_S)
+
+
+def _explained(ending: Ending) -> bool:
+    return ending.platform is not None or ending.evicted is not None or bool(ending.oom_killed)
 
 
 def _another_than(seen: Seen | None) -> Callable[[Seen], bool]:
