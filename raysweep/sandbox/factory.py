@@ -20,7 +20,7 @@ class ProviderRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, owner: str) -> SandboxProvider:
-        """The provider for the runner named `owner`; ValueError for a kind that is not available."""
+        """The provider for the runner named `owner`; ValueError for an unknown kind."""
         if self.kind == "simulated":
             return SimulatedProvider(Truth(**self.options))
         if self.kind == "local":
@@ -31,4 +31,8 @@ class ProviderRecipe:
             from raysweep.sandbox.kubernetes.provider import KubernetesProvider  # noqa: PLC0415 - 0.3 s of imports
 
             return KubernetesProvider(owner=owner, **self.options)
-        raise ValueError(f"sandbox kind {self.kind!r} is not available in this version; use local or simulated")
+        if self.kind == "docker":
+            from raysweep.sandbox.docker import DockerProvider  # noqa: PLC0415 - 0.2 s of imports
+
+            return DockerProvider(owner=owner, **self.options)
+        raise ValueError(f"sandbox kind {self.kind!r} is not known")

@@ -13,13 +13,14 @@ from raysweep.sandbox.docker.endpoint import REMEDY, find_endpoint
 from raysweep.sandbox.docker.engine import Engine
 from raysweep.sandbox.docker.images import Images, look_up
 from raysweep.sandbox.docker.probe import probe
-from raysweep.sandbox.protocol import Check
+from raysweep.sandbox.protocol import Check, Planned
+from raysweep.units import GIB, format_bytes
 
 if TYPE_CHECKING:
-    from raysweep.sandbox.docker.provider import DockerOptions, DockerProvider
+    from raysweep.sandbox.docker.provider import DockerProvider
 
 
-async def run_checks(provider: DockerProvider) -> list[Check]:
+async def run_checks(provider: DockerProvider, planned: Planned) -> list[Check]:
     """All checks in the order in which they should be mended; later ones are left out where an earlier one fails."""
     from raysweep.sandbox.docker.provider import engine_facts  # noqa: PLC0415 - the provider imports what we check
 
@@ -38,7 +39,12 @@ async def run_checks(provider: DockerProvider) -> list[Check]:
             return checks
         facts = engine_facts(info, version)
         site = Site(url, provider.shape(), Images(options.pull), options.image, facts=facts)
-        return [*checks, *await _proof(engine, site), *await _rest(engine, info, options)]
+        checks += await _proof(engine, site)
+        checks += [await image_check(engine, name, options.pull) for name in images_of(planned, options.image)]
+        checks += [disk_check(), machine_check(info, planned)]
+        if not planned.specs or any(spec.network for spec in planned.specs):
+            checks.append(bridge_check(required=options.require_isolation and bool(planned.specs)))
+        return checks
 
 
 async def _proof(engine: Engine, site: Site) -> list[Check]:
@@ -48,10 +54,6 @@ async def _proof(engine: Engine, site: Site) -> list[Check]:
         return [Check("container", ok=False, found=str(error), remedy="see the message")]
     except SandboxError as error:
         return [Check("container", ok=False, found=error.detail, remedy="see the message")]
-
-
-async def _rest(engine: Engine, info: Mapping[str, Any], options: DockerOptions) -> list[Check]:
-    return [await image_check(engine, options.image, options.pull), disk_check(), machine_check(info), bridge_check()]
 
 
 def engine_check(url: str, info: Mapping[str, Any], version: Mapping[str, Any]) -> Check:
@@ -95,21 +97,33 @@ def disk_check() -> Check:
     return Check("disk", ok=False, found="storage limits are not enforced", remedy=remedy, required=False)
 
 
-def machine_check(info: Mapping[str, Any]) -> Check:
-    """What the engine's machine has for all sandboxes together; Docker Desktop gives it a part of the computer."""
+def images_of(planned: Planned, default: str) -> list[str]:
+    """Images that a sweep uses, those aside that are built; only the default one where nothing is planned."""
+    named = {spec.image or default for spec in planned.specs if spec.build_context is None or spec.image}
+    return sorted(named) if planned.specs else [default]
+
+
+def machine_check(info: Mapping[str, Any], planned: Planned) -> Check:
+    """What the engine's machine has for all sandboxes together; Docker Desktop gives it a part of the computer.
+
+    A finite limit that is larger than the machine is never reached: its arm would not be what it says.
+    """
     memory, cpus = int(info.get("MemTotal") or 0), info.get("NCPU")
-    found = f"{memory / 2**30:.1f} GiB and {cpus} cpus for all sandboxes together"
+    found = f"{memory / GIB:.1f} GiB and {cpus} cpus for all sandboxes together"
     remedy = "give the engine's machine more memory (Docker Desktop: Settings, Resources)"
-    ok = memory >= 2 * 2**30
+    largest = max((spec.limit.memory or 0 for spec in planned.specs), default=0)
+    if largest > memory:
+        return Check("machine", ok=False, found=f"{found}; a band asks for {format_bytes(largest)}", remedy=remedy)
+    ok = memory >= 2 * GIB
     return Check("machine", ok, found, "" if ok else remedy, required=False)
 
 
-def bridge_check() -> Check:
+def bridge_check(*, required: bool) -> Check:
     """Tasks that ask for network get the engine's bridge, which reaches the computer and its neighbours."""
     return Check(
         "network of tasks that ask for one",
         ok=False,
         found="the engine's bridge: it reaches this computer and its network too",
         remedy="`sandbox: {network: none}` where tasks are not trusted",
-        required=False,
+        required=required,
     )

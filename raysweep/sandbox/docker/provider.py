@@ -93,11 +93,11 @@ class DockerProvider:
         """The supervisor's own helpers."""
         return SUPERVISOR_PROBES
 
-    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:  # noqa: ARG002 - protocol
+    def doctor(self, planned: Planned | None = None) -> Sequence[Check]:
         """What is missing here and how to get it, proven by a container that is really killed."""
         from raysweep.sandbox.docker.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
 
-        return in_thread(run_checks(self))
+        return in_thread(run_checks(self, planned or Planned()))
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:  # noqa: ARG002 - protocol
         """Look at the engine, prove its limits, clear what dead runners left; UnsuitableError where it cannot."""
