@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 512, MAX_STRANGERS = 64, PIECE = 1 << 16, TURN = 1 << 18 };
+enum { MAX_CONNECTIONS = 512, MAX_STRANGERS = 64, AT_ONCE = 32, PIECE = 1 << 16, TURN = 1 << 18 };
 #define STRANGER_US 60000000  // a client that does not say hello for so long is dropped
 
 struct chunk {
@@ -21,9 +21,7 @@ struct chunk {
 struct connection *connections;
 static char piece[PIECE];
 
-void connection_accept(int listener) {
-    int fd = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) return;
+static void admit(int fd) {
     int total = 0, strangers = 0;
     struct connection *oldest = 0, *c;
     for (c = connections; c; c = c->next) {  // newest first
@@ -42,6 +40,14 @@ void connection_accept(int listener) {
     c->since = boottime_us();
     c->next = connections;
     connections = c;
+}
+
+void connection_accept(int listener) {
+    for (int i = 0; i < AT_ONCE; i++) {
+        int fd = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) return;
+        admit(fd);
+    }
 }
 
 void connection_close(struct connection *c) {

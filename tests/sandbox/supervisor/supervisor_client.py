@@ -1,4 +1,4 @@
-"""A blocking client of the supervisor's frames, and the supervisor itself as process 1 of a PID namespace of its own."""
+"""A blocking client of the supervisor's frames, and the supervisor as process 1 of a PID namespace of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import platform
 import signal
 import socket
 import struct
@@ -20,6 +21,7 @@ from raysweep.sandbox.supervisor import binary
 
 HEADER = struct.Struct(">IQ")
 PATIENCE_S = 120.0
+PROGRAM = binary(platform.machine())
 ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
 
 
@@ -150,7 +152,7 @@ def connect(name: str) -> socket.socket:
         link.settimeout(PATIENCE_S)
         try:
             link.connect(f"\0raysweep-{name}")
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, BlockingIOError):
             link.close()
             if time.monotonic() > deadline:
                 raise
@@ -162,7 +164,7 @@ def connect(name: str) -> socket.socket:
 class Place:
     """A supervisor that runs as process 1 below unshare."""
 
-    def __init__(self, spool: Path, *, wrap: Sequence[str] = ()) -> None:
+    def __init__(self, spool: Path, *, wrap: Sequence[str] = (), program: Path | None = None) -> None:
         self.name = f"test-{uuid.uuid4().hex[:12]}"
         self.token = uuid.uuid4().hex
         self.spool = spool
@@ -170,7 +172,7 @@ class Place:
             [
                 *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
                 *wrap,
-                *(str(binary("amd64")), "init", self.name, str(spool)),
+                *(str(program or PROGRAM), "init", self.name, str(spool)),
             ],
             env={"RAYSWEEP_TOKEN": self.token},
             stdin=subprocess.DEVNULL,
@@ -199,8 +201,8 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(spool: Path, *, wrap: Sequence[str] = ()) -> Iterator[Place]:
-    made = Place(spool, wrap=wrap)
+def place(spool: Path, *, wrap: Sequence[str] = (), program: Path | None = None) -> Iterator[Place]:
+    made = Place(spool, wrap=wrap, program=program)
     try:
         yield made
     finally:

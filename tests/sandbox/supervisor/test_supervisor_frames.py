@@ -1,0 +1,262 @@
+"""What comes from untrusted clients, and what the supervisor tells of itself and of its container."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from supervisor_client import HEADER, PROGRAM, Client, Place, connect, patiently
+
+
+def closed(link: socket.socket) -> bool:
+    """Whether the supervisor closes the connection without a word."""
+    try:
+        return link.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def frame(*fields: bytes, body: bytes = b"") -> bytes:
+    head = b"\0".join(fields)
+    return HEADER.pack(len(head), len(body)) + head + body
+
+
+def test_hello_tells_what_the_client_must_know(running: Place):
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    hello = running.client().hello
+    version, pid, boottime, realtime, uid, cgroup = map(int, hello.fields)
+    assert (version, pid, uid) == (1, 1, 0)
+    assert cgroup in (0, 1, 2)
+    assert before <= boottime <= time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    assert abs(realtime - time.time() * 1e6) < 60e6
+
+
+def test_clock(client: Client):
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    boottime, realtime = map(int, client.ask("clock").fields)
+    assert before <= boottime <= time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    assert abs(realtime - time.time() * 1e6) < 60e6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(b"1", b"hello", b"0" * 32),
+        frame(b"1", b"hello", b""),
+        frame(b"1", b"clock"),
+        frame(b"1", b"exec", b"c", b"-1", b"/", b"0", b"1", b"true"),
+        frame(b"1"),
+        frame(b"", b"hello", b""),
+        frame(b"1", b"hello", b"x", body=b"body"),
+        HEADER.pack(0, 0),
+        HEADER.pack(5000, 0),
+        HEADER.pack((1 << 32) - 1, 0),
+        HEADER.pack(10, (1 << 64) - 1),
+        frame(b"i" * 65, b"hello", b"x"),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_a_stranger_is_turned_away(shared, data: bytes):
+    running, _ = shared
+    link = connect(running.name)
+    link.sendall(data)
+    assert closed(link)
+    link.close()
+    assert running.client().ask("clock").status == "ok"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEADER.pack(0, 0),
+        HEADER.pack((16 << 20) + 1, 0),
+        HEADER.pack(10, (1 << 40) + 1),
+        frame(b"1"),
+        frame(b"", b"clock"),
+        frame(b"i" * 65, b"clock"),
+        frame(b"1", b"clock", body=b"x"),
+        frame(b"1", b"hello", b"wrong"),
+    ],
+)
+def test_nonsense_after_hello_ends_the_connection(shared, data: bytes):
+    running, _ = shared
+    client = running.client()
+    client.socket.sendall(data)
+    assert closed(client.socket)
+    assert running.client().ask("clock").status == "ok"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    fields=st.lists(
+        st.binary(max_size=40) | st.sampled_from([b"put", b"get", b"exec", b"wait", b"-1", b"7"]), max_size=9
+    ),
+    tail=st.binary(max_size=60),
+    known=st.booleans(),
+)
+def test_no_bytes_bring_it_down(shared, fields: list[bytes], tail: bytes, known: bool):
+    running, _ = shared
+    client = running.client() if known else None
+    link = client.socket if client else connect(running.name)
+    operation = [field for field in fields if field != b"stop"]
+    link.sendall(frame(b"1", *operation) + tail)
+    link.close()
+    assert running.client().ask("clock").status == "ok"
+    for used in running.clients:
+        used.close()
+    running.clients.clear()
+
+
+def test_an_unfinished_frame_holds_nobody_up(running: Place):
+    known = running.client()
+    known.socket.sendall(HEADER.pack(1000, 0) + b"1\0clo")
+    stranger = connect(running.name)
+    stranger.sendall(b"\0\0")
+    assert running.client().shell("echo served").out == b"served\n"
+    stranger.close()
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(running: Place):
+    lazy = running.client()
+    lazy.run(["head", "-c", "20000000", "/dev/zero"], limit=0)
+    lazy.start("zeros", ["head", "-c", "20000000", "/dev/zero"])
+    lazy.wait("zeros", limit=0)
+    for _ in range(20):
+        lazy.send("read", "zeros", "out", 0, 20_000_000)
+    busy = running.client()
+    assert busy.shell("echo served").out == b"served\n"
+    assert rss_kib(running) < 4096
+    lazy.close()
+    assert busy.shell("echo on").out == b"on\n"
+
+
+def test_many_strangers_do_not_keep_a_client_out(running: Place):
+    links = [connect(running.name) for _ in range(300)]
+    client = running.client()
+    assert client.shell("echo served").out == b"served\n"
+    for link in links:
+        link.close()
+
+
+def rss_kib(running: Place) -> int:
+    """Resident memory of process 1."""
+    status = Path(f"/proc/{running.host_pid()}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+
+def test_at_rest_it_is_small(running: Place):
+    client = running.client()
+    for _ in range(20):
+        client.shell("true")
+    assert rss_kib(running) < 1024
+
+
+def test_the_token_is_nowhere_inside(running: Place):
+    client = running.client()
+    token = running.token.encode()
+    assert client.shell("cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline").out.find(token) < 0
+    pid = running.host_pid()
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            first, last = (int(x, 16) for x in line.split()[0].split("-"))
+            if "[v" not in line and " r" in line:
+                memory.seek(first)
+                assert memory.read(last - first).find(token) < 0, line
+
+
+def test_without_the_right_to_trace_its_memory_is_closed(client: Client):
+    kept = "-all,+chown,+dac_override,+fowner,+fsetid,+setuid,+setgid,+setpcap,+setfcap,+kill,+sys_chroot"
+    drop = ["setpriv", "--bounding-set", kept, "--inh-caps", "-all", "sh", "-c"]
+    assert client.run([*drop, "cat /proc/self/environ > /dev/null"]).exit == 0
+    for script in ("cat /proc/1/environ", "head -c 1 /proc/1/mem", "cat < /proc/1/fd/3", "readlink /proc/1/exe"):
+        assert client.run([*drop, script]).exit != 0, script
+
+
+def test_without_a_token_it_does_not_start(tmp_path):
+    command = [PROGRAM, "init", "test-none", tmp_path / "spool"]
+    done = subprocess.run(command, env={}, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"RAYSWEEP_TOKEN" in done.stderr
+
+
+def test_counters_are_whole_files(client: Client):
+    reply = client.ask("counters")
+    names, lengths = reply.fields[::2], [int(x) for x in reply.fields[1::2]]
+    assert sum(lengths) == len(reply.body)
+    files, at = {}, 0
+    for name, length in zip(names, lengths, strict=True):
+        files[name] = reply.body[at : at + length]
+        at += length
+    assert b"MemAvailable:" in files["meminfo"]
+    version = client.hello.fields[5]
+    assert {"1": "memory.usage_in_bytes", "2": "memory.current", "0": "meminfo"}[version] in files
+    assert b"nr_throttled" in files["cpu.stat"] or version == "0" or "cpu.stat" not in files
+
+
+def test_samples_come_each_second_and_lie_in_the_spool_too(client: Client):
+    patiently(lambda: int(client.ask("samples", 1 << 40).fields[0]) >= 3, "no samples came")
+    reply = client.ask("samples", 0)
+    total, first = map(int, reply.fields)
+    lines = reply.body.decode().splitlines()
+    assert (first, len(lines)) == (0, total)
+    rows = [[int(x) for x in line.split()] for line in lines]
+    assert {len(row) for row in rows} == {10}
+    assert all(later[0] - row[0] > 500_000 for row, later in zip(rows, rows[1:], strict=False))
+    assert all(row[9] > 0 for row in rows)
+    if client.hello.fields[5] != "0":
+        assert all(row[1] > 0 and row[2] >= 0 and row[3] >= 0 for row in rows)
+    later = client.ask("samples", total - 1)
+    assert later.fields[1] == str(total - 1)
+    assert later.body.decode().splitlines()[0] == lines[-1]
+    spooled = client.ask("file", "samples", 0, len(reply.body))
+    assert spooled.body == reply.body
+    assert client.ask("file", "samples", 5, 7).body == reply.body[5:12]
+    assert client.ask("file", "none", 0, 7).errno == errno.ENOENT
+
+
+def test_output_of_a_command_is_a_file_of_the_spool(client: Client):
+    client.shell("echo out; echo err >&2")
+    assert client.ask("file", "c-1.out", 0, 100).body == b"out\n"
+    assert client.ask("file", "c-1.err", 0, 100).body == b"err\n"
+
+
+def test_call_carries_frames_of_any_size_both_ways(running: Place):
+    command = [PROGRAM, "call", running.name]
+    noise = os.urandom(3_000_000)
+    running.client().put(str(running.spool.parent), b"")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
+        call.stdin.write(frame(b"1", b"hello", running.token.encode()))
+        call.stdin.write(frame(b"2", b"put", b"/", b"0" * 64, body=noise))
+        call.stdin.write(frame(b"3", b"exec", b"c", b"-1", b"/", b"0", b"3", b"/bin/head", b"-c3000000", b"/dev/zero"))
+        call.stdin.write(frame(b"4", b"wait", b"c", b"5000000", b"60000"))
+        call.stdin.flush()
+        seen = {}
+        while b"4" not in seen:
+            head_len, body_len = struct.unpack(">IQ", call.stdout.read(12))
+            fields = call.stdout.read(head_len).split(b"\0")
+            seen[fields[0]] = fields[1:], call.stdout.read(body_len)
+        call.stdin.close()
+        assert call.wait(60) == 0
+    assert seen[b"1"][0][:2] == [b"ok", b"1"]
+    assert seen[b"2"][0][:2] == [b"error", str(errno.EBADMSG).encode()]
+    assert seen[b"4"][1] == bytes(3_000_000)
+
+
+def test_call_ends_when_the_supervisor_does(running: Place):
+    client = running.client()
+    with subprocess.Popen([PROGRAM, "call", running.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
+        call.stdin.write(frame(b"1", b"hello", running.token.encode()))
+        call.stdin.flush()
+        assert len(call.stdout.read(12)) == 12
+        client.send("stop")
+        call.stdout.read()
+        assert call.wait(60) == 0
