@@ -176,7 +176,7 @@ def evicted_of(pod: Json, events: Sequence[Json] = ()) -> Evicted | None:
     by_kubelet = _condition(pod, "DisruptionTarget")
     if by_kubelet.get("reason") == "TerminationByKubelet" and _LOW.search(str(by_kubelet.get("message"))):
         return parse_eviction(str(by_kubelet["message"]))
-    if "status" in pod and _phase(pod) != "Running":
+    if "status" in pod and _phase(pod) not in {"Running", "Succeeded"}:  # Succeeded: all containers ended with 0
         return None
     words = (str(e.get("message", "")) for e in reversed(events) if e.get("reason") == "Evicted")
     return next((parse_eviction(text) for text in words), None)
