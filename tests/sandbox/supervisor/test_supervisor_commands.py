@@ -221,7 +221,7 @@ def test_the_platforms_sigterm_ends_everything(running: Place):
     client = running.client()
     client.shell("sleep 4717 &")
     os.kill(running.host_pid(), signal.SIGTERM)
-    assert running.process.wait(60) == 0
+    assert running.process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_stop_is_answered_and_ends_everything(running: Place):

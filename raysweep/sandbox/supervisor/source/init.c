@@ -136,5 +136,6 @@ int mode_init(const char *name, const char *spool, char *token) {
     int64_t limit = boottime_us() + FAREWELL_US;
     while (!ended && stop_asked && !connections_quiet() && boottime_us() < limit) turn(limit);
     end_all();
-    return 0;
+    // Not 0 when told to by a signal: of a pod whose containers all ended well Kubernetes forgets why it ended them.
+    return ended ? 128 + SIGTERM : 0;
 }
