@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raysweep.errors import SandboxError, UnsuitableError
@@ -104,6 +104,7 @@ class Network:
 
 async def look_at_network(ground: Ground, run_id: str) -> Network:
     """What a pod with and one without network reach of the cluster: the API server, another sandbox, metadata."""
+    ground = replace(ground, options=replace(ground.options, tenancy="shared"))  # they look at each other
     names = {"closed": False, "open": True, "other": False}
     pods = {name: PodSandbox(_spec(run_id, f"network-{name}", network=open_), ground) for name, open_ in names.items()}
     try:

@@ -36,6 +36,9 @@ REFUSALS = (
 )
 """Part of the API server's message to what helps."""
 
+ANSWER_S = 10.0
+"""How long an API server that does not answer is waited for."""
+
 SHOWN = 3
 """Problems of one kind that a line names; the rest is counted."""
 
@@ -43,7 +46,7 @@ SHOWN = 3
 async def cluster_check(api: Api) -> Check:
     """Whether the API server answers us."""
     try:
-        version = (await api.get("/version", patience=10.0))["gitVersion"]
+        version = (await api.get("/version", patience=ANSWER_S))["gitVersion"]
     except ApiError as error:
         remedy = "see that `kubectl version` answers with the same kubeconfig (sandbox.context names another)"
         return Check("cluster", ok=False, found=f"the API server does not answer: {error}", remedy=remedy)
