@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.compose import load_study, planned_sandboxes, recipe, scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import ExitCode
 
+if TYPE_CHECKING:
+    from raysweep.sandbox.protocol import Check
+
+HERE = ("local", "docker")
+"""Kinds that need nothing but this machine: all of them are looked at where no config says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The checks of one kind of sandbox."""
+
+    kind: str
+    checks: Sequence[Check]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every required check holds."""
+        return all(check.ok for check in self.checks if check.required)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"ok": self.ok, "kind": self.kind, "checks": [asdict(check) for check in self.checks]}
+
 
 def doctor_command(path: Path | None, *, as_json: bool) -> int:
-    """Print the checks; 0 when every required one holds, else 4."""
+    """Print the checks; 0 when every required one holds (without a config: for one of the kinds), else 4."""
+    seen = _examine_for(path) if path is not None else _examine_here()
+    ok = any(one.ok for one in seen)
+    if as_json:
+        first = next((one for one in seen if one.ok), seen[0]).as_json()
+        emit(first if path is not None else {**first, "kinds": [one.as_json() for one in seen]})
+        return ExitCode.OK if ok else ExitCode.UNSUITABLE
+    for one in seen:
+        _say(one)
+    return ExitCode.OK if ok else ExitCode.UNSUITABLE
+
+
+def _examine_for(path: Path) -> list[Examination]:
+    study = load_study(path)
+    provider = recipe(study.sweep)("doctor")
+    return [Examination(provider.kind, provider.doctor(planned_sandboxes(study)))]
+
+
+def _examine_here() -> list[Examination]:
     from raysweep.sandbox.factory import ProviderRecipe
 
-    study = load_study(path) if path is not None else None
-    made = recipe(study.sweep) if study is not None else ProviderRecipe("local", scratch_root())
-    provider = made("doctor")
-    checks = provider.doctor(planned_sandboxes(study) if study is not None else None)
-    ok = all(c.ok for c in checks if c.required)
-    if as_json:
-        emit({"ok": ok, "kind": provider.kind, "checks": [asdict(c) for c in checks]})
-        return ExitCode.OK if ok else ExitCode.UNSUITABLE
-    for check in checks:
+    return [Examination(kind, ProviderRecipe(kind, scratch_root())("doctor").doctor()) for kind in HERE]
+
+
+def _say(one: Examination) -> None:
+    for check in one.checks:
         mark = "ok  " if check.ok else ("FAIL" if check.required else "note")
         say(f"{mark}  {check.name}: {check.found}")
         if not check.ok and check.remedy:
             say(f"      remedy: {check.remedy}")
-    kind = provider.kind
-    say(f"{kind} sandboxes can enforce bands here" if ok else f"{kind} sandboxes cannot enforce bands here")
-    return ExitCode.OK if ok else ExitCode.UNSUITABLE
+    say(f"{one.kind} sandboxes {'can' if one.ok else 'cannot'} enforce bands here")

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raysweep.cli.compose import scratch_root
 from raysweep.cli.output import emit, say
-from raysweep.errors import bad_input
+from raysweep.errors import UnsuitableError, bad_input
+
+if TYPE_CHECKING:
+    from raysweep.sandbox.factory import ProviderRecipe
+
+
+async def _collect(recipes: Sequence[ProviderRecipe], run_id: str | None) -> list[str]:
+    """What was removed, of all kinds that can be had here; UnsuitableError when none can."""
+    removed: list[str] = []
+    failures: list[UnsuitableError] = []
+    for recipe in recipes:
+        try:
+            removed += await recipe("gc").gc(run_id)
+        except UnsuitableError as error:
+            failures.append(error)
+    if len(failures) == len(recipes):
+        raise failures[0]
+    return removed
 
 
 def gc_command(run: Path | None, cluster: tuple[str, str | None] | None, *, as_json: bool) -> None:
     """Remove leftovers of one run, or of every run whose driver is dead; say what was removed.
 
-    cluster: namespace and context of the cluster to look at, None for this machine.
+    cluster: namespace and context of the cluster to look at, None for this machine and its Docker Engine.
     """
     from raysweep.record.lock import LocalLock
     from raysweep.record.reader import open_run
@@ -25,11 +44,11 @@ def gc_command(run: Path | None, cluster: tuple[str, str | None] | None, *, as_j
         run_id = json.loads(open_run(run).get("run.json"))["run_id"]
         if LocalLock.holder(run) is not None:
             raise bad_input("this run is going on", "end its driver first (Ctrl-C)", file=str(run))
-    recipe = ProviderRecipe("local", scratch_root())
+    recipes = [ProviderRecipe(kind, scratch_root()) for kind in ("local", "docker")]
     if cluster is not None:
         options = {"namespace": cluster[0], "context": cluster[1]}
-        recipe = ProviderRecipe("kubernetes", scratch_root(), options)
-    removed = asyncio.run(recipe("gc").gc(run_id))
+        recipes = [ProviderRecipe("kubernetes", scratch_root(), options)]
+    removed = asyncio.run(_collect(recipes, run_id))
     if as_json:
         emit({"removed": list(removed)})
         return

