@@ -12,7 +12,7 @@ from raysweep.stats.columns import flags
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
-from raysweep.stats.findings import enforcement
+from raysweep.stats.findings import enforcement, placement
 from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
 from raysweep.stats.methods.interval import FEW_TASKS
@@ -41,6 +41,7 @@ def run_checks(
         *([_platform(cube, design.seed)] if len(cube.task) else []),
         *_counted(table),
         *enforcement.checks(table, cube, measured),
+        *placement.checks(table, cube),
         *_same(cube),
         *_rewards(cube),
     ]

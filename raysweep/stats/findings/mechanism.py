@@ -18,6 +18,8 @@ from raysweep.stats.finding import Finding
 
 MEDIANS = {"api_p50_ms": "ms", "api_p95_ms": "ms"}
 """Latencies are skewed: their median over attempts."""
+NODE_KEYS = ("hostname", "name")
+"""Under which a node's name stands: of this machine, of a cluster's node."""
 COUNTED = (("n_tasks", "task"), ("n_dates", "occasion"))
 
 
@@ -58,7 +60,7 @@ def _measures(table: pa.Table) -> dict[str, tuple[str, pa.ChunkedArray]]:
 
 def _others(table: pa.Table) -> pa.Array:
     """Other attempts in their agent phase on the same node at the start of each one's; null where not known."""
-    node = pc.map_lookup(table["node"], pa.scalar("hostname"), "first")
+    node = pc.coalesce(*(pc.map_lookup(table["node"], pa.scalar(key), "first") for key in NODE_KEYS))
     start, end = (pc.cast(table[f"t_agent_{side}"], pa.int64()) for side in ("start", "end"))
     known = np.asarray(pc.and_(pc.is_valid(node), pc.and_(pc.is_valid(start), pc.is_valid(end))))
     found = np.full(len(table), np.nan)
