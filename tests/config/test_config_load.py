@@ -526,3 +526,14 @@ def test_names_of_images_that_registries_have(name):
 @pytest.mark.parametrize("name", ["", "UPPER", "a b", "a:", "a@sha256:12", "a//b", "https://a/b", "-a", "a:b:c"])
 def test_names_that_no_registry_can_have(name):
     assert [p.key for p in problems(changed(sandbox={"kind": "docker", "image": name}))] == ["sandbox.image"]
+
+
+def test_probes_are_on_unless_said_otherwise_and_take_seconds_in_bounds():
+    def probes(**keys: object):
+        return parse(yaml.safe_dump(changed(probes=keys) if keys else GOOD)).probes
+
+    assert (probes().enabled, probes().cpu_s) == (True, 3.0)
+    assert (probes(enabled=False, cpu_s=5).enabled, probes(cpu_s=5).cpu_s) == (False, 5.0)
+    for key, bad in (("enabled", 1), ("cpu_s", 0.5), ("cpu_s", "3s"), ("moments", 2)):
+        found = problems(changed(probes={key: bad}))
+        assert [p.key for p in found] == [f"probes.{key}"]
