@@ -132,7 +132,7 @@ class Sandbox(Protocol):
     async def put(self, archive: bytes, dest: str) -> None:
         """Unpack a tar archive below the folder `dest`; byte count and sha256 are checked inside.
 
-        OSError when it cannot be written there: the task filled its disk, or closed the folder.
+        OSError when it cannot be written there: the task filled its disk, closed the folder, or ended the sandbox.
         """
         ...
 

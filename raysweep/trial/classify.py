@@ -31,9 +31,10 @@ had at least twice the limit free beyond what it reserves; within the second to 
 limit at most, the other is left to its neighbours, so no ancestor was full. Without room, unreclaimable memory below
 half the limit is the sign that an ancestor was.
 
-A group kill (v2 memory.oom.group) takes the counters with it. The platform then tells of an OOM, not whose: the kernel
-kills the whole container for an ancestor too. With a finite limit, room proves by exclusion that it was the own one;
-without room it is `oom_unknown`. Without a limit it was an ancestor: `oom_node`.
+A group kill (v2 memory.oom.group) takes the counters with it, unless they were read in the moment before. The platform
+then tells of an OOM, not whose: the kernel kills the whole container for an ancestor too. With a finite limit, room
+proves by exclusion that it was the own one; without room it is `oom_unknown`. Without a limit it was an ancestor:
+`oom_node`.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _own_limit_proven(e: Evidence, c: PhaseCounters) -> bool:
     limit = e.limit.memory
     if limit is None:
         return False
-    if c.oom_group and c.oom_memcg_own is None:
+    if c.oom_group and c.oom_memcg_own is None and c.own_limit_ooms is None:
         return _room(c, limit)
     if c.own_limit_ooms is not None or (e.cgroup == 2 and not c.oom_group):
         return bool(c.own_limit_ooms)

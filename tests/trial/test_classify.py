@@ -130,6 +130,10 @@ CASES = {
         replace(evidence(CommandFacts(), None, cgroup=2, agent_={**GROUP, **NO_ROOM, **HOG}), died_in="agent"),
         infra("oom_unknown", "agent", "unknown"),
     ),
+    "v2 group kill whose counter was read in time": (
+        replace(evidence(CommandFacts(), None, cgroup=2, agent_={**GROUP, **NO_ROOM, **V2_OWN}), died_in="agent"),
+        infra("oom_limit", "agent"),
+    ),
     "v2 group kill, no sample to tell": (
         replace(evidence(CommandFacts(), None, cgroup=2, agent_=GROUP), died_in="agent"),
         infra("oom_unknown", "agent", "unknown"),

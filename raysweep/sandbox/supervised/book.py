@@ -69,7 +69,8 @@ class ContainerBook(PhaseBook):
         if self.oom_killed:
             own = kills[-1].own if len(kills) > self._kills_before else None
             count = max(1, counted.oom_kills or 0)
-            return replace(counted, oom_kills=count, own_limit_ooms=None, oom_memcg_own=own, oom_group=True)
+            told = counted.own_limit_ooms or None  # 0 only says that the last reading came before the kill
+            return replace(counted, oom_kills=count, own_limit_ooms=told, oom_memcg_own=own, oom_group=True)
         if self.oom_killed is None and not counted.oom_kills:  # the last row is older than the end
             return replace(counted, oom_kills=None, own_limit_ooms=None)
         return counted

@@ -31,6 +31,20 @@ class Reply:
     fields: tuple[str, ...]
     body: bytes = b""
 
+    def numbers(self, start: int, stop: int) -> tuple[int, ...]:
+        """The fields from `start` up to `stop` as whole numbers; SandboxError("runner_lost") when they are none."""
+        try:
+            found = tuple(int(text) for text in self.fields[start:stop])
+        except ValueError:
+            found = ()
+        if len(found) != stop - start:
+            raise _nonsense(f"fields {self.fields[:stop]}")
+        return found
+
+
+def _nonsense(what: object) -> SandboxError:
+    return SandboxError("runner_lost", f"the supervisor makes no sense: {what}")
+
 
 class SupervisorError(Exception):
     """The supervisor could not do what was asked: `errno` (0 unknown) and its message."""
@@ -119,7 +133,7 @@ class Client:
         """Send a request and wait for its reply, over as many streams as it takes.
 
         SupervisorError when the supervisor refuses, ContainerEndedError, SandboxError("api_server") beyond the cap,
-        ValueError for an argument that holds a NUL.
+        ValueError for an argument that holds a NUL, SandboxError("runner_lost") for a reply that is none.
         """
         if self._failure is not None:
             raise self._failure
@@ -129,13 +143,15 @@ class Client:
         self._outbox.put_nowait(number)
         try:
             return _reply(await request.future)
+        except FrameError as error:
+            raise _nonsense(error) from error
         finally:
             self._open.pop(number, None)
 
     async def tell_clock(self) -> tuple[float, float]:
         """(CLOCK_BOOTTIME, wall clock) of the supervisor in seconds, now; renews `clock_offset`."""
         before = self._clock.now()
-        boottime, realtime = (int(text) / 1e6 for text in (await self.ask("clock")).fields[:2])
+        boottime, realtime = (micros / 1e6 for micros in (await self.ask("clock")).numbers(0, 2))
         self.clock_offset = realtime - (before + self._clock.now()) / 2
         return boottime, realtime
 
@@ -162,7 +178,7 @@ class Client:
                 self.ended.set()
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            self._fail(SandboxError("runner_lost", f"the supervisor makes no sense: {error!r}"))
+            self._fail(_nonsense(repr(error)))
 
     async def _reconnecting(self) -> None:
         """Keep a stream up; returns by exception only."""
@@ -203,10 +219,10 @@ class Client:
         await channel.send(encode_head(("0", "hello", self._token), 0))
         while True:
             for frame in reader.feed(await _piece(channel)):
-                told = _reply(frame).fields
-                if told[0] != PROTOCOL:
-                    raise SandboxError("runner_lost", f"the supervisor speaks protocol {told[0]}, not {PROTOCOL}")
-                pid, boottime, realtime, uid, cgroup = map(int, told[1:6])
+                told = _reply(frame)
+                if told.fields[:1] != (PROTOCOL,):
+                    raise SandboxError("runner_lost", f"the supervisor does not speak protocol {PROTOCOL}")
+                pid, boottime, realtime, uid, cgroup = told.numbers(1, 6)
                 self.clock_offset = realtime / 1e6 - (before + self._clock.now()) / 2
                 self.greeting = Greeting(pid, uid, cgroup, boottime / 1e6)
                 if not self._greeted.done():

@@ -100,7 +100,7 @@ class Meter:
             data, total = b"", 1
             while len(data) < total:
                 reply = await keeper.ask("file", SPOOLED_SAMPLES, str(len(data)), str(SPOOL_PIECE))
-                total = int(reply.fields[0])
+                total = reply.numbers(0, 1)[0]
                 if not reply.body:
                     break
                 data += reply.body
@@ -130,10 +130,10 @@ class Meter:
         except ContainerEndedError:
             self.ended = self.client.ended.is_set()
             return None
-        except (SupervisorError, ValueError, ConnectionError) as error:
+        except (SupervisorError, ValueError) as error:
             raise SandboxError("runner_lost", f"the supervisor does not tell counters: {error}") from error
         self._now = boottime - self.book.ready
-        self._next_row = int(reply.fields[0])
+        self._next_row = reply.numbers(0, 1)[0]
         self.limit = limit_inside(texts, self.made.limit)
         reading = read_task(texts) if texts.version else Reading()
         self.book.add_rows(parse_rows(reply.body.decode(errors="replace")))

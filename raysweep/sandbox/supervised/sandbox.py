@@ -17,6 +17,7 @@ from raysweep.sandbox.environment import BASE_ENV
 from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, SandboxSpec
 from raysweep.sandbox.supervised.client import Client, Patience, Reply, SupervisorError
 from raysweep.sandbox.supervised.container import Container, ContainerEndedError, Ending, Made
+from raysweep.sandbox.supervised.frames import encode_head
 from raysweep.sandbox.supervised.inside import difference
 from raysweep.sandbox.supervised.measure import Meter
 from raysweep.units import Resources
@@ -74,7 +75,7 @@ class SupervisedSandbox:
             ending = await self.container.ending()
             detail = ending.platform_detail or f"the container ended as it started: {error}"
             raise SandboxError(ending.platform or "node_lost", detail) from error
-        except (SupervisorError, ValueError, ConnectionError) as error:
+        except (SupervisorError, ValueError) as error:
             raise SandboxError("runner_lost", f"the supervisor cannot be used: {error}") from error
         self._meter = meter
         return admitted
@@ -156,18 +157,20 @@ class SupervisedSandbox:
         client = self._running()
         merged = [f"{name}={value}" for name, value in {**self._env, **self.spec.env, **(env or {})}.items()]
         timeout = "-1" if timeout_s is None else str(max(0, round(timeout_s * 1000)))
-        counted = [str(len(merged)), *merged, str(len(argv)), *argv]
+        request = (command_id, timeout, cwd or self.spec.workdir, str(len(merged)), *merged, str(len(argv)), *argv)
         try:
-            await client.ask("exec", command_id, timeout, cwd or self.spec.workdir, *counted)
-            while True:
-                reply = await client.ask("wait", command_id, str(output_limit), str(POLL_MS))
-                if reply.fields[0] == "ended":
-                    return _result(reply)
-        except ContainerEndedError:
-            return ExecResult(CommandFacts())
+            encode_head(request, 0)
         except ValueError as error:  # as a kernel's refusal to start it would look
             message = f"raysweep: cannot run the command: {error}\n".encode()
             return ExecResult(CommandFacts(exit=126), stderr=message, stderr_bytes=len(message))
+        try:
+            await client.ask("exec", *request)
+            while True:
+                reply = await client.ask("wait", command_id, str(output_limit), str(POLL_MS))
+                if reply.fields[:1] == ("ended",):
+                    return _result(reply)
+        except ContainerEndedError:
+            return ExecResult(CommandFacts())
         except SupervisorError as error:
             raise SandboxError("runner_lost", f"the supervisor could not run a command: {error}") from error
 
@@ -194,9 +197,8 @@ class SupervisedSandbox:
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 raise FileNotFoundError(errno.ENOENT, "not in the sandbox", path) from error
             raise OSError(error.errno or errno.EIO, f"cannot get {path}: {error}") from error
-        size, told = reply.fields[:2]
         digest = (await asyncio.to_thread(hashlib.sha256, reply.body)).hexdigest()
-        if len(reply.body) != int(size) or digest != told:
+        if reply.fields[:2] != (str(len(reply.body)), digest):
             raise OSError(errno.EBADMSG, f"the archive of {path} arrived damaged")
         return reply.body
 
@@ -222,7 +224,7 @@ class SupervisedSandbox:
 
 
 def _result(reply: Reply) -> ExecResult:
-    code, number, timed_out, micros, out_length, out_total, err_total = map(int, reply.fields[1:8])
+    code, number, timed_out, micros, out_length, out_total, err_total = reply.numbers(1, 8)
     facts = CommandFacts(
         exit=code if code >= 0 else None,
         signal=number if number >= 0 and code < 0 else None,

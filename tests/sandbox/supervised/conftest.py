@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from supervised_process import ground
 
 from raysweep.errors import UnsuitableError
-from raysweep.sandbox.cgroup.place import find_parent
 
 
 @pytest.fixture
 def needs_process(scratch_folder, tmp_path_factory):
     reason = "" if os.geteuid() == 0 else "root is needed"
     try:
-        find_parent(None)
+        ground()
     except UnsuitableError as error:
         reason = str(error)
     if reason:

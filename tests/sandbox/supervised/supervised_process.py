@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import platform
@@ -56,6 +57,18 @@ class SocketChannel:
 async def connect_socket(name):
     reader, writer = await asyncio.open_unix_connection(f"\0raysweep-{name}")
     return SocketChannel(reader, writer)
+
+
+def _parent(pid):
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
+@functools.cache
+def ground():
+    """Where the cgroups of all containers go; looked for once, since others look for theirs at the same time."""
+    return find_parent(None)
 
 
 class ProcessContainer:
@@ -166,8 +179,8 @@ class ProcessContainer:
         self.channels.clear()
 
     def kill_all(self):
-        """SIGKILL to everything inside at once, process 1 too, as a group kill does."""
-        for pid in self.group.pids():
+        """SIGKILL to everything inside as a group kill does it, process 1 first: nobody is left to tell of others."""
+        for pid in sorted(self.group.pids(), key=lambda pid: _parent(pid) != self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -202,7 +215,7 @@ class ProcessProvider:
 
     def __init__(self, scratch, memory=None, kernel_log=None):
         self.scratch, self.kernel_log = Path(scratch), kernel_log
-        self.home = Home(find_parent(None).child(f"raysweep-process-{os.getpid()}"), memory)
+        self.home = Home(ground().child(f"raysweep-process-{os.getpid()}"), memory)
         self.made = []
 
     def capabilities(self):

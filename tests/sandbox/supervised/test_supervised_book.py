@@ -224,6 +224,14 @@ def test_group_kill_by_the_platforms_word():
     assert verdict(logged, 2, died=True)[0] == "oom_node"
 
 
+def test_a_counter_that_was_read_before_the_group_was_gone_is_kept():
+    book = agent_book(version=2, own_ooms=0)
+    book.note(Reading(oom_kills=3, own_ooms=1), 0.5)
+    book.note_end(oom_killed=True)
+    assert (book.counters([]).own_limit_ooms, book.counters([]).oom_kills) == (1, 3)
+    assert verdict(book.counters([]), 2, died=True) == ("oom_limit", "resource")
+
+
 def test_an_end_that_is_no_oom_or_that_nobody_explains():
     assert verdict(ended(oom_killed=False), 2, died=True) == ("node_lost", "platform")
     assert verdict(ended(oom_killed=None), 2, died=True) == ("oom_unknown", "unknown")

@@ -56,7 +56,7 @@ class FakeSupervisor:
         fields = {"hello": [self.version, "1", *micros, "0", "2"], "clock": micros}.get(op, args)
         if op == "later":
             await asyncio.sleep(float(args[0]))
-        kind = "error" if op == "fail" else "ok"
+        kind = {"fail": "error", "odd": "perhaps"}.get(op, "ok")
         await stream.reply(encode_head([number, kind, *fields], len(frame.body)) + frame.body)
 
 
@@ -226,7 +226,7 @@ def test_close_ends_all_requests_but_says_nothing_of_the_container():
 def test_another_protocol_is_refused():
     async def case(supervisor, client):
         supervisor.version = "2"
-        with pytest.raises(SandboxError, match="protocol 2"):
+        with pytest.raises(SandboxError, match="not speak protocol 1"):
             await client.open()
 
     on_virtual_time(case)
@@ -241,6 +241,19 @@ def test_what_the_supervisor_refuses_is_an_error_with_its_number():
         with pytest.raises(ValueError, match="NUL"):
             await client.ask("echo", "a\0b")
         assert (await client.ask("echo", "still here")).fields == ("still here",)
+
+    on_virtual_time(case)
+
+
+def test_a_reply_that_makes_no_sense_is_the_platforms_fault():
+    async def case(supervisor, client):
+        await client.open()
+        with pytest.raises(SandboxError, match="runner_lost"):
+            await client.ask("odd")
+        assert (await client.ask("echo", "1", "-2")).numbers(0, 2) == (1, -2)
+        for fields in ((), ("x",)):
+            with pytest.raises(SandboxError, match="runner_lost"):
+                (await client.ask("echo", *fields)).numbers(0, 1)
 
     on_virtual_time(case)
 
