@@ -16,7 +16,9 @@ from raysweep.cli.main import main
 from raysweep.clock import SystemClock
 from raysweep.record.ledger import LedgerWriter, sealed_counts
 from raysweep.record.lock import LocalLock
+from raysweep.record.probes import Round, write_round
 from raysweep.record.rundir import create_or_resume
+from raysweep.record.store import LocalStore
 from raysweep.stats import simulate
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -166,6 +168,24 @@ def test_what_is_unknown_is_refused_and_named(tmp_path, told):
     assert "against unknown" in err
     code, _, err = told(a, b, "--assume-comparable", "memory")
     assert (code, "is not a field of methodology" in err) == (2, True)
+
+
+def test_a_limit_that_probes_found_not_to_hold_is_refused(tmp_path, told):
+    stated = truth(("m", 0.5))
+    a, b = (make_run(tmp_path / name, stated, seed=i) for i, name in enumerate("ab"))
+    done = Round("all", "always", "before")
+    held = {
+        "probe_id": "p", "band": "1x", "bucket": "all", "occasion": "always", "moment": "before", "t_queued": 1.0,
+        "limit_memory_asked": 64, "past_bytes": 70, "killed": True, "own_limit": True, "kill_s": 0.1,
+    }  # fmt: skip
+    write_round(LocalStore(b), done, [held])
+    assert told(a, b)[0] != 2, "limits that held are those of a run without probes"
+    write_round(LocalStore(b), done, [held | {"killed": False, "own_limit": None, "kill_s": None}])
+    code, _, err = told(a, b)
+    assert code == 2
+    assert "alike in enforcement.probes (limits of the common bands that probes found not to hold)" in err
+    assert "none against 1x: probe_past_lived" in err
+    assert told(a, b, "--assume-comparable", "enforcement.probes")[0] != 2
 
 
 def test_changed_tasks_and_specs_are_refused(tmp_path, told):
