@@ -157,7 +157,7 @@ async def test_a_resize_in_mid_trial_is_seen_at_the_end(provider, spec, admin, c
 
 
 async def test_our_own_deadline_is_no_outcome_of_the_arm(cluster, run_id, spec):
-    provider = made(cluster, start_timeout=20.0)
+    provider = made(cluster, start_timeout=15.0)
     await provider.prepare(run_id)
     try:
         async with started(provider, replace(spec, lifetime_s=1.0)) as sandbox:
@@ -174,7 +174,7 @@ async def test_our_own_deadline_is_no_outcome_of_the_arm(cluster, run_id, spec):
 
 @pytest.mark.parametrize("image", ["Not an image", "localhost/there-is-none:dev"])
 async def test_an_image_that_cannot_be_had(cluster, run_id, spec, image):
-    provider = made(cluster, start_timeout=20.0)
+    provider = made(cluster, start_timeout=15.0)
     await provider.prepare(run_id)
     try:
         error = await refused(provider, replace(spec, image=image))
@@ -259,6 +259,53 @@ async def test_the_pod_of_a_lost_runner_is_replaced(provider, spec, cluster):
             gone = await lost.exec("b", ["true"])
         assert gone.facts.exit is None
         assert (await lost.stop()).died_in == "agent"
+
+
+async def test_a_pod_whose_answer_was_lost_is_adopted(provider, spec, api, cluster, monkeypatch):
+    sandbox = provider.open(spec)
+    create, calls = sandbox.ground.api.create, []
+
+    async def lost_the_first_time(*args, **kwargs):
+        calls.append(await create(*args, **kwargs))
+        if len(calls) == 1:
+            raise ApiError(0, "Connection", "the answer was lost")
+        return calls[-1]
+
+    monkeypatch.setattr(sandbox.ground.api, "create", lost_the_first_time)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await sandbox.start()
+            assert (await sandbox.exec("a", ["true"])).facts.exit == 0
+        there = await api.get(pods(cluster.namespace, sandbox.container.name))
+    finally:
+        await sandbox.stop()
+    assert len(calls) == 1
+    assert there["metadata"]["uid"] == calls[0]["metadata"]["uid"]
+    with pytest.raises(ApiError, match="not found"):
+        await api.get(pods(cluster.namespace, sandbox.container.name))
+
+
+async def test_a_pod_made_by_a_call_that_was_given_up_is_removed(provider, spec, api, cluster, monkeypatch):
+    sandbox = provider.open(spec)
+    create, sent, answer = sandbox.ground.api.create, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args, **kwargs):
+        made = await create(*args, **kwargs)
+        sent.set()
+        await answer.wait()
+        return made
+
+    monkeypatch.setattr(sandbox.ground.api, "create", slow)
+    async with asyncio.timeout(PATIENCE_S):
+        starting = asyncio.ensure_future(sandbox.start())
+        await sent.wait()
+        stopping = asyncio.ensure_future(sandbox.stop())
+        await asyncio.sleep(0)
+        answer.set()
+        await stopping
+        await asyncio.wait([starting])
+    with pytest.raises(ApiError, match="not found"):
+        await api.get(pods(cluster.namespace, sandbox.container.name))
 
 
 async def test_a_pod_of_somebody_else_is_left_alone(provider, spec, admin, cluster):
