@@ -1,0 +1,73 @@
+"""Which sandboxes scripts/quickstart takes, on machines that cannot be had here: its own commands answer for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RAYSWEEP = """\
+#!/bin/sh
+echo "$*" >> "$PWD/calls"
+case "$*" in
+  "doctor --config configs/quickstart.yaml") exit $LOCAL ;;
+  "doctor --config configs/docker-quickstart.yaml") exit $DOCKER ;;
+  run*) exit $RUN ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout whose environment is made already, with a raysweep that does what it is told."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("quickstart", "environment"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
+    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    program = tmp_path / ".venv/bin/raysweep"
+    program.parent.mkdir(parents=True)
+    program.write_text(RAYSWEEP)
+    program.chmod(0o755)
+    stamp = "cat requirements.txt pyproject.toml scripts/environment | cksum > .venv/.raysweep-runtime"
+    subprocess.run(["sh", "-c", stamp], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def quickstart(checkout, local, docker, run=0):
+    environment = {**os.environ, "LOCAL": str(local), "DOCKER": str(docker), "RUN": str(run), "RAYSWEEP_IN_SCOPE": "1"}
+    done = subprocess.run(
+        ["bash", "scripts/quickstart"], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+    calls = (checkout / "calls").read_text().splitlines()
+    return done, [call for call in calls if not call.startswith("doctor")]
+
+
+def test_local_where_it_enforces(checkout):
+    done, calls = quickstart(checkout, local=0, docker=0)
+    assert done.returncode == 0, done.stderr
+    assert calls == ["run configs/quickstart.yaml --run-dir runs/quickstart", "report runs/quickstart"]
+
+
+def test_docker_where_local_does_not(checkout):
+    done, calls = quickstart(checkout, local=4, docker=0)
+    assert done.returncode == 0, done.stderr
+    assert calls == ["run configs/docker-quickstart.yaml --run-dir runs/quickstart", "report runs/quickstart"]
+
+
+def test_the_remedies_and_4_where_neither_does(checkout):
+    done, calls = quickstart(checkout, local=4, docker=4)
+    assert done.returncode == 4
+    assert "neither local nor docker" in done.stderr
+    assert calls == []
+
+
+@pytest.mark.parametrize(("code", "reported"), [(3, True), (70, False)])
+def test_an_incomplete_sweep_is_still_reported_and_its_code_kept(checkout, code, reported):
+    done, calls = quickstart(checkout, local=0, docker=0, run=code)
+    assert done.returncode == code
+    assert any(call.startswith("report") for call in calls) is reported
