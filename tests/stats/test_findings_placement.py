@@ -15,6 +15,7 @@ NODE = {
     "name": "n1", "qos_class": "Burstable", "machine_type": "n2-standard-4", "co_tenants": "0", "co_tenants_end": "0",
     "allocatable_cpu": "3920", "allocatable_memory": str(12 * GIB), "others_cpu_request": "400",
     "others_memory_request": str(GIB), "clock_offset_s": "0.01", "clock_offset_end_s": "-0.02",
+    "image_digest": "sha256:1",
 }  # fmt: skip
 BOUNDS = {"limit_cpu_admitted": 1000, "limit_memory_admitted": 64 * MIB}
 
@@ -89,6 +90,15 @@ def test_a_clock_that_is_off_is_flagged(key):
     told = found(lambda r: {"node": {key: "-2.5"}})
     assert told["clocks"].status == "warning"
     assert set(found(lambda r: {"node": {key: "1.9"}})) == {"shared_nodes"}
+
+
+def test_an_image_whose_tag_moved_is_named_with_its_task():
+    rows = truth.rows(STATED)
+    task, bucket = rows[0]["task"], rows[0]["occasion"]
+    later = {"node": {"image_digest": "sha256:2"}}
+    told = found(lambda r: later if (r["task"], r["occasion"]) == (task, bucket) and r["band"] == "1x" else {})
+    assert told["moved_images"].message == f"the image of 1 task changed during the sweep: {task}"
+    assert set(found(lambda r: later)) == {"shared_nodes"}
 
 
 def test_others_at_work_are_counted_by_the_name_of_a_clusters_node():

@@ -15,17 +15,23 @@ from raysweep.units import Resources, format_bytes, format_millicores
 
 Json = Mapping[str, Any]
 NAMES = ("cpu", "memory", "storage")
+DEFAULT_SLOTS = 110
+"""Pods on a node where the kubelet does not say otherwise."""
 IMAGES_LISTED = 50
 """A node's status names at most so many of its images; with fewer the list is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A node and what it has for sandboxes: allocatable less the requests of all pods that are none of ours."""
+    """A node and what it has for sandboxes: allocatable less what all pods that are none of ours ask for.
+
+    slots: how many pods more it may have.
+    """
 
     node: str
     machine: str
     free: Resources
+    slots: int
     images: frozenset[str]
     images_complete: bool
 
@@ -40,9 +46,10 @@ def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> l
     return [_room(node, others.get(node["metadata"]["name"], ())) for node in nodes if _may_hold(node, options)]
 
 
-def _room(node: Json, others: Iterable[Json]) -> Room:
+def _room(node: Json, others: Sequence[Json]) -> Room:
     status, labels = node["status"], node["metadata"].get("labels") or {}
     free = resources_of(status.get("allocatable"))
+    slots = int(status.get("allocatable", {}).get("pods", DEFAULT_SLOTS)) - len(others)
     for pod in others:
         free = _less(free, pod_request(pod["spec"]))
     images = status.get("images") or ()
@@ -50,6 +57,7 @@ def _room(node: Json, others: Iterable[Json]) -> Room:
         node["metadata"]["name"],
         next((str(labels[key]) for key in MACHINE_TYPES if key in labels), "unknown"),
         free,
+        slots,
         frozenset(name for image in images for name in image.get("names") or ()),
         images_complete=len(images) < IMAGES_LISTED,
     )
@@ -96,12 +104,32 @@ def _tolerates(toleration: Json, taint: Json) -> bool:
     return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
+def with_keeper(request: Resources) -> Resources:
+    """What the scheduler counts for a sandbox of this request (uniform QoS)."""
+    return Resources((request.cpu or 0) + KEEPER_CPU, (request.memory or 0) + KEEPER_MEMORY, request.storage or 0)
+
+
+def at_once(specs: Sequence[SandboxSpec], found: Sequence[Room], *, exclusive: bool = False) -> int:
+    """How many sandboxes the nodes can hold at once when all are as large as the largest in each resource."""
+    asked = [with_keeper(spec.request) for spec in specs]
+    largest = {name: max(getattr(one, name) for one in asked) for name in NAMES}
+
+    def held(room: Room) -> int:
+        fits: list[int] = [
+            getattr(room.free, name) // wanted
+            for name, wanted in largest.items()
+            if wanted and getattr(room.free, name) is not None
+        ]
+        return max(0, min([*fits, room.slots, *([1] if exclusive else [])]))
+
+    return sum(held(room) for room in found)
+
+
 def too_large(specs: Sequence[SandboxSpec], found: Sequence[Room]) -> Iterator[str]:
     """Requests that no node can hold, one line for each resource, the largest of it named."""
     for name in NAMES:
         spec = max(specs, key=lambda s: getattr(s.request, name) or 0)
-        extra = {"cpu": KEEPER_CPU, "memory": KEEPER_MEMORY}.get(name, 0)
-        wanted = (getattr(spec.request, name) or 0) + extra
+        wanted = getattr(with_keeper(spec.request), name)
         most = max((getattr(room.free, name) or 0 for room in found), default=0)
         if wanted > most and any(getattr(room.free, name) is not None for room in found):
             said = f"{_spelt(name, wanted)} {name} (keeper included) is requested by {_who(spec)}"

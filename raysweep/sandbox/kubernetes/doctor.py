@@ -58,7 +58,7 @@ async def run_checks(provider: KubernetesProvider, planned: Planned) -> Sequence
         pods, specs = options.pods(), planned.specs
         if specs:
             checks.append(await admission_check(api, pods, specs))
-        checks += await node_checks(api, pods, specs, allow_unreachable=options.allow_unreachable_limits)
+        checks += await node_checks(api, pods, planned, allow_unreachable=options.allow_unreachable_limits)
     except ApiError as error:
         return [*checks, Check("cluster", ok=False, found=str(error), remedy="see the message, and try again")]
     finally:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import alterations
-from raysweep.sandbox.kubernetes.capacity import Room, extremes, rooms, too_large, unreachable
+from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, rooms, too_large, unreachable
 from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest
 from raysweep.sandbox.kubernetes.session import APPLY
-from raysweep.sandbox.protocol import Check, SandboxSpec
+from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
 
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -113,9 +113,7 @@ def refusal_remedy(error: ApiError) -> str:
     return next((remedy for word, remedy in REFUSALS if word.lower() in error.message.lower()), "see the message")
 
 
-async def node_checks(
-    api: Api, options: PodOptions, specs: Sequence[SandboxSpec], *, allow_unreachable: bool
-) -> list[Check]:
+async def node_checks(api: Api, options: PodOptions, planned: Planned, *, allow_unreachable: bool) -> list[Check]:
     """Whether nodes can hold the planned requests and give the planned limits, and are all alike."""
     try:
         listed, _ = await api.collect(nodes(), patience=10.0)
@@ -127,12 +125,12 @@ async def node_checks(
         remedy = "see sandbox.node_selector and tolerations; an autoscaler may still add one"
         said = f"none of {len(listed)} is Ready, selected and tolerated now"
         return [Check("nodes", ok=False, found=said, remedy=remedy, required=False)]
-    return list(_judged(found, specs, options, everywhere=everywhere, allow_unreachable=allow_unreachable))
+    return list(_judged(found, planned, options, everywhere=everywhere, allow_unreachable=allow_unreachable))
 
 
 def _judged(
     found: Sequence[Room],
-    specs: Sequence[SandboxSpec],
+    planned: Planned,
     options: PodOptions,
     *,
     everywhere: bool,
@@ -147,6 +145,7 @@ def _judged(
         "" if alike else "select one machine type by sandbox.node_selector: the type is part of the treatment",
         required=False,
     )
+    specs = planned.specs
     if not specs:
         return
     seen = "" if everywhere else " (pods of other namespaces may not be listed and are not counted)"
@@ -157,6 +156,8 @@ def _judged(
         (shortened(large) if large else "every planned request fits a node") + seen,
         "use larger nodes, or lower the request of the band" if large else "",
     )
+    if not large:
+        yield _together(at_once(specs, found, exclusive=options.tenancy == "exclusive"), planned.concurrency)
     beyond = list(unreachable(specs, found))
     yield Check(
         "limits",
@@ -168,6 +169,18 @@ def _judged(
         required=not allow_unreachable,
     )
     yield _images(found, {spec.image or options.image for spec in specs}, options)
+
+
+def _together(room: int, concurrency: int) -> Check:
+    """More sandboxes than fit are no failure by themselves: they wait, but only as long as the start time-out."""
+    enough = room >= concurrency
+    return Check(
+        "concurrency",
+        enough,
+        f"the nodes hold {room} sandboxes of the largest request at once, {concurrency} are planned",
+        "" if enough else "lower runner.concurrency, or raise sandbox.start_timeout above what a trial takes",
+        required=False,
+    )
 
 
 async def _all_pods(api: Api, namespace: str) -> tuple[list[dict[str, object]], bool]:

@@ -1,4 +1,4 @@
-"""Where trials ran: company on the node, classes of service, kinds of machine, limits above a node's room, clocks.
+"""Where trials ran: company on the node, classes of service, kinds of machine, a node's room, clocks, images.
 
 Belongs here: what the `node` column tells of final attempts (backends that share nodes fill it). Does not: whether a
 limit was enforced (enforcement), co-tenancy by the hour (mechanism).
@@ -17,23 +17,26 @@ from raysweep.stats.columns import flags, numbers, pairs
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
 
-TOLD_BY = "qos_class"
-"""A key that every attempt on a shared cluster has; ledgers without it are left alone."""
+TOLD_BY = {"qos_class", "image_digest"}
+"""Of these every attempt in a pod or container has one; ledgers without them are left alone."""
 SAMPLE = 4096
 CLOCK_OFF_S = 2.0
+SHOWN = 5
+"""Tasks told in a sentence."""
 SHARED = "set `sandbox.tenancy: exclusive` for calibration"
 
 
 def checks(table: pa.Table, cube: Cube) -> Iterator[Check]:
     """Checks of final attempts on shared nodes; nothing where no node was shared by design. `table`: labelled."""
     known = pc.is_valid(table["node"])
-    if TOLD_BY not in pairs(table["node"].filter(known).slice(0, SAMPLE))[0].unique().to_pylist():
+    if TOLD_BY.isdisjoint(pairs(table["node"].filter(known).slice(0, SAMPLE))[0].unique().to_pylist()):
         return
     final = table.filter(pc.and_(known, pa.array(flags(table["is_final"]))))
     yield from _company(final)
     yield from _mixed(final, cube)
     yield from _beyond(final)
     yield from _clocks(final)
+    yield from _moved(final)
 
 
 def _text(table: pa.Table, key: str) -> pa.ChunkedArray:
@@ -62,7 +65,7 @@ def _company(table: pa.Table) -> Iterator[Check]:
 def _mixed(table: pa.Table, cube: Cube) -> Iterator[Check]:
     """Arms of different classes of service, and more than one kind of machine."""
     arm = final_arm_codes(table, cube.arms)
-    classes = _text(table, TOLD_BY)
+    classes = _text(table, "qos_class")
     by_arm = {
         f"{key.model}/{key.band}": sorted(pc.unique(pc.drop_null(classes.filter(pa.array(arm == code)))).to_pylist())
         for code, key in enumerate(cube.arms)
@@ -98,3 +101,16 @@ def _clocks(table: pa.Table) -> Iterator[Check]:
     if (off > CLOCK_OFF_S).any():
         message = f"{int((off > CLOCK_OFF_S).sum())} trials ran where the clock was more than {CLOCK_OFF_S:g} s off"
         yield Check("clocks", "warning", message, "synchronise the clocks (NTP) of driver and nodes")
+
+
+def _moved(table: pa.Table) -> Iterator[Check]:
+    """Tasks whose image was not the same in all trials: its tag was moved while the sweep ran."""
+    seen = pa.table({"task": table["task"], "digest": _text(table, "image_digest")}).filter(
+        pc.field("digest").is_valid()
+    )
+    counts = seen.group_by("task").aggregate([("digest", "count_distinct")])
+    moved = sorted(str(t) for t in counts.filter(pc.field("digest_count_distinct") > 1)["task"].to_pylist())
+    if moved:
+        tasks = "1 task" if len(moved) == 1 else f"{len(moved)} tasks"
+        message = f"the image of {tasks} changed during the sweep: {', '.join(moved[:SHOWN])}"
+        yield Check("moved_images", "warning", message, "name images by digest; contrasts mix two environments")

@@ -65,7 +65,8 @@ async def test_a_cluster_that_is_ready_passes_and_nothing_is_left(cluster, admin
     failed = {c.name: c.found for c in checks if c.required and not c.ok}
     assert failed == {}
     found = {c.name: c for c in checks}
-    assert {"cluster", "rights", "namespace", "admission", "nodes", "requests", "limits", "images", "probe pods",
+    assert {"cluster", "rights", "namespace", "admission", "nodes", "requests", "concurrency", "limits", "images",
+            "probe pods",
             "task images", "memory limit", "pids", "network isolation", "clocks", "swap"} == set(found)  # fmt: skip
     assert "enforced (cgroup v" in found["memory limit"].found
     assert found["pids"].required  # an agent that is not ours is planned
@@ -163,21 +164,30 @@ async def test_nodes_that_are_too_small_and_images_that_are_not_there(cluster, a
     pods = options(cluster, cluster.namespace)
     huge = replace(SPEC, request=Resources(10, 4096 * GIB), limit=Resources())
     beyond = replace(SPEC, limit=Resources(10**6, 64 * MIB))
-    checks = {c.name: c for c in await node_checks(api, pods, [SPEC, huge, beyond], allow_unreachable=False)}
+    checks = {c.name: c for c in await node_checks(api, pods, Planned([SPEC, huge, beyond]), allow_unreachable=False)}
     assert not checks["requests"].ok
     assert "4Ti memory" in checks["requests"].found
     assert (checks["limits"].ok, checks["limits"].required) == (False, True)
     assert "cpu limit of 1000 of task a" in checks["limits"].found
-    allowed = {c.name: c for c in await node_checks(api, pods, [SPEC, beyond], allow_unreachable=True)}
+    allowed = {
+        c.name: c for c in await node_checks(api, pods, Planned([SPEC, beyond], (), 10**6), allow_unreachable=True)
+    }
     assert (allowed["limits"].ok, allowed["limits"].required) == (False, False)
-    fine = {c.name: c for c in await node_checks(api, pods, [SPEC, UNCAPPED], allow_unreachable=False)}
+    assert (allowed["concurrency"].ok, allowed["concurrency"].required) == (False, False)
+    fine = {c.name: c for c in await node_checks(api, pods, Planned([SPEC, UNCAPPED]), allow_unreachable=False)}
     assert fine["requests"].ok
     assert fine["limits"].ok
+    assert fine["concurrency"].ok
     missing = replace(SPEC, image="localhost/nowhere:1")
-    never = {c.name: c for c in await node_checks(api, replace(pods, pull="never"), [missing], allow_unreachable=False)}
+    never = {
+        c.name: c
+        for c in await node_checks(api, replace(pods, pull="never"), Planned([missing]), allow_unreachable=False)
+    }
     assert not never["images"].ok
     assert "localhost/nowhere:1" in never["images"].found
-    nowhere = await node_checks(api, replace(pods, node_selector={"pool": "none"}), [SPEC], allow_unreachable=False)
+    nowhere = await node_checks(
+        api, replace(pods, node_selector={"pool": "none"}), Planned([SPEC]), allow_unreachable=False
+    )
     assert [(c.name, c.ok, c.required) for c in nowhere] == [("nodes", False, False)]
 
 

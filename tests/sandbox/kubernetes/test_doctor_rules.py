@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from raysweep.sandbox.kubernetes.api import ApiError
-from raysweep.sandbox.kubernetes.capacity import Room, extremes, pod_request, rooms, too_large, unreachable
+from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, pod_request, rooms, too_large, unreachable
 from raysweep.sandbox.kubernetes.doctor import Network, judge
 from raysweep.sandbox.kubernetes.pod import PodOptions
 from raysweep.sandbox.kubernetes.preflight import has_image, refusal_remedy, shortened
@@ -50,7 +50,9 @@ def test_room_is_what_other_pods_leave():
         {**pod("", "1", "1Gi"), "spec": {"containers": []}},
     ]
     (room,) = rooms([node(labels={"node.kubernetes.io/instance-type": "n2-standard-2"})], others, OPTIONS)
-    assert room == Room("n1", "n2-standard-2", Resources(1900, 3 * GIB, 10 * GIB), frozenset(), images_complete=True)
+    assert room == Room(
+        "n1", "n2-standard-2", Resources(1900, 3 * GIB, 10 * GIB), 109, frozenset(), images_complete=True
+    )
 
 
 TAINT = {"key": "pool", "value": "sandboxes", "effect": "NoSchedule"}
@@ -88,9 +90,8 @@ def test_the_scheduler_counts_sums_and_the_largest_init_container():
     assert pod_request({"containers": [asking("1")], "initContainers": [asking("100m")]}) == Resources(1000, MIB, 0)
 
 
-SMALL, LARGE = (Room(n, "m", Resources(cpu, memory, None), frozenset(), images_complete=True) for n, cpu, memory in (
-    ("small", 2000, 4 * GIB), ("large", 8000, 32 * GIB)
-))  # fmt: skip
+SMALL = Room("small", "m", Resources(2000, 4 * GIB, None), 110, frozenset(), images_complete=True)
+LARGE = replace(SMALL, node="large", free=Resources(8000, 32 * GIB, None))
 
 
 def test_a_limit_that_the_smallest_node_cannot_give_is_named():
@@ -113,6 +114,18 @@ def test_a_request_that_no_node_holds_counts_the_keeper():
     assert "memory (keeper included) is requested by task a in band 3x; no node has more than 4Gi" in line
     assert list(too_large(exactly, [SMALL, LARGE])) == []
     assert list(too_large([spec("s", Resources(1, 1, GIB), Resources())], [SMALL])) == []  # no node tells its storage
+
+
+def test_what_the_nodes_hold_at_once():
+    planned = [spec("a", Resources(999, 64 * MIB), Resources()), spec("b", Resources(10, GIB - 32 * MIB), Resources())]
+    assert at_once(planned, [SMALL]) == 2  # by cpu
+    assert at_once(planned, [SMALL, LARGE]) == 10
+    assert at_once(planned[1:], [SMALL]) == 4  # by memory
+    assert at_once(planned, [replace(SMALL, slots=1), LARGE]) == 9
+    assert at_once(planned, [SMALL, LARGE], exclusive=True) == 2
+    assert at_once(planned, []) == 0
+    assert at_once([spec("s", Resources(1, 1, 10 * GIB), Resources())], [SMALL, replace(LARGE, free=Resources(
+        8000, 32 * GIB, 25 * GIB))]) == 112  # fmt: skip
 
 
 def test_each_kind_of_bounds_has_its_extremes_looked_at():

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from raysweep.sandbox.kubernetes import api as paths
+from raysweep.sandbox.kubernetes import preflight
 from raysweep.sandbox.kubernetes.api import ApiError
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "sandboxes"
@@ -52,6 +53,7 @@ def test_every_file_is_listed_and_all_lies_in_one_namespace():
 def test_the_roles_hold_what_is_needed_and_no_more():
     assert verbs(named("Role", "raysweep")["rules"]) == RIGHTS
     assert verbs(named("ClusterRole", "raysweep-nodes")["rules"]) == NODES
+    assert {resource: set(needed) for (_, resource), needed in preflight.RIGHTS.items()} == {**RIGHTS, **NODES}
     for binding in (named("RoleBinding", "raysweep"), named("ClusterRoleBinding", "raysweep-nodes")):
         assert [(s["kind"], s["name"]) for s in binding["subjects"]] == [("ServiceAccount", "raysweep")]
 
