@@ -38,6 +38,9 @@ HEARTBEAT_S = 30.0
 PAGE = 500
 """Objects per page of a list."""
 
+CALLS_AT_ONCE = 32
+"""Further calls wait for their turn: each needs a connection of its own, of some 100 KB."""
+
 
 class ApiError(Exception):
     """A call that failed.
@@ -141,6 +144,7 @@ class Api:
 
     def __init__(self, configuration: Configuration) -> None:
         self._client: Any = ApiClient(configuration)
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
         self._streams: Any = WsApiClient(configuration, heartbeat=HEARTBEAT_S)
 
     @classmethod
@@ -250,7 +254,8 @@ class Api:
         body: Json | None = None,
         timeout: float = CALL_TIMEOUT_S,
     ) -> Json:
-        async with self._response(method, path, query, body, aiohttp.ClientTimeout(total=timeout)) as response:
+        limit = aiohttp.ClientTimeout(total=timeout)
+        async with self._turns, self._response(method, path, query, body, limit) as response:
             answer: Json = json.loads(await response.read())
             return answer
 

@@ -92,6 +92,7 @@ class PodContainer:
             if changed:
                 raise SandboxError("altered", "; ".join(changed))
             self._uid = pod["metadata"]["uid"]
+            self._call = None  # its answer is large, and told
             ground.watcher.note(pod)
             seen = await self._until_running()
         self._node = seen.pod["spec"]["nodeName"]
@@ -288,14 +289,15 @@ class PodContainer:
         ground = self._ground
         if self._call is not None:
             await asyncio.wait([self._call])
+        if self._call is not None or self._uid is not None:
             with contextlib.suppress(ApiError):  # beyond our patience the Lease's end, or the pod's deadline, remove it
                 await self._delete(self._call)
         ground.watcher.forget(self.name)
         ground.pulls.forget(self.name)
 
-    async def _delete(self, call: asyncio.Task[Json]) -> None:
+    async def _delete(self, call: asyncio.Task[Json] | None) -> None:
         uid = self._uid
-        if uid is None and call.exception() is None:
+        if uid is None and call is not None and call.exception() is None:
             uid = call.result()["metadata"]["uid"]
         if uid is None:  # no answer came, and the pod may be there all the same
             found = await self._look(patience=LAST_WORD_S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, nodes, pods
@@ -24,13 +23,23 @@ Facts = dict[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Tenant:
+    """A pod on a node: what it asks for (millicores, bytes), and whether it is a sandbox of ours."""
+
+    name: str
+    cpu: int
+    memory: int
+    sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node and the pods on it, read at `at` (monotonic seconds). gone: there is no such node."""
+    """A node (without its images) and the pods on it, read at `at` (monotonic seconds). gone: there is no such node."""
 
     at: float
     node: Json | None = None
     gone: bool = False
-    pods: tuple[Json, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
 
 
 class Nodes:
@@ -53,10 +62,10 @@ class Nodes:
 
     async def _read(self, name: str) -> NodeView:
         try:
-            node: Json | None = await self._api.get(nodes(name), patience=5.0)
+            node = await self._api.get(nodes(name), patience=5.0)
         except ApiError as error:
             return NodeView(time.monotonic(), gone=error.status == 404)
-        return NodeView(time.monotonic(), node, pods=tuple(await self._pods(name)))
+        return NodeView(time.monotonic(), _trimmed(node), tenants=tuple(map(_tenant, await self._pods(name))))
 
     async def _pods(self, node: str) -> list[Json]:
         for path in ("/api/v1/pods", pods(self._namespace)) if self._everywhere else (pods(self._namespace),):
@@ -78,8 +87,7 @@ def node_facts(view: NodeView, own: str) -> Facts:
     metadata, status = view.node["metadata"], view.node["status"]
     info, labels = status.get("nodeInfo") or {}, metadata.get("labels") or {}
     allocatable = resources_of(status.get("allocatable"))
-    others = [pod for pod in view.pods if pod["metadata"]["name"] != own and _counts(pod)]
-    cpu, memory = requested(others)
+    others = [tenant for tenant in view.tenants if tenant.name != own]
     return {
         "name": metadata["name"],
         "machine_type": next((labels[key] for key in MACHINE_TYPES if key in labels), None),
@@ -89,22 +97,25 @@ def node_facts(view: NodeView, own: str) -> Facts:
         "kubelet": info.get("kubeletVersion"),
         "allocatable_memory": allocatable.memory,
         "allocatable_cpu": allocatable.cpu,
-        "others_cpu_request": cpu,
-        "others_memory_request": memory,
-        "co_tenants": sum(1 for pod in others if ATTEMPT in (pod["metadata"].get("labels") or {})),
+        "others_cpu_request": sum(tenant.cpu for tenant in others),
+        "others_memory_request": sum(tenant.memory for tenant in others),
+        "co_tenants": sum(1 for tenant in others if tenant.sandbox),
     }
 
 
-def _counts(pod: Json) -> bool:
-    return pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
+def _trimmed(node: Json) -> Json:
+    """The parts of a node that are asked for; a status names up to 50 images, of which nobody asks here."""
+    status = {key: node["status"][key] for key in ("allocatable", "conditions", "nodeInfo") if key in node["status"]}
+    metadata = {"name": node["metadata"]["name"], "labels": node["metadata"].get("labels") or {}}
+    return {"metadata": metadata, "status": status}
 
 
-def requested(found: Iterable[Json]) -> tuple[int, int]:
-    """Millicores and bytes of memory that these pods' containers ask for together."""
-    cpu = memory = 0
-    for pod in found:
-        for container in pod["spec"]["containers"]:
-            asked = resources_of((container.get("resources") or {}).get("requests"))
-            cpu += asked.cpu or 0
-            memory += asked.memory or 0
-    return cpu, memory
+def _tenant(pod: Json) -> Tenant:
+    over = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    asked = [resources_of((c.get("resources") or {}).get("requests")) for c in pod["spec"]["containers"]]
+    return Tenant(
+        pod["metadata"]["name"],
+        0 if over else sum(request.cpu or 0 for request in asked),
+        0 if over else sum(request.memory or 0 for request in asked),
+        not over and ATTEMPT in (pod["metadata"].get("labels") or {}),
+    )
