@@ -58,7 +58,7 @@ async def engine(study: Study, executor: RayExecutor) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         store, clock = LocalStore(Path(folder)), SystemClock()
         lock = LocalLock(Path(folder), store, clock)
-        lock.acquire({}, {})
+        lock.acquire({})
         calendar = compose.calendar(study.sweep, clock.now())
         queue = Queue(study.plan.blocks, calendar, capacity=study.sweep.runner.concurrency, caps={}, now=clock.now())
         driver = Driver(

@@ -13,6 +13,7 @@ from raysweep.errors import ExitCode, InputError, bad_input
 
 if TYPE_CHECKING:
     from raysweep.config.model import TaskSource
+    from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats.findings.proposal import Proposal
     from raysweep.tasks.model import Task
@@ -22,7 +23,7 @@ _PERCENT = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
 
 
 def calibrate_command(
-    path: Path,
+    path: RunPath,
     floor: str | None,
     delta: str | None,
     infra_max: str | None,
@@ -72,7 +73,7 @@ def _percent(text: str | None) -> float | None:
     return float(found[1]) / 100
 
 
-def _write(view: LedgerView, path: Path, proposals: tuple[Proposal, ...], out: Path, source: str | None) -> Path:
+def _write(view: LedgerView, path: RunPath, proposals: tuple[Proposal, ...], out: Path, source: str | None) -> Path:
     """Write the proposed task.toml files and their diff; says which tasks changed since the run."""
     from raysweep.tasks.propose import write_proposals
 
@@ -102,11 +103,13 @@ def _changes(proposals: tuple[Proposal, ...]) -> dict[str, SpecChange]:
     }
 
 
-def _originals(view: LedgerView, path: Path, source: str | None, names: set[str]) -> tuple[dict[str, Path], list[str]]:
+def _originals(
+    view: LedgerView, path: RunPath, source: str | None, names: set[str]
+) -> tuple[dict[str, Path], list[str]]:
     """Directories of the tasks by name, and which of them changed since the run; InputError when one is not found."""
     from raysweep import config
 
-    section = config.parse(view.sweep_text, path / "sweep.yaml").tasks
+    section = config.parse(view.sweep_text, Path(str(path / "sweep.yaml"))).tasks
     told = source or section.source
     if told.startswith("synthetic:"):
         raise bad_input("made-up tasks have no task.toml", "calibrate a run of real tasks", key="--write", value=told)
@@ -128,12 +131,12 @@ def _originals(view: LedgerView, path: Path, source: str | None, names: set[str]
     )
 
 
-def _bases(told: str, path: Path) -> tuple[Path, ...]:
+def _bases(told: str, path: RunPath) -> tuple[Path, ...]:
     """Where a relative source may start: the working directory, the run directory, the folder around it.
 
     It was relative to the sweep's file, of which the run directory keeps a copy only.
     """
-    if told.startswith(("bundled:", "git+", "/", "~")):
+    if told.startswith(("bundled:", "git+", "/", "~")) or not isinstance(path, Path):
         return (Path.cwd(),)
     return (Path.cwd(), path, path.parent)
 

@@ -13,6 +13,7 @@ from raysweep.cli.report import design_of
 from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_input
 
 if TYPE_CHECKING:
+    from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats.findings.gap import Side
     from raysweep.stats.methodology import Difference
@@ -36,7 +37,7 @@ class Options:
 
 
 def compare_command(
-    first: Path, second: Path | None, models: tuple[str, str] | None, options: Options, *, as_json: bool
+    first: RunPath, second: RunPath | None, models: tuple[str, str] | None, options: Options, *, as_json: bool
 ) -> int:
     """Compare and print; the exit code of design.md.
 
@@ -72,7 +73,7 @@ def compare_command(
     return EXIT[found.claim]
 
 
-def _read(path: Path) -> LedgerView:
+def _read(path: RunPath) -> LedgerView:
     from raysweep.record.reader import read_ledger
 
     view = read_ledger(path)
@@ -81,7 +82,7 @@ def _read(path: Path) -> LedgerView:
     return view
 
 
-def _sides(paths: Sequence[Path], views: Sequence[LedgerView], models: tuple[str, str] | None) -> tuple[Side, Side]:
+def _sides(paths: Sequence[RunPath], views: Sequence[LedgerView], models: tuple[str, str] | None) -> tuple[Side, Side]:
     """The two sides; InputError when it is not clear which models are meant."""
     from raysweep.stats.cube import build_cube, with_labels
     from raysweep.stats.findings.gap import Side
@@ -95,13 +96,13 @@ def _sides(paths: Sequence[Path], views: Sequence[LedgerView], models: tuple[str
             raise bad_input("one run needs two models to compare", remedy, key="--models")
         return Side(models[0], cubes[0], models[0]), Side(models[1], cubes[0], models[1])
     chosen = models or _only([c.models for c in cubes], paths)
-    names = [p.resolve().name for p in paths]
+    names = [(p.resolve() if isinstance(p, Path) else p).name for p in paths]
     runs = names if len(set(names)) == 2 else [str(p) for p in paths]
     labels = runs if chosen[0] == chosen[1] else [f"{m} ({r})" for m, r in zip(chosen, runs, strict=True)]
     return Side(labels[0], cubes[0], chosen[0]), Side(labels[1], cubes[1], chosen[1])
 
 
-def _only(known: Sequence[Sequence[str]], paths: Sequence[Path]) -> tuple[str, str]:
+def _only(known: Sequence[Sequence[str]], paths: Sequence[RunPath]) -> tuple[str, str]:
     """The one model of each run, or the one that both have."""
     if all(len(models) == 1 for models in known):
         return known[0][0], known[1][0]
@@ -125,7 +126,7 @@ def _alike(a: Side, b: Side, views: Sequence[LedgerView], assumed: Sequence[str]
     return refuse_differences(differences(*told), assumed, a.label, b.label)
 
 
-def _provenance(paths: Sequence[Path], views: Sequence[LedgerView]) -> dict[str, Any]:
+def _provenance(paths: Sequence[RunPath], views: Sequence[LedgerView]) -> dict[str, Any]:
     """Where the numbers come from, by the path that was given."""
     return {
         str(path): {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raysweep.config import Sweep
     from raysweep.plan import Plan
     from raysweep.probe import ProbeOrder
+    from raysweep.record.place import RunPath
     from raysweep.record.probes import Round
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
@@ -166,7 +167,7 @@ class Orders:
     traces: the run's folder of traces, None for none (simulated sandboxes).
     """
 
-    def __init__(self, study: Study, run_id: str, calendar: Calendar, traces: Path | None) -> None:
+    def __init__(self, study: Study, run_id: str, calendar: Calendar, traces: RunPath | None) -> None:
         from raysweep.trial.order import BandMultipliers
 
         self._study, self._run_id, self._calendar, self._traces = study, run_id, calendar, traces

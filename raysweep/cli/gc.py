@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.cli.compose import scratch_root
@@ -13,6 +12,7 @@ from raysweep.cli.output import emit, say
 from raysweep.errors import UnsuitableError, bad_input
 
 if TYPE_CHECKING:
+    from raysweep.record.place import RunPath
     from raysweep.sandbox.factory import ProviderRecipe
 
 
@@ -30,19 +30,20 @@ async def _collect(recipes: Sequence[ProviderRecipe], run_id: str | None) -> lis
     return removed
 
 
-def gc_command(run: Path | None, cluster: tuple[str, str | None] | None, *, as_json: bool) -> None:
+def gc_command(run: RunPath | None, cluster: tuple[str, str | None] | None, *, as_json: bool) -> None:
     """Remove leftovers of one run, or of every run whose driver is dead; say what was removed.
 
     cluster: namespace and context of the cluster to look at, None for this machine and its Docker Engine.
     """
-    from raysweep.record.lock import LocalLock
+    from raysweep.clock import SystemClock
+    from raysweep.record.place import holder_of
     from raysweep.record.reader import open_run
     from raysweep.sandbox.factory import ProviderRecipe
 
     run_id = None
     if run is not None:
         run_id = json.loads(open_run(run).get("run.json"))["run_id"]
-        if LocalLock.holder(run) is not None:
+        if holder_of(run, SystemClock()) is not None:
             raise bad_input("this run is going on", "end its driver first (Ctrl-C)", file=str(run))
     recipes = [ProviderRecipe(kind, scratch_root()) for kind in ("local", "docker")]
     if cluster is not None:

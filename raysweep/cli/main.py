@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raysweep import __version__
 from raysweep.errors import ExitCode, InputError, RaysweepError
+
+if TYPE_CHECKING:
+    from raysweep.record.place import RunPath
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,8 +23,21 @@ app = typer.Typer(
     help="How much of an agentic-coding score is infrastructure? Resource bands and time of day, with intervals.",
 )
 
+
+def _run_path(text: str) -> RunPath:
+    from raysweep.record.place import run_path
+
+    try:
+        return run_path(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
+# Of runs the annotations say Path because typer knows no unions: `_run_path` may also give a Remote.
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=_run_path, help="a run directory, or its s3:// or gs:// URL")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 
 
@@ -53,7 +69,8 @@ def plan(
     config: Config,
     out: Annotated[Path, typer.Option("--out", help="where to write the plan")] = Path("plan.parquet"),
     pilot: Annotated[
-        Path | None, typer.Option("--pilot", help="run directory whose durations, rates and variances to expect")
+        Path | None,
+        typer.Option("--pilot", parser=_run_path, help="run directory whose durations, rates and variances to expect"),
     ] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="mean success to assume, a fraction")] = None,
     infra_rate: Annotated[
@@ -70,7 +87,15 @@ def plan(
 @app.command()
 def run(
     config: Config,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="run directory; default runs/NAME")] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="RUN",
+            parser=_run_path,
+            help="run directory, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX; default runs/NAME",
+        ),
+    ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", min=1, help="a pilot: only the first N blocks")] = None,
     as_json: Json = False,
 ) -> None:
@@ -112,8 +137,10 @@ def report(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def compare(
-    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="a run directory")],
-    run_b: Annotated[Path | None, typer.Argument(metavar="[RUN_B]", help="another; else two models of RUN_A")] = None,
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", parser=_run_path, help="a run directory")],
+    run_b: Annotated[
+        Path | None, typer.Argument(metavar="[RUN_B]", parser=_run_path, help="another; else two models of RUN_A")
+    ] = None,
     models: Annotated[
         tuple[str, str] | None, typer.Option("--models", metavar="A B", help="the models to compare")
     ] = None,
@@ -165,7 +192,9 @@ def doctor(
 
 @app.command()
 def gc(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="only what this run left")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", parser=_run_path, help="only what this run left")
+    ] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="pods and Leases of the Kubernetes cluster")] = False,
     namespace: Annotated[str, typer.Option(help="with --cluster: namespace of the sandboxes")] = "raysweep-sandboxes",
     context: Annotated[str | None, typer.Option(help="with --cluster: context of the kubeconfig")] = None,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.plan.cost import Pilot
     from raysweep.plan.describe import Detectable
+    from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats.planning import Assumed, Planning
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def plan_command(
     path: Path,
     out: Path,
-    pilot: Path | None,
+    pilot: RunPath | None,
     *,
     as_json: bool,
     rate: float | None = None,
@@ -72,7 +73,7 @@ def plan_command(
         say(line)
 
 
-def _pilot_view(path: Path) -> LedgerView | None:
+def _pilot_view(path: RunPath) -> LedgerView | None:
     """The pilot's ledger; None, and a word about it, where it holds no finished trial. InputError: no run directory."""
     import pyarrow.compute as pc
 

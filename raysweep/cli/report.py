@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.output import emit, say
 
 if TYPE_CHECKING:
+    from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats import Design
 
 
-def report_command(path: Path, *, as_json: bool) -> None:
+def report_command(path: RunPath, *, as_json: bool) -> None:
     """Write the report into RUN/report and print its verdict, or the whole of it as JSON."""
     from rich.console import Console
 
-    from raysweep.record.reader import read_ledger
+    from raysweep.record.reader import open_run, read_ledger
     from raysweep.report import print_report, write_report
     from raysweep.stats import analyse
 
     view = read_ledger(path)
     analysis = analyse(view.table, view.planned, design=design_of(view), probes=view.probes)
-    html, data = write_report(analysis, path / "report", provenance(path, view))
+    store = open_run(path)
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_report(analysis, Path(folder), provenance(path, view))
+        files = {file.name: file.read_bytes() for file in written}
+    for name, data in files.items():
+        store.replace(f"report/{name}", data)
     if as_json:
-        emit(json.loads(data.read_text()))
+        emit(json.loads(files["report.json"]))
         return
     print_report(analysis, Console())
-    say(f"report: {html}")
+    say(f"report: {path / 'report' / 'report.html'}")
 
 
 def design_of(view: LedgerView) -> Design:
@@ -54,7 +61,7 @@ def design_of(view: LedgerView) -> Design:
     )
 
 
-def provenance(path: Path, view: LedgerView) -> dict[str, Any]:
+def provenance(path: RunPath, view: LedgerView) -> dict[str, Any]:
     """Where the numbers come from, for the end of the report."""
     return {
         "run": str(path),

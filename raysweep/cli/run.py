@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.config import Sweep
     from raysweep.record.ledger import LedgerWriter
+    from raysweep.record.place import RunPath
     from raysweep.record.resume import SweepState
     from raysweep.record.store import Store
     from raysweep.schedule.driver import Driver, Result
@@ -39,7 +40,7 @@ class Session:
     """One invocation of `run` on one run directory, once the lock is held."""
 
     study: Study
-    path: Path
+    path: RunPath
     store: Store
     facts: dict[str, Any]
     state: SweepState
@@ -52,22 +53,25 @@ class Session:
         return isinstance(self.clock, VirtualClock)
 
 
-def run_command(config: Path, run_dir: Path | None, blocks: int | None, *, as_json: bool) -> int:
+def run_command(config: Path, run_dir: RunPath | None, blocks: int | None, *, as_json: bool) -> int:
     """Run or resume; the exit code of design.md."""
     study = compose.load_study(config)
     path = run_dir or Path("runs") / study.sweep.name
     _refuse_unsuitable(study)
     store, facts = _directory(study, path)
-    from raysweep.record.ledger import LedgerWriter, sealed_counts
-    from raysweep.record.lock import LocalLock
+    from raysweep.record.ledger import LedgerWriter
+    from raysweep.record.place import lock_of
 
     system = SystemClock()
-    lock = LocalLock(path, store, system)
-    lock.acquire(sealed_counts(store), {"environment": environment()})
+    lock = lock_of(store, system, waiting=tell)
+    lock.acquire({"environment": environment()})
     try:
         session = _session(study, path, store, facts, blocks)
         ledger = LedgerWriter(store, lock, system)
-        result = _drive(session, ledger)
+        try:
+            result = _drive(session, ledger)
+        finally:
+            ledger.close()
     finally:
         lock.release()
     status = read_status(path)
@@ -90,7 +94,7 @@ def _refuse_unsuitable(study: Study) -> None:
         )
 
 
-def _directory(study: Study, path: Path) -> tuple[Store, dict[str, Any]]:
+def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
     import pyarrow.parquet as pq
 
     from raysweep.plan.table import plan_table
@@ -137,7 +141,7 @@ def _bucket_hours(sweep: Sweep) -> list[float]:
     return [(w.start + w.end) / 2 % DAY / 3600 for w in sweep.windows]
 
 
-def _refuse_other_registration(path: Path, stands: dict[str, Any], analysis: dict[str, Any]) -> None:
+def _refuse_other_registration(path: RunPath, stands: dict[str, Any], analysis: dict[str, Any]) -> None:
     """InputError when the registration of the directory is not that of the sweep, or was edited after it was made.
 
     A key that an earlier version did not register counts as its default, which is how that version analysed.
@@ -157,7 +161,7 @@ def _refuse_other_registration(path: Path, stands: dict[str, Any], analysis: dic
         raise bad_input(f"the sweep's analysis is not the registered one ({'; '.join(changed)})", remedy, **place)
 
 
-def _session(study: Study, path: Path, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
+def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
     from raysweep.record.reader import read_attempts
     from raysweep.record.resume import sweep_state
 
@@ -220,7 +224,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
         rounds = compose.ProbeRounds(session.study, session.store, run_id)
-        traces = None if sweep.sandbox.kind == "simulated" else session.path.resolve() / "traces"
+        traces = None if sweep.sandbox.kind == "simulated" else _traces(session.path)
         driver = Driver(
             queue=queue,
             executor=executor,
@@ -241,6 +245,11 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     # What a lost runner left behind. Not after an error: the run may be another driver's by then.
     await provider.gc(run_id)
     return result
+
+
+def _traces(path: RunPath) -> RunPath:
+    """The run's folder of traces, as runners elsewhere find it."""
+    return (path.resolve() if isinstance(path, Path) else path) / "traces"
 
 
 def _stop_on_signals(driver: Driver) -> None:

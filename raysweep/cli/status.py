@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.output import emit, say, status_lines
+from raysweep.clock import SystemClock
+
+if TYPE_CHECKING:
+    from raysweep.record.place import RunPath
 
 
-def read_status(path: Path) -> dict[str, Any]:
+def read_status(path: RunPath) -> dict[str, Any]:
     """{planned, done, running, by_outcome, complete} of the run directory; InputError when it is none."""
-    from raysweep.record.lock import LocalLock
+    from raysweep.record.place import running_at
     from raysweep.record.reader import read_ledger
     from raysweep.record.resume import status
 
     view = read_ledger(path)
-    return status(view.table, len(view.planned), LocalLock.running(path))
+    return status(view.table, len(view.planned), running_at(path, SystemClock()))
 
 
-def status_command(path: Path, *, as_json: bool) -> None:
+def status_command(path: RunPath, *, as_json: bool) -> None:
     """Print the status."""
     told = read_status(path)
     if as_json:

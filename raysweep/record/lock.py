@@ -1,9 +1,7 @@
-"""The one writer of a run directory: a lock with heartbeat, and an epoch that fences off whoever lost it.
+"""The one writer of a run directory: the Lock protocol, and the lock of a local directory.
 
 Locally the kernel's file lock decides (a SIGKILLed holder loses it at once); the heartbeat in the file names the
-holder and guards file systems on which other hosts do not see the kernel's lock. Each holder begins an epoch, a
-create-only record of how many segments every earlier epoch had sealed: segments beyond that count are ignored by
-readers, so a writer that was paused past its time cannot add to the ledger behind its successor's back.
+holder and guards file systems on which other hosts do not see the kernel's lock. A bucket's lock: record.objectlock.
 """
 
 from __future__ import annotations
@@ -13,12 +11,15 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from raysweep.clock import Clock
 from raysweep.errors import LockHeldError, LockLostError
-from raysweep.record.store import Store
+from raysweep.record.epoch import begin_epoch, epoch_name, last_epoch
+from raysweep.record.segments import sealed_counts
+from raysweep.record.store import Store, named_failures
 
 HEARTBEAT_S = 1.0
 """A local heartbeat is one small write, so it also tells `status` what is running now."""
@@ -27,18 +28,28 @@ STALE_S = 60.0
 """Age of a heartbeat at which a holder on another host is taken for dead."""
 
 
-def epoch_name(epoch: int) -> str:
-    """Name of the record that begins an epoch."""
-    return f"ledger/epoch-{epoch:04d}.json"
+class Lock(Protocol):
+    """Exclusive right to write one run directory."""
 
+    epoch: int
 
-def read_epochs(store: Store) -> dict[int, dict[str, Any]]:
-    """All epochs begun so far, by number."""
-    return {
-        int(name[6:10]): json.loads(store.get(f"ledger/{name}"))
-        for name in store.names("ledger")
-        if name.startswith("epoch-")
-    }
+    def acquire(self, facts: Mapping[str, Any]) -> int:
+        """Take the lock and begin the next epoch, which is returned; LockHeldError names who holds it.
+
+        facts: what the epoch's record should say beside the counts of earlier epochs (versions, host).
+        """
+        ...
+
+    def beat(self, *, running: int = 0, force: bool = False) -> None:
+        """Renew the heartbeat when it is due (or `force`); LockLostError when another writer took over.
+
+        running: attempts in flight, for `status`.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give the lock back."""
+        ...
 
 
 class LocalLock:
@@ -52,13 +63,10 @@ class LocalLock:
         self._last_beat = 0.0
         self.epoch = 0
 
-    def acquire(self, sealed: dict[str, int], facts: dict[str, Any]) -> int:
-        """Take the lock and begin the next epoch, which is returned; LockHeldError names who holds it.
-
-        sealed: number of segments per earlier epoch as the new holder sees them; facts: what else the epoch's record
-        should say (versions, host).
-        """
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def acquire(self, facts: Mapping[str, Any]) -> int:
+        """As Lock.acquire."""
+        with named_failures(self._path):
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             _lock_patiently(fd)
             self._refuse_living_holder_elsewhere(fd)
@@ -72,13 +80,16 @@ class LocalLock:
             os.close(fd)
             raise
         self._fd = fd
-        self.epoch = max(read_epochs(self._store), default=0) + 1
-        record = {"epoch": self.epoch, "began": self._clock.now(), "sealed": sealed, **facts}
         try:
-            self._store.put_new(epoch_name(self.epoch), json.dumps(record, indent=1).encode())
+            self.epoch = last_epoch(self._store) + 1
+            begin_epoch(self._store, self.epoch, self._clock.now(), sealed_counts(self._store), facts)
+            self.beat(force=True)
         except FileExistsError:
+            self.release()
             raise LockHeldError(f"{self._path.parent}: another writer began epoch {self.epoch} just now") from None
-        self.beat(force=True)
+        except BaseException:
+            self.release()
+            raise
         return self.epoch
 
     def _holder(self, fd: int) -> str:
@@ -95,10 +106,7 @@ class LocalLock:
             )
 
     def beat(self, *, running: int = 0, force: bool = False) -> None:
-        """Renew the heartbeat when it is due (or `force`); LockLostError when a later epoch began.
-
-        running: attempts in flight, for `status`.
-        """
+        """As Lock.beat; the heartbeat is one small write into the lock's file."""
         if self._store.exists(epoch_name(self.epoch + 1)):
             raise LockLostError(f"{self._path.parent}: another writer took over (epoch {self.epoch + 1} began)")
         now = self._clock.now()
@@ -111,7 +119,8 @@ class LocalLock:
                 "running": running,
             }
             # Blanks to a fixed length, in one write: a reader never sees the end of an older, longer heartbeat.
-            os.pwrite(self._fd, json.dumps(told).ljust(HEARTBEAT_BYTES).encode(), 0)
+            with named_failures(self._path):
+                os.pwrite(self._fd, json.dumps(told).ljust(HEARTBEAT_BYTES).encode(), 0)
             self._last_beat = now
 
     @staticmethod
@@ -138,7 +147,7 @@ class LocalLock:
         return int((LocalLock.holder(root) or {}).get("running", 0))
 
     def release(self) -> None:
-        """Give the lock back (the kernel does it for a process that dies)."""
+        """As Lock.release (the kernel does it for a process that dies)."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)

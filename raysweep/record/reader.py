@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raysweep.errors import InputError, bad_input
-from raysweep.record.ledger import read_segment, segments
+from raysweep.record.place import RunPath, store_at
 from raysweep.record.probes import read_probes
 from raysweep.record.schema import SCHEMA_VERSION, arrow_schema
-from raysweep.record.store import LocalStore, Store
+from raysweep.record.segments import read_segment, segments
+from raysweep.record.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 READERS = 8
 """Segments read at one time: reading one is mostly waiting (object stores) and decoding outside Python's lock."""
+LISTINGS = 5
+"""How often the ledger is listed again because segments were merged away while they were read."""
 CHUNK_ROWS = 1 << 16
 """Rows of the table's chunks: every kernel pays for each chunk, and a segment has about a hundred rows."""
 
@@ -52,9 +54,9 @@ class LedgerView:
     probes: pa.Table
 
 
-def open_run(path: Path) -> Store:
+def open_run(path: RunPath) -> Store:
     """The store of an existing run directory; InputError when there is none at `path`."""
-    store = LocalStore(path)
+    store = store_at(path)
     if not store.exists("run.json"):
         raise bad_input(
             "not a run directory (no run.json)",
@@ -64,7 +66,7 @@ def open_run(path: Path) -> Store:
     return store
 
 
-def read_ledger(path: Path) -> LedgerView:
+def read_ledger(path: RunPath) -> LedgerView:
     """The run directory at `path`; InputError names what is missing or broken in it."""
     return read_run(open_run(path), str(path))
 
@@ -129,14 +131,24 @@ def read_attempts(store: Store) -> pa.Table:
     InputError names a segment that cannot be read or has other columns, and tells when one attempt stands twice: that
     cannot come from raysweep's own writer.
     """
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    with ThreadPoolExecutor(READERS) as pool:
-        parts = pool.map(partial(_segment, store), segments(store))
-        table = pa.concat_tables([arrow_schema().empty_table(), *_gathered(parts)])
+    table = _all_segments(store)
     if len(table) != len(table["attempt_id"].unique()):
         raise bad_input("an attempt stands twice in the ledger", "restore the run directory from a copy", file="ledger")
     return table
+
+
+def _all_segments(store: Store) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    for _ in range(LISTINGS):
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                parts = pool.map(partial(_segment, store), segments(store))
+                return pa.concat_tables([arrow_schema().empty_table(), *_gathered(parts)])
+            except FileNotFoundError as error:  # merged since it was listed
+                pool.shutdown(cancel_futures=True)
+                lost = str(error)
+    raise bad_input("a segment of the ledger is listed and not there", "look at the store", file=lost)
 
 
 def _segment(store: Store, name: str) -> pa.Table:

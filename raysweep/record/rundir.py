@@ -16,8 +16,9 @@ from typing import Any
 
 from raysweep.clock import Clock
 from raysweep.errors import InputError, Problem, bad_input
+from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import SCHEMA_VERSION
-from raysweep.record.store import LocalStore, Store
+from raysweep.record.store import Store
 
 
 def registration(analysis: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def registration(analysis: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 
 def create_or_resume(
-    path: Path,
+    path: RunPath,
     *,
     sweep_text: str,
     plan_id: str,
@@ -46,22 +47,15 @@ def create_or_resume(
     facts: what else run.json should say; an existing run.json is returned as it is. InputError when the directory
     holds another sweep (with the difference), another plan of the same sweep (the tasks changed), or other files.
     """
-    store = LocalStore(path)
+    store = store_at(path)
     if store.exists("run.json"):
-        _refuse_other_sweep(path, store, sweep_text)
-        told: dict[str, Any] = json.loads(store.get("run.json"))
-        if told["plan_id"] != plan_id:
-            raise bad_input(
-                "the same sweep.yaml now gives another plan: tasks, defaults or raysweep changed since",
-                "put the tasks back as they were, or start a new run directory",
-                file=str(path),
-                key="plan_id",
-                value=f"{plan_id}, the directory has {told['plan_id']}",
-            )
-        return store, told
-    _refuse_foreign_files(path)
-    for rest in ("ledger", "probes"):
-        shutil.rmtree(path / rest, ignore_errors=True)
+        return store, _resumed(store, sweep_text, plan_id)
+    if isinstance(path, Path):
+        _refuse_foreign_files(path)
+        for rest in ("ledger", "probes"):
+            shutil.rmtree(path / rest, ignore_errors=True)
+    else:
+        _refuse_foreign_objects(store)
     now = clock.now()
     told = {
         "run_id": f"run-{uuid.uuid4().hex[:12]}",
@@ -75,15 +69,32 @@ def create_or_resume(
         "plan.parquet": plan_parquet,
         "environment.json": json.dumps(environment, indent=1, sort_keys=True).encode(),
         "registration.json": json.dumps(registration(analysis, now), indent=1).encode(),
-        "run.json": json.dumps(told, indent=1).encode(),
     }
     for name, data in contents.items():
-        (path / name).unlink(missing_ok=True)
-        store.put_new(name, data)
+        store.replace(name, data)
+    try:
+        store.put_new("run.json", json.dumps(told, indent=1).encode())
+    except FileExistsError:  # another driver made the same run directory at the same time
+        return store, _resumed(store, sweep_text, plan_id)
     return store, told
 
 
-def _refuse_other_sweep(path: Path, store: Store, sweep_text: str) -> None:
+def _resumed(store: Store, sweep_text: str, plan_id: str) -> dict[str, Any]:
+    """run.json of a run directory that is there; InputError when it is another sweep's."""
+    _refuse_other_sweep(store, sweep_text)
+    told: dict[str, Any] = json.loads(store.get("run.json"))
+    if told["plan_id"] != plan_id:
+        raise bad_input(
+            "the same sweep.yaml now gives another plan: tasks, defaults or raysweep changed since",
+            "put the tasks back as they were, or start a new run directory",
+            file=store.where,
+            key="plan_id",
+            value=f"{plan_id}, the directory has {told['plan_id']}",
+        )
+    return told
+
+
+def _refuse_other_sweep(store: Store, sweep_text: str) -> None:
     before = store.get("sweep.yaml").decode()
     if before == sweep_text:
         return
@@ -97,7 +108,7 @@ def _refuse_other_sweep(path: Path, store: Store, sweep_text: str) -> None:
             Problem(
                 message="this run directory belongs to another version of the sweep:\n" + "\n".join(difference),
                 remedy="give it back its own sweep.yaml to go on, or choose a new --run-dir",
-                file=str(path),
+                file=store.where,
             )
         ]
     )
@@ -120,4 +131,16 @@ def _refuse_foreign_files(path: Path) -> None:
             f"holds files that are not raysweep's ({', '.join(foreign[:5])})",
             "choose an empty or new directory as --run-dir",
             file=str(path),
+        )
+
+
+def _refuse_foreign_objects(store: Store) -> None:
+    """A prefix of a bucket is never cleared: two drivers may be making it now."""
+    foreign = [name for name in store.names("") if name not in _OURS]
+    foreign += [f"{folder}/{name}" for folder in ("ledger", "probes") for name in store.names(folder)]
+    if foreign:
+        raise bad_input(
+            f"holds objects and no run.json ({', '.join(foreign[:5])})",
+            "choose another prefix as --run-dir, or remove them",
+            file=store.where,
         )

@@ -1,21 +1,35 @@
 """Where the files of a run directory live: small named blobs, written once, visible whole or not at all.
 
-Belongs here: the Store protocol and the local one. An object store implements the same four calls with create-only
-writes; nothing above this module knows which one it has.
+Belongs here: the Store protocol and the local one. An object store implements the same calls with create-only writes
+(record.objectstore); nothing above record.place knows which one it has.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from raysweep.errors import InputError, bad_input
+
 
 class Store(Protocol):
-    """Blobs under names such as "ledger/segment-0001-000001.parquet"."""
+    """Blobs under names such as "ledger/segment-0001-000001.parquet"; InputError says why a write is not possible."""
+
+    @property
+    def where(self) -> str:
+        """What a person calls the place: a path or a URL."""
+        ...
 
     def put_new(self, name: str, data: bytes) -> None:
         """Write `data` durably and atomically under a new name; FileExistsError when the name is taken."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write `data` under a name that may be taken: for what is derived (reports) or nobody else writes (traces)."""
         ...
 
     def get(self, name: str) -> bytes:
@@ -30,6 +44,10 @@ class Store(Protocol):
         """Whether the name is taken."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove the blob; nothing happens when there is none."""
+        ...
+
 
 class LocalStore:
     """A directory of a local file system: temporary file, fsync, hard link (create-only), fsync of the directory."""
@@ -37,36 +55,90 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def where(self) -> str:
+        """As Store.where."""
+        return str(self.root)
+
     def put_new(self, name: str, data: bytes) -> None:
         """As Store.put_new; a crash at any moment leaves the name absent or whole, never torn."""
         target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with named_failures(target), _temporary(target, data) as temporary:
             os.link(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        directory = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """As Store.replace; readers see the old blob or the new one."""
+        target = self.root / name
+        with named_failures(target), _temporary(target, data) as temporary:
+            temporary.replace(target)
 
     def get(self, name: str) -> bytes:
         """As Store.get."""
-        return (self.root / name).read_bytes()
+        with named_failures(self.root / name):
+            return (self.root / name).read_bytes()
 
     def names(self, folder: str) -> list[str]:
         """As Store.names; leftovers of interrupted writes (dot files) are not blobs."""
         try:
-            return sorted(p.name for p in (self.root / folder).iterdir() if not p.name.startswith("."))
+            with named_failures(self.root / folder):
+                return sorted(p.name for p in (self.root / folder).iterdir() if not p.name.startswith("."))
         except FileNotFoundError:
             return []
 
     def exists(self, name: str) -> bool:
         """As Store.exists."""
-        return (self.root / name).exists()
+        with named_failures(self.root / name):
+            return (self.root / name).exists()
+
+    def remove(self, name: str) -> None:
+        """As Store.remove."""
+        with named_failures(self.root / name):
+            (self.root / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    """A durable file with `data` beside `target`, gone at the end unless it was moved; then the folder is synced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+_FAILURES = {
+    errno.ENOSPC: ("no space is left on the device", "free space there"),
+    errno.EDQUOT: ("the quota of disk space is used up", "free space there"),
+    errno.EROFS: ("the file system is read-only", "mount it writable, or choose another --run-dir"),
+    errno.EACCES: ("permission is denied", "give the user that runs raysweep access to it"),
+    errno.EPERM: ("permission is denied", "give the user that runs raysweep access to it"),
+    errno.EIO: ("the device cannot read or write it", "look at the kernel's log and at the disk"),
+}
+_SAFE = "what is sealed is kept, and the same command goes on"
+
+
+@contextmanager
+def named_failures(path: Path) -> Iterator[None]:
+    """Turn a failure of the device or of permissions into InputError with the file and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FAILURES:
+            raise
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: OSError) -> InputError:
+    """What to tell of a file that the operating system refuses."""
+    message, remedy = _FAILURES.get(error.errno or 0, (error.strerror or str(error), "see to it"))
+    return bad_input(message, f"{remedy}; {_SAFE}", file=str(path))

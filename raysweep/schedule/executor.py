@@ -55,7 +55,7 @@ class InProcessExecutor:
         """As Executor.run."""
         done = await run_attempt(order, self._provider, self._clock)
         if order.traces is not None:
-            write_traces(order.traces, done.traces)
+            await write_traces(order.traces, done.traces)
         return done.row
 
     async def probe(self, order: ProbeOrder) -> Row:

@@ -18,6 +18,7 @@ from raysweep.agent.environment import prepare_environment
 from raysweep.clock import Clock
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
+from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify
@@ -223,11 +224,16 @@ def _trace_files(evidence: Evidence, verdict: Verdict, farewell: Farewell) -> di
     return {"samples.jsonl": samples.encode(), "evidence.json": json.dumps(judged, indent=1).encode()}
 
 
-def write_traces(folder: Path, traces: dict[str, bytes]) -> None:
+async def write_traces(folder: RunPath, traces: dict[str, bytes]) -> None:
     """Write the files of one attempt; called by the runner's shell before the row is handed on."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in traces.items():
+            (folder / name).write_bytes(data)
+        return
+    store = store_at(folder)
     for name, data in traces.items():
-        (folder / name).write_bytes(data)
+        await asyncio.to_thread(store.replace, name, data)
 
 
 def lost_row(order: TrialOrder, verdict: Verdict, detail: str, stopped: float) -> Row:

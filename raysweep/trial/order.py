@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from raysweep.ids import attempt_id
 from raysweep.plan.model import PlannedTrial
+from raysweep.record.place import RunPath
 from raysweep.tasks.model import Task
 
 
@@ -43,7 +43,7 @@ class TrialOrder:
     now: float
     pids: int = 1024
     network: bool = False
-    traces: Path | None = None
+    traces: RunPath | None = None
     factors: Mapping[str, str] = field(default_factory=dict)
 
     @property

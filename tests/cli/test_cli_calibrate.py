@@ -16,7 +16,7 @@ from raysweep.cli.main import main
 from raysweep.cli.run import _directory
 from raysweep.clock import SystemClock
 from raysweep.plan.table import TRIAL_COLUMNS, plan_rows
-from raysweep.record.ledger import LedgerWriter, sealed_counts
+from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.schema import BY_NAME
 
@@ -64,7 +64,7 @@ def make_run(
     study = compose.load_study(path)
     store, _ = _directory(study, folder / "run")
     lock = LocalLock(folder / "run", store, SystemClock())
-    lock.acquire(sealed_counts(store), {})
+    lock.acquire({})
     ledger, rng = LedgerWriter(store, lock, SystemClock()), np.random.default_rng(4)
     for row in plan_rows(study.plan, study.sweep, list(study.tasks.values())):
         made = {k: v for k, v in row.items() if k in BY_NAME} | {"factors": {}}

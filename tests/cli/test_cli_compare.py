@@ -14,7 +14,7 @@ import pytest
 
 from raysweep.cli.main import main
 from raysweep.clock import SystemClock
-from raysweep.record.ledger import LedgerWriter, sealed_counts
+from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.probes import Round, write_round
 from raysweep.record.rundir import create_or_resume
@@ -64,7 +64,7 @@ def make_run(path, stated, *, seed=1, keep=lambda row: True, edit=None, facts=No
         clock=SystemClock(),
     )  # fmt: skip
     lock = LocalLock(path, store, SystemClock())
-    lock.acquire(sealed_counts(store), {})
+    lock.acquire({})
     ledger = LedgerWriter(store, lock, SystemClock())
     for row in rows:
         if keep(row):

@@ -13,12 +13,13 @@ import pytest
 
 from raysweep.clock import SystemClock
 from raysweep.errors import InputError, LockHeldError, LockLostError
-from raysweep.record.ledger import LedgerWriter, sealed_counts, segments
+from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.reader import read_attempts, with_is_final
 from raysweep.record.resume import status, sweep_state
 from raysweep.record.rundir import create_or_resume
 from raysweep.record.schema import COLUMNS, arrow_schema, to_table
+from raysweep.record.segments import segments
 from raysweep.record.store import LocalStore
 
 
@@ -43,7 +44,7 @@ def platform(trial, attempt, **more):
 def open_ledger(path):
     store = LocalStore(path)
     lock = LocalLock(path, store, SystemClock())
-    lock.acquire(sealed_counts(store), {})
+    lock.acquire({})
     return store, lock, LedgerWriter(store, lock, SystemClock())
 
 
@@ -95,10 +96,10 @@ def test_a_holder_on_another_host_counts_as_living_until_its_heartbeat_is_stale(
     store = LocalStore(tmp_path)
     (tmp_path / "lock").write_text(f'{{"pid": 1, "host": "elsewhere", "heartbeat": {time.time()}}}')
     with pytest.raises(LockHeldError, match="elsewhere"):
-        LocalLock(tmp_path, store, SystemClock()).acquire({}, {})
+        LocalLock(tmp_path, store, SystemClock()).acquire({})
     (tmp_path / "lock").write_text(f'{{"pid": 1, "host": "elsewhere", "heartbeat": {time.time() - 100}}}')
     lock = LocalLock(tmp_path, store, SystemClock())
-    lock.acquire({}, {})
+    lock.acquire({})
     lock.release()
 
 

@@ -21,7 +21,7 @@ def lock_of(path):
 def test_a_holder_without_an_attempt_in_flight_is_a_holder(tmp_path):
     lock = lock_of(tmp_path)
     assert LocalLock.holder(tmp_path) is None
-    lock.acquire({}, {})
+    lock.acquire({})
     assert LocalLock.holder(tmp_path)["pid"] == os.getpid()
     assert LocalLock.running(tmp_path) == 0
     lock.release()
@@ -30,7 +30,7 @@ def test_a_holder_without_an_attempt_in_flight_is_a_holder(tmp_path):
 
 def test_a_shorter_heartbeat_after_a_longer_one_is_read_whole(tmp_path):
     lock = lock_of(tmp_path)
-    lock.acquire({}, {})
+    lock.acquire({})
     for running in (1000, 7):
         lock.beat(running=running, force=True)
         assert LocalLock.running(tmp_path) == running
@@ -39,24 +39,24 @@ def test_a_shorter_heartbeat_after_a_longer_one_is_read_whole(tmp_path):
 
 def test_half_a_heartbeat_is_no_heartbeat(tmp_path):
     lock = lock_of(tmp_path)
-    lock.acquire({}, {})
+    lock.acquire({})
     (tmp_path / "lock").write_text('{"pid": 12, "runn')
     assert LocalLock.holder(tmp_path) == {}
     assert LocalLock.running(tmp_path) == 0
     with pytest.raises(LockHeldError):
-        lock_of(tmp_path).acquire({}, {})
+        lock_of(tmp_path).acquire({})
     lock.release()
 
 
 def test_a_look_at_the_lock_that_is_just_under_way_does_not_refuse_the_driver(tmp_path):
     first = lock_of(tmp_path)
-    first.acquire({}, {})
+    first.acquire({})
     first.release()
     looking = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
     timer = threading.Timer(0.05, os.close, [looking])
     timer.start()
     second = lock_of(tmp_path)
-    assert second.acquire({}, {}) == 2
+    assert second.acquire({}) == 2
     second.release()
     timer.join()

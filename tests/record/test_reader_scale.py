@@ -21,6 +21,8 @@ from raysweep.record.schema import arrow_schema, to_table
 class Bucket:
     """A Store without a file system, as an object store is one."""
 
+    where = "bucket"
+
     def __init__(self, blobs):
         self.blobs = dict(blobs)
 
@@ -28,6 +30,12 @@ class Bucket:
         if name in self.blobs:
             raise FileExistsError(name)
         self.blobs[name] = data
+
+    def replace(self, name, data):
+        self.blobs[name] = data
+
+    def remove(self, name):
+        self.blobs.pop(name, None)
 
     def get(self, name):
         if name not in self.blobs:

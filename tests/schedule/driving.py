@@ -11,7 +11,7 @@ from raysweep import config
 from raysweep.cli import compose
 from raysweep.clock import Clock, VirtualClock
 from raysweep.plan import make_plan
-from raysweep.record.ledger import LedgerWriter, sealed_counts
+from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.probes import read_probes, rounds_done
 from raysweep.record.reader import read_attempts
@@ -62,7 +62,7 @@ class Rig:
 
     async def session(self, clock: Clock, executor: Executor, begin, **options: Any) -> Result:
         self.lock = LocalLock(self.path, self.store, clock)
-        self.lock.acquire(sealed_counts(self.store), {})
+        self.lock.acquire({})
         try:
             await executor.start(self.run_id)
             calendar = compose.calendar(self.sweep, ANCHOR)
