@@ -433,7 +433,8 @@ def test_configs_that_ship():
         True,
     )
     in_pods = load(ROOT / "configs" / "kubernetes-quickstart.yaml")
-    assert (in_pods.sandbox.kind, in_pods.bands, in_pods.seed) == ("kubernetes", quickstart.bands, quickstart.seed)
+    assert (in_pods.sandbox.kind, in_pods.seed, in_pods.repeats) == ("kubernetes", quickstart.seed, quickstart.repeats)
+    assert [b.limit for b in in_pods.bands] == [b.limit for b in quickstart.bands]
     simulated = load(ROOT / "configs" / "simulated.yaml")
     rates = [simulated.sandbox.truth.infra_of(b.name) for b in simulated.bands]
     assert rates == [0.058, 0.045, 0.033, 0.021, 0.012, 0.005]
