@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ from raysweep.units import MIB
 pytestmark = pytest.mark.docker
 MEMORY = Path("/sys/fs/cgroup/memory")
 ROOM = 96 * MIB
+
+
+def remove_group(folder: Path) -> None:
+    """Remove a cgroup; the kernel may hold it for a moment after its last process."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return folder.rmdir()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +42,7 @@ def crowded_parent():
     (folder / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(ROOM))
     yield f"/{name}"
     for other in Path("/sys/fs/cgroup").glob(f"*/{name}") if v1 else [folder]:
-        other.rmdir()
+        remove_group(other)
 
 
 class TestDockerConformance(SandboxConformance):
