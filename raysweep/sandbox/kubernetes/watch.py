@@ -96,9 +96,7 @@ class Watcher:
 
     def note(self, pod: Json) -> None:
         """Take over a pod that a call of our own returned, unless an event told something newer already."""
-        seen = self._followed.get(pod["metadata"]["name"])
-        if seen is None or (seen.uid != pod["metadata"]["uid"] and seen.gone):
-            self._see(pod, gone=False)
+        self._see(pod, gone=False)
 
     async def until(self, name: str, wanted: Callable[[Seen], bool]) -> Seen:
         """The followed pod once `wanted` holds for it (at once when it does already); bound it with a time-out."""
@@ -117,7 +115,7 @@ class Watcher:
 
     def _see(self, pod: Json, *, gone: bool) -> None:
         name = pod["metadata"]["name"]
-        if name not in self._followed:
+        if name not in self._followed or _outdated(pod, self._followed[name]):
             return
         seen = self._followed[name] = Seen(trimmed(pod), gone)
         for waiter in self._waiters.get(name, ()):
@@ -148,7 +146,7 @@ class Watcher:
         found, version = await self._api.collect(self._path, patience=0.0, labelSelector=self._selector)
         there = {pod["metadata"]["uid"] for pod in found}
         for seen in self.pods():
-            if not seen.gone and seen.uid not in there:
+            if not seen.gone and seen.uid not in there and _version(seen.pod) <= int(version):
                 self._see(seen.pod, gone=True)
         for pod in found:
             self._see(pod, gone=False)
@@ -171,6 +169,17 @@ class Watcher:
             self._version = thing["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
                 self._see(thing, gone=event["type"] == "DELETED")
+
+
+def _version(pod: Json) -> int:
+    return int(pod["metadata"]["resourceVersion"])
+
+
+def _outdated(pod: Json, seen: Seen | None) -> bool:
+    """Whether `pod` tells less than what was seen: an earlier version, be it of a predecessor of the same name."""
+    if seen is None:
+        return False
+    return (seen.gone and seen.uid == pod["metadata"]["uid"]) or _version(pod) < _version(seen.pod)
 
 
 def trimmed(pod: Json) -> Json:

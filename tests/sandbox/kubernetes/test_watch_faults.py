@@ -141,6 +141,35 @@ async def test_what_a_call_returned_does_not_undo_what_an_event_told(tmp_path, m
         assert watcher.pod("a") is None
 
 
+async def test_a_list_from_before_a_pod_was_made_does_not_tell_its_end(tmp_path, monkeypatch):
+    script = Script([([], 5)], [[event("ADDED", pod("b", "v", 9))]])
+    async with serving(script, tmp_path, monkeypatch) as (_, api):
+        watcher = Watcher(api, "ns", "x=y")
+        watcher.follow("a")
+        watcher.follow("b")
+        watcher.note(pod("a", "u", 8, "Pending"))
+        async with watcher, asyncio.timeout(PATIENCE_S):
+            await watcher.until("b", lambda _: True)
+    assert not watcher.pod("a").gone
+
+
+async def test_late_news_of_a_predecessor_do_not_hide_its_successor(tmp_path, monkeypatch):
+    late = [event("MODIFIED", pod("a", "old", 3)), event("DELETED", pod("a", "old", 4))]
+    script = Script([([], 1)], [[*late, event("ADDED", pod("a", "new", 5)), event("ADDED", pod("b", "v", 6))]])
+    async with serving(script, tmp_path, monkeypatch) as (_, api):
+        watcher = Watcher(api, "ns", "x=y")
+        watcher.follow("a")
+        watcher.follow("b")
+        watcher.note(pod("a", "new", 5, "Pending"))
+        told = []
+        async with watcher, asyncio.timeout(PATIENCE_S):
+            waiting = asyncio.ensure_future(watcher.until("a", lambda s: told.append(s.uid) or False))
+            await watcher.until("b", lambda _: True)
+            waiting.cancel()
+    assert set(told) == {"new"}
+    assert not watcher.pod("a").gone
+
+
 async def test_whoever_waits_when_the_watcher_ends_is_cancelled(tmp_path, monkeypatch):
     async with serving(Script([([], 1)], [[]]), tmp_path, monkeypatch) as (_, api):
         async with Watcher(api, "ns", "x=y") as watcher:
