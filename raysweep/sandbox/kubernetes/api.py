@@ -19,7 +19,6 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-from kubernetes.aio.stream import WsApiClient
 
 from raysweep.errors import UnsuitableError
 
@@ -145,7 +144,6 @@ class Api:
     def __init__(self, configuration: Configuration) -> None:
         self._client: Any = ApiClient(configuration)
         self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
-        self._streams: Any = WsApiClient(configuration, heartbeat=HEARTBEAT_S)
 
     @classmethod
     async def connect(cls, context: str | None = None) -> Self:
@@ -155,7 +153,6 @@ class Api:
     async def close(self) -> None:
         """Give up all connections."""
         await self._client.close()
-        await self._streams.close()
 
     async def get(self, path: str, *, patience: float = PATIENCE_S, **query: str) -> Json:
         """An object, or whatever JSON is at `path`."""
@@ -220,17 +217,25 @@ class Api:
         self, path: str, query: list[tuple[str, str]], protocol: str
     ) -> aiohttp.ClientWebSocketResponse:
         """A WebSocket that speaks `protocol`; ApiError when it is refused."""
+        rest, configuration = self._client.rest_client, self._client.configuration
+        if rest.pool_manager is None:  # the library makes it with the first call
+            await self.get("/version")
+        session: aiohttp.ClientSession = rest.pool_manager
         try:
-            url, headers = await self._address(self._streams, "GET", f"{path}?{urlencode(query)}")
-            headers["sec-websocket-protocol"] = protocol
-            opening = await self._streams.request("GET", url, headers=headers, _preload_content=False)
+            url, headers = await self._address("GET", f"{path}?{urlencode(query)}")
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                socket: aiohttp.ClientWebSocketResponse = await opening
+                return await session.ws_connect(
+                    url,
+                    headers={**headers, "sec-websocket-protocol": protocol},
+                    heartbeat=HEARTBEAT_S,
+                    proxy=configuration.proxy,
+                    proxy_headers=configuration.proxy_headers,
+                    server_hostname=configuration.tls_server_name or None,
+                )
         except aiohttp.WSServerHandshakeError as error:
             raise ApiError(error.status, "Refused", error.message) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _no_answer(error) from error
-        return socket
 
     async def _patiently(
         self, patience: float, method: str, path: str, query: Mapping[str, str], body: Json | None = None
@@ -265,7 +270,7 @@ class Api:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The open response of a call that succeeded; whatever else becomes of it is an ApiError."""
         try:
-            url, headers = await self._address(self._client, method, path + (f"?{urlencode(query)}" if query else ""))
+            url, headers = await self._address(method, path + (f"?{urlencode(query)}" if query else ""))
             answer = await self._client.rest_client.request(method, url, headers, body, _request_timeout=timeout)
             response: aiohttp.ClientResponse = answer.response
             async with response:
@@ -277,10 +282,9 @@ class Api:
         except ValueError as error:
             raise ApiError(0, "Connection", f"not JSON: {error}") from error
 
-    @staticmethod
-    async def _address(client: Any, method: str, resource: str) -> tuple[str, dict[str, str]]:
+    async def _address(self, method: str, resource: str) -> tuple[str, dict[str, str]]:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        serialized = await client.param_serialize(
+        serialized = await self._client.param_serialize(
             method, resource, header_params=headers, auth_settings=["BearerToken"]
         )
         return serialized[1], serialized[2]
