@@ -31,13 +31,16 @@ GRACE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Sized:
+class Sized:
+    """A file, how many rows it has at most, and how often its rows were merged."""
+
     part: Part
     rows: int
     level: int  # 0 as sealed, 1 merged once, ...
+    table: pa.Table | None = None  # where this process sealed it and has it still
 
 
-def due(files: Sequence[_Sized], fan: int = FAN, most: int = MERGED_ROWS) -> Sequence[_Sized]:
+def due(files: Sequence[Sized], fan: int = FAN, most: int = MERGED_ROWS) -> Sequence[Sized]:
     """The next files to merge: the first `fan` neighbours of one level; empty when nothing is due."""
     begin = 0
     for at, file in enumerate(files):
@@ -50,9 +53,9 @@ def due(files: Sequence[_Sized], fan: int = FAN, most: int = MERGED_ROWS) -> Seq
     return ()
 
 
-def leftover(files: Sequence[_Sized], most: int = MERGED_ROWS) -> Sequence[_Sized]:
+def leftover(files: Sequence[Sized], most: int = MERGED_ROWS) -> Sequence[Sized]:
     """Of an epoch that has ended: the first neighbours that together make one file of at most `most` rows."""
-    chosen: list[_Sized] = []
+    chosen: list[Sized] = []
     for file in files:
         if sum(f.rows for f in chosen) + file.rows <= most:
             chosen.append(file)
@@ -63,13 +66,13 @@ def leftover(files: Sequence[_Sized], most: int = MERGED_ROWS) -> Sequence[_Size
     return chosen if len(chosen) > 1 else ()
 
 
-def merge(store: Store, parts: Sequence[Part]) -> Part:
+def merge(store: Store, files: Sequence[Sized]) -> Part:
     """Write neighbouring files of one epoch as one; what it stands for is left where it is."""
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
 
-    tables = [read_segment(store, part.name) for part in parts]
+    tables = [read_segment(store, f.part.name) if f.table is None else f.table for f in files]
     table: pa.Table = pa.concat_tables([arrow_schema().empty_table(), *tables]).combine_chunks()
-    epoch, first, last = parts[0].epoch, parts[0].first, parts[-1].last
+    epoch, first, last = files[0].part.epoch, files[0].part.first, files[-1].part.last
     name = merged_name(epoch, first, last, len(table))
     try:
         store.put_new(name, segment_bytes(table))
@@ -78,19 +81,19 @@ def merge(store: Store, parts: Sequence[Part]) -> Part:
     return Part(epoch, first, last, len(table), name)
 
 
-_Earlier: TypeAlias = tuple[list[list[_Sized]], list[Part]]
+_Earlier: TypeAlias = tuple[list[list[Sized]], list[Part]]
 
 
 def _earlier(store: Store, epoch: int, sealed_rows: int) -> _Earlier:
     """Files of each epoch before `epoch`, and what is superfluous among them."""
     epochs = read_epochs(store)
-    found: list[list[_Sized]] = []
+    found: list[list[Sized]] = []
     superfluous: list[Part] = []
     for number, parts in listed(store).items():
         if number < epoch:
             taken, more = cover(parts, counted(epochs, number))
             superfluous += more
-            found.append([_Sized(p, sealed_rows if p.rows is None else p.rows, 0) for p in taken])
+            found.append([Sized(p, sealed_rows if p.rows is None else p.rows, 0) for p in taken])
     return found, superfluous
 
 
@@ -103,15 +106,15 @@ class Compactor:
     def __init__(self, store: Store, lock: Lock, clock: Clock, sealed_rows: int) -> None:
         self._store, self._lock, self._clock = store, lock, clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="raysweep-compact")
-        self._files: list[_Sized] = []
-        self._ended: deque[list[_Sized]] = deque()
+        self._files: list[Sized] = []
+        self._ended: deque[list[Sized]] = deque()
         self._looking: Future[_Earlier] | None = self._thread.submit(_earlier, store, lock.epoch, sealed_rows)
-        self._busy: tuple[list[_Sized], list[_Sized], Future[Part]] | None = None
+        self._busy: tuple[list[Sized], list[Sized], Future[Part]] | None = None
         self._superfluous: deque[tuple[float, str]] = deque()
 
-    def sealed(self, part: Part, rows: int) -> None:
+    def sealed(self, part: Part, table: pa.Table) -> None:
         """Tell of a segment that was sealed just now."""
-        self._files.append(_Sized(part, rows, 0))
+        self._files.append(Sized(part, len(table), 0, table))
 
     def step(self) -> None:
         """Take in a merge that is done, begin the next that is due, remove what has been superfluous for long enough.
@@ -141,7 +144,7 @@ class Compactor:
             if not chosen:
                 self._ended.popleft()
         if chosen:
-            future = self._thread.submit(merge, self._store, [f.part for f in chosen])
+            future = self._thread.submit(merge, self._store, list(chosen))
             self._busy = (files, list(chosen), future)
 
     def _finish(self) -> None:
@@ -150,7 +153,7 @@ class Compactor:
         self._busy = None
         part = future.result()
         at = files.index(chosen[0])
-        files[at : at + len(chosen)] = [_Sized(part, part.rows or 0, 1 + max(f.level for f in chosen))]
+        files[at : at + len(chosen)] = [Sized(part, part.rows or 0, 1 + max(f.level for f in chosen))]
         self._retire([f.part for f in chosen])
 
     def _retire(self, parts: Sequence[Part]) -> None:

@@ -72,12 +72,13 @@ class LedgerWriter:
         self._lock.beat(running=self._running)
         name = segment_name(self._lock.epoch, self._sealed + 1)
         try:
-            self._store.put_new(name, segment_bytes(to_table(self._rows)))
+            table = to_table(self._rows)
+            self._store.put_new(name, segment_bytes(table))
         except FileExistsError:
             raise LockLostError(f"{self._store.where}: another writer wrote {name}") from None
         self._sealed += 1
         part = Part(self._lock.epoch, self._sealed, self._sealed, None, name)
-        self._compactor.sealed(part, len(self._rows))
+        self._compactor.sealed(part, table)
         self._rows = []
         self._compactor.step()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raysweep.clock import SystemClock
 from raysweep.errors import InputError
 from raysweep.record import compact, reader
-from raysweep.record.compact import _Sized, due, leftover, merge
+from raysweep.record.compact import Sized, due, leftover, merge
 from raysweep.record.ledger import LedgerWriter, Seal
 from raysweep.record.lock import LocalLock
 from raysweep.record.schema import to_table
@@ -93,8 +93,12 @@ def small(monkeypatch):
 def sized(*rows_and_levels):
     number = itertools.count(1)
     return [
-        _Sized(Part(1, k, k, None, f"{k}"), r, level) for (r, level), k in zip(rows_and_levels, number, strict=False)
+        Sized(Part(1, k, k, None, f"{k}"), r, level) for (r, level), k in zip(rows_and_levels, number, strict=False)
     ]
+
+
+def files(parts):
+    return [Sized(part, 1, 0) for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -229,10 +233,10 @@ def test_a_crash_between_the_steps_of_a_merge_loses_and_duplicates_nothing(tmp_p
     store = LocalStore(tmp_path)
     (tmp_path / "ledger" / ".merged-0001-000001-000002-00000002.parquet.1.tmp").write_bytes(b"half")
     assert trials(store) == names(3)
-    merge(store, listed(store)[1][:2])
+    merge(store, files(listed(store)[1][:2]))
     assert [p.rows for p in counting(store)] == [2, None]
     assert trials(store) == names(3)
-    merge(store, counting(store))  # the same merge, again, and one of a merged file
+    merge(store, files(counting(store)))  # the same merge, again, and one of a merged file
     assert [p.rows for p in counting(store)] == [3]
     assert trials(store) == names(3)
     store.remove(segment_name(1, 2))  # a crash in the middle of the removals
@@ -252,7 +256,7 @@ def test_a_merge_of_more_than_counts_does_not_count(tmp_path):
     writer.end()
     store = LocalStore(tmp_path)
     store.put_new("ledger/epoch-0002.json", b'{"epoch": 2, "sealed": {"1": 2}}')
-    merge(store, listed(store)[1])
+    merge(store, files(listed(store)[1]))
     assert trials(store) == names(2)
 
 
@@ -304,13 +308,16 @@ def test_a_torn_segment_is_named(kept):
 def test_a_damaged_segment_is_never_merged(tmp_path):
     writer = Writer(tmp_path)
     writer.write(3)
+    writer.end()
     path = tmp_path / segment_name(1, 2)
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)
+    writer = Writer(tmp_path, start=3)
     with pytest.raises(InputError, match="segment-0001-000002"):
-        writer.write(4)
-    assert writer.store.exists(segment_name(1, 4))
+        writer.write(3)
+    assert writer.store.exists(segment_name(2, 1))
+    assert writer.store.exists(segment_name(1, 2))
     writer.ledger.close()
     writer.lock.release()
 
