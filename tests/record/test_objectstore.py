@@ -241,7 +241,7 @@ class DriverProcess:
     def wait_for(self, count):
         until = time.monotonic() + PATIENCE_S
         while self.told() < count:
-            assert self.process.poll() is None, self.lines
+            assert self.process.poll() is None, self.lines[-1:]
             assert time.monotonic() < until, self.lines
             time.sleep(0.02)
 
