@@ -68,8 +68,9 @@ class Server:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
         until = time.monotonic() + PATIENCE_S
         while not self._writable():
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
-            assert time.monotonic() < until, (self.folder / "log").read_text()[-3000:]
+            if self.process.poll() is not None or time.monotonic() >= until:
+                self.kill()
+                raise AssertionError((self.folder / "log").read_text()[-3000:])
             time.sleep(0.2)
 
     def _writable(self) -> bool:
@@ -91,6 +92,7 @@ class Server:
     def kill(self) -> None:
         """SIGKILL, as a machine that loses power, save what the kernel still writes."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
