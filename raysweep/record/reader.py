@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -71,8 +71,11 @@ def read_ledger(path: RunPath) -> LedgerView:
     return read_run(open_run(path), str(path))
 
 
-def read_run(store: Store, where: str) -> LedgerView:
-    """The run directory in `store`; InputError names what is missing or broken in it (`where`: what to call it)."""
+def read_run(store: Store, where: str, *, attempts: bool = True) -> LedgerView:
+    """The run directory in `store`; InputError names what is missing or broken in it (`where`: what to call it).
+
+    attempts: False leaves the ledger unread and the table without a row.
+    """
     facts = _json(store, where, "run.json")
     version = facts.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -81,9 +84,9 @@ def read_run(store: Store, where: str) -> LedgerView:
             "use the raysweep version named in run.json",
             file=f"{where}/run.json",
         )
-    planned = _plan(store, where)
+    planned = read_plan(store, where)
     return LedgerView(
-        table=with_is_final(read_attempts(store), planned),
+        table=with_is_final(read_attempts(store) if attempts else arrow_schema().empty_table(), planned),
         planned=planned,
         facts=facts,
         registration=_json(store, where, "registration.json"),
@@ -110,7 +113,8 @@ def _json(store: Store, where: str, name: str) -> dict[str, Any]:
     return told
 
 
-def _plan(store: Store, where: str) -> pa.Table:
+def read_plan(store: Store, where: str) -> pa.Table:
+    """plan.parquet, one row per planned trial; InputError when it is missing or broken (`where`: as `read_run`)."""
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
@@ -125,35 +129,40 @@ def _broken(where: str, name: str, what: str) -> InputError:
     return bad_input(f"this part of the run directory {what}", "restore it from a copy", file=f"{where}/{name}")
 
 
-def read_attempts(store: Store) -> pa.Table:
+def read_attempts(store: Store, columns: Sequence[str] | None = None) -> pa.Table:
     """All attempts of all segments that count, in order of sealing; an empty table of the schema when there are none.
 
-    InputError names a segment that cannot be read or has other columns, and tells when one attempt stands twice: that
-    cannot come from raysweep's own writer.
+    columns: only these of the schema, in its order, attempt_id among them. InputError names a segment that cannot be
+    read or has other columns, and tells when one attempt stands twice: that cannot come from raysweep's own writer.
     """
-    table = _all_segments(store)
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    wanted = arrow_schema()
+    if columns is not None:
+        wanted = pa.schema([field for field in wanted if field.name in columns])
+    table = _all_segments(store, wanted)
     if len(table) != len(table["attempt_id"].unique()):
         raise bad_input("an attempt stands twice in the ledger", "restore the run directory from a copy", file="ledger")
     return table
 
 
-def _all_segments(store: Store) -> pa.Table:
+def _all_segments(store: Store, wanted: pa.Schema) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     for _ in range(LISTINGS):
         with ThreadPoolExecutor(READERS) as pool:
             try:
-                parts = pool.map(partial(_segment, store), segments(store))
-                return pa.concat_tables([arrow_schema().empty_table(), *_gathered(parts)])
+                parts = pool.map(partial(_segment, store, wanted), segments(store))
+                return pa.concat_tables([wanted.empty_table(), *_gathered(parts)])
             except FileNotFoundError as error:  # merged since it was listed
                 pool.shutdown(cancel_futures=True)
                 lost = str(error)
     raise bad_input("a segment of the ledger is listed and not there", "look at the store", file=lost)
 
 
-def _segment(store: Store, name: str) -> pa.Table:
-    table = read_segment(store, name)
-    if not table.schema.equals(arrow_schema()):
+def _segment(store: Store, wanted: pa.Schema, name: str) -> pa.Table:
+    table = read_segment(store, name, None if wanted.equals(arrow_schema()) else wanted.names)
+    if not table.schema.equals(wanted):
         raise bad_input(
             "this segment has other columns than the ledger's schema",
             "it was not written by this raysweep: restore the run directory from a copy",

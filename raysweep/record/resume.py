@@ -60,6 +60,16 @@ def unfinished(row: Mapping[str, Any]) -> bool:
     return bool(row["cause_class"] == "platform" or row["outcome"] == "cancelled")
 
 
+def count_done(table: pa.Table) -> int:
+    """Final attempts (table: all, with is_final) that leave their trial done."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - the command line starts without pyarrow
+
+    platform = pc.fill_null(pc.equal(table["cause_class"], "platform"), fill_value=False)
+    cancelled = pc.fill_null(pc.equal(table["outcome"], "cancelled"), fill_value=False)
+    left = pc.or_(platform, cancelled)
+    return int(pc.sum(pc.and_not(table["is_final"], left)).as_py() or 0)
+
+
 def status(table: pa.Table, planned: int, running: int) -> dict[str, Any]:
     """design.md's `status --json`: {planned, done, running, by_outcome, complete}, over final attempts.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -167,8 +167,8 @@ def _digest_holds(data: bytes) -> bool:
     return digest.hexdigest().encode() == data[place:end]
 
 
-def read_segment(store: Store, name: str) -> pa.Table:
-    """One file of segments, its checksums verified.
+def read_segment(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file of segments (only these columns of it), its checksums verified.
 
     InputError names a file that cannot be read or is not as it was written. FileNotFoundError: it was merged since it
     was listed.
@@ -183,7 +183,7 @@ def read_segment(store: Store, name: str) -> pa.Table:
         # Not pq.read_table: it imports pyarrow.dataset and with it pandas, a second at every start. No threads: a
         # hundred rows are read sooner without, and callers read several files at once.
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        return file.read(use_threads=False)
+        return file.read(columns=None if columns is None else list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(store, name, str(error)) from error
 
