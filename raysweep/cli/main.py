@@ -128,6 +128,23 @@ def status(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
+def watch(
+    run: Run,
+    every: Annotated[str, typer.Option("--every", metavar="2s", help="least time between two looks")] = "2s",
+    patience: Annotated[
+        str, typer.Option("--patience", metavar="60s", help="how long to wait for a driver to come back, or `forever`")
+    ] = "60s",
+    as_json: Annotated[bool, typer.Option("--json", help="one line of JSON per look")] = False,
+) -> None:
+    """Show the main intervals while a sweep goes on, labelled as looks at unfinished data (0 done, 3 incomplete)."""
+    from raysweep.cli.options import duration_option
+    from raysweep.cli.watch import watch_command
+
+    patience_s = None if patience == "forever" else duration_option("--patience", patience)
+    raise typer.Exit(watch_command(run, duration_option("--every", every), patience_s, as_json=as_json))
+
+
+@app.command()
 def report(run: Run, as_json: Json = False) -> None:
     """Print the verdict and write report/report.html and report/report.json in the run directory."""
     from raysweep.cli.report import report_command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raysweep.errors import bad_input
-from raysweep.units import parse_points
+from raysweep.units import parse_duration, parse_points
 
 
 def points_option(option: str, text: str | None) -> float | None:
@@ -15,3 +15,12 @@ def points_option(option: str, text: str | None) -> float | None:
     except ValueError as error:
         message, _, remedy = str(error).partition("; ")
         raise bad_input(message, remedy, key=option) from error
+
+
+def duration_option(option: str, text: str) -> float:
+    """A duration like "90s" in seconds; InputError names the option."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        raise bad_input(message, remedy or 'write it like "90s" or "2h"', key=option) from error

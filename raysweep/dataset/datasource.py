@@ -137,6 +137,7 @@ def stream_context() -> DataContext:
     context.execution_no_progress_timeout_s = -1
     context.execution_options.preserve_order = True
     context.max_errored_blocks = 0
+    context.retried_map_errors = False  # its retries count files, which merges change
     context.enable_progress_bars = False
     return context
 

@@ -1,0 +1,68 @@
+"""A look at a sweep that goes on, as a table and as a line of JSON; its label stands with every number."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raysweep.report.terminal import MARKS
+from raysweep.report.text import interval_text, name, value_text
+from raysweep.stats.finding import Finding
+from raysweep.stats.live import REPEATED, Snapshot
+
+OPEN = ("peek", "look", "stopped")
+"""Labels of a sweep that goes on, or went on after it was decided."""
+
+
+def snapshot_line(found: Snapshot, **more: Any) -> dict[str, Any]:
+    """{attempts, done, planned, complete, label, findings} and `more`; every finding carries the label's code."""
+    label = asdict(found.label)
+    if found.label.code in OPEN:
+        label["message"] += f"; {REPEATED}"
+    return {
+        **more,
+        "attempts": found.attempts,
+        "done": found.done,
+        "planned": found.planned,
+        "complete": found.complete,
+        "label": label,
+        "findings": [{"label": found.label.code, **asdict(f)} for f in found.findings],
+    }
+
+
+def live_view(found: Snapshot, state: str) -> RenderableType:
+    """The look as it is shown in a terminal. state: one line on where the sweep is."""
+    mark, style = MARKS[found.label.status]
+    counts = f"{found.done} of {found.planned} trials done, {found.attempts} attempts"
+    parts: list[RenderableType] = [
+        Text(f"{state}: {counts}", style="bold"),
+        Text.assemble((f"{mark:>2}  ", style), found.label.message, (f" -> {found.label.remedy}", "dim")),
+    ]
+    if found.label.code in OPEN:
+        parts.append(Text(f" {MARKS['warning'][0]}  {REPEATED}", style=MARKS["warning"][1]))
+    if found.findings:
+        parts.append(_table(found))
+    return Group(*parts)
+
+
+def _table(found: Snapshot) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading, right in (("model", False), ("band", False), ("what", False), ("value", True), ("interval", True)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "what")
+    table.add_column("label", style="dim")
+    table.add_column("method, over what", overflow="fold", style="dim")
+    for f in found.findings:
+        level = f"{100 * f.level:g} %" if f.level is not None else ""
+        how = f"{level} {f.method}; {f.resampled_over}".strip()
+        table.add_row(f.model, f.arm, _what(f), value_text(f), interval_text(f), found.label.code, how)
+    return table
+
+
+def _what(f: Finding) -> str:
+    against = f" - {f.reference}" if f.reference else ""
+    look = f" ({f.factor})" if f.factor else ""
+    return f"{name(f.estimand)}{against}{look}"
