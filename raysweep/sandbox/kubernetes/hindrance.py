@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raysweep.sandbox.kubernetes.pod import KEEPER
+
 Json = Mapping[str, Any]
 
 SOON_S = 60.0
@@ -47,6 +49,10 @@ def hindrance(pod: Json, events: Iterable[Json] = ()) -> Hindrance | None:
     """
     known = list(events)
     status = pod.get("status", {})
+    for container in status.get("containerStatuses") or ():
+        terminated = container.get("state", {}).get("terminated")
+        if terminated and container.get("name") == KEEPER:  # the task's own end is fate.py's to tell
+            return _ended_early(terminated)
     if status.get("phase", "Pending") != "Pending":
         return None
     for condition in status.get("conditions") or ():
@@ -60,6 +66,12 @@ def hindrance(pod: Json, events: Iterable[Json] = ()) -> Hindrance | None:
     if failed and status.get("containerStatuses"):
         return Hindrance("scheduling", f"{failed[-1]['reason']}: {failed[-1].get('message', '')}")
     return None
+
+
+def _ended_early(terminated: Json) -> Hindrance:
+    """The keeper ended before the pod ran: a kubelet that stopped between two starts leaves such pods."""
+    reason, message = terminated.get("reason", "no reason"), terminated.get("message", "")
+    return Hindrance("node_lost", f"container {KEEPER} ended before the pod ran: {reason}: {message}", 0.0)
 
 
 def _image(reason: str, message: str) -> Hindrance:

@@ -247,6 +247,15 @@ def test_images_that_may_still_come_are_waited_for(reason, message, patience):
     assert message in found.detail
 
 
+def test_a_container_that_ended_before_the_other_ran_is_not_waited_for():
+    ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "context canceled"}}
+    statuses = [{"name": "keeper", "state": ended}, {"name": "task", "state": {"running": {}}}]
+    found = hindrance({"status": {"phase": "Running", "containerStatuses": statuses}})
+    assert (found.cause, found.patience_s) == ("node_lost", 0.0)
+    assert "keeper" in found.detail
+    assert "StartError: context canceled" in found.detail
+
+
 def test_a_pod_on_its_way_is_not_hindered():
     assert hindrance({"status": {"phase": "Pending"}}) is None
     assert hindrance(pending("ContainerCreating", "")) is None
