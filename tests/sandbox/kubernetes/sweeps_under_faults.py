@@ -1,5 +1,6 @@
 """Whole sweeps while parts of the cluster, or the driver, die: every trial once, each as in an undisturbed sweep.
 
+The trials are short, so most faults meet pods that start; commands in flight are commands_under_faults.py's matter.
 Eight minutes, beyond what CI's bound leaves; by hand, with $KUBECONFIG and $RAYSWEEP_DEVCLUSTER:
 
     pytest tests/sandbox/kubernetes/sweeps_under_faults.py
