@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep import config
+from raysweep.cli.images import Images
 from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -164,12 +165,22 @@ def calendar(sweep: Sweep, anchor: float) -> Calendar:
 class Orders:
     """Makes the order for a launch; what is the same for every trial of an arm is looked up once.
 
-    traces: the run's folder of traces, None for none (simulated sandboxes).
+    traces: the run's folder of traces, None for none (simulated sandboxes). images: those of the run; without them
+    each sandbox starts from what its task names.
     """
 
-    def __init__(self, study: Study, run_id: str, calendar: Calendar, traces: RunPath | None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        run_id: str,
+        calendar: Calendar,
+        traces: RunPath | None,
+        images: Images | None = None,
+    ) -> None:
         from raysweep.trial.order import BandMultipliers
 
+        self._images = images or Images()
+        self._names = {task: self._images.of(task) for task in study.tasks}
         self._study, self._run_id, self._calendar, self._traces = study, run_id, calendar, traces
         self._models = {m.name: m for m in study.sweep.models}
         self._bands = {b.name: BandMultipliers(b.request.model_dump(), b.limit.model_dump()) for b in study.sweep.bands}
@@ -199,6 +210,8 @@ class Orders:
             pids=sandbox.pids,
             network=task.network and sandbox.network == "task",
             traces=traces,
+            image=self._names[task.name],
+            image_seen=self._images.seen_of(task.name),
         )
 
 
@@ -217,8 +230,8 @@ def budget_meter(study: Study, store: Store) -> Meter:
 class ProbeRounds:
     """Makes and keeps the rounds of probes of a run."""
 
-    def __init__(self, study: Study, store: Store, run_id: str) -> None:
-        self._study, self._store, self._run_id = study, store, run_id
+    def __init__(self, study: Study, store: Store, run_id: str, images: Images) -> None:
+        self._study, self._store, self._run_id, self._images = study, store, run_id, images
 
     def make(self, due: Round, now: float) -> list[ProbeOrder]:
         """The probes of one round. Their image is one that a task needs anyway, where there is one."""
@@ -236,7 +249,7 @@ class ProbeRounds:
             number=count_rounds(self._store) + 1,
             cpu_s=sweep.probes.cpu_s,
             now=now,
-            image=next(needed, sandbox.image),
+            image=self._images.named(next(needed, sandbox.image)),
             pids=sandbox.pids,
             uniform=sandbox.qos == "uniform",
         )

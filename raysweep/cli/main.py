@@ -76,12 +76,15 @@ def plan(
     infra_rate: Annotated[
         float | None, typer.Option("--infra-rate", help="deaths at the reference to assume, a fraction")
     ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="ask registries for the digests of images, as run does")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the design, its cost and what it can detect; write plan.parquet."""
     from raysweep.cli.plan import plan_command
 
-    plan_command(config, out, pilot, rate=rate, infra_rate=infra_rate, as_json=as_json)
+    plan_command(config, out, pilot, rate=rate, infra_rate=infra_rate, images=images, as_json=as_json)
 
 
 @app.command()

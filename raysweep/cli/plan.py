@@ -27,11 +27,13 @@ def plan_command(
     as_json: bool,
     rate: float | None = None,
     infra_rate: float | None = None,
+    images: bool = False,
 ) -> None:
     """Print the plan of a sweep and write it to `out`; InputError when the sweep (or the pilot's run) is not sound.
 
     pilot: a run directory whose mean durations, success rates and variances stand for the coming trials. rate,
-    infra_rate: mean success and share of deaths at the reference to assume without a pilot, fractions.
+    infra_rate: mean success and share of deaths at the reference to assume without a pilot, fractions. images: resolve
+    images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked.
 
     Keys of the JSON: plan_id; trials; blocks; plan (the file); cost (fields of plan.cost.Estimate); detectable, the
     first line on power: {points (null: none), basis, further (the lines below it)}; power, the same as numbers (fields
@@ -44,6 +46,7 @@ def plan_command(
     """
     import pyarrow.parquet as pq
 
+    from raysweep.cli.images import resolve_images
     from raysweep.plan.cost import estimate
     from raysweep.plan.describe import describe
     from raysweep.plan.table import plan_table
@@ -54,7 +57,8 @@ def plan_command(
     cost = estimate(study.plan, study.sweep, tasks, _durations(view) if view else None)
     power, smallest = _power(study, _assumed(view, rate, infra_rate))
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(plan_table(study.plan, study.sweep, tasks), out, compression="zstd")
+    table = plan_table(study.plan, study.sweep, tasks, resolve_images(study, look=images))
+    pq.write_table(table, out, compression="zstd")
     if as_json:
         emit(
             {

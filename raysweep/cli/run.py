@@ -22,10 +22,12 @@ from raysweep.errors import ExitCode, UnsuitableError, bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
+    from raysweep.cli.images import Images
     from raysweep.config import Sweep
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.place import RunPath
     from raysweep.record.resume import SweepState
+    from raysweep.record.schema import Row
     from raysweep.record.store import Store
     from raysweep.schedule.driver import Driver, Result
     from raysweep.schedule.executor import Executor
@@ -44,6 +46,7 @@ class Session:
     store: Store
     facts: dict[str, Any]
     state: SweepState
+    images: Images
     clock: Clock
     blocks: int | None
 
@@ -97,11 +100,14 @@ def _refuse_unsuitable(study: Study) -> None:
 def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
     import pyarrow.parquet as pq
 
+    from raysweep.cli.images import resolve_images
     from raysweep.plan.table import plan_table
+    from raysweep.record.place import store_at
     from raysweep.record.rundir import create_or_resume
 
     sink = io.BytesIO()
-    pq.write_table(plan_table(study.plan, study.sweep, list(study.tasks.values())), sink, compression="zstd")
+    images = None if store_at(path).exists("run.json") else resolve_images(study)
+    pq.write_table(plan_table(study.plan, study.sweep, list(study.tasks.values()), images), sink, compression="zstd")
     sweep = study.sweep
     analysis = {**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
@@ -162,13 +168,18 @@ def _refuse_other_registration(path: RunPath, stands: dict[str, Any], analysis: 
 
 
 def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
-    from raysweep.record.reader import read_attempts
+    from raysweep.cli.images import Images, first_seen
+    from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
+    from raysweep.record.reader import read_attempts, read_plan
     from raysweep.record.resume import sweep_state
 
-    state = sweep_state(read_attempts(store))
+    attempts = read_attempts(store)
+    state = sweep_state(attempts)
+    images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
+    first_seen(attempts, images)
     virtual = study.sweep.sandbox.kind == "simulated" and study.sweep.runner.executor == "inprocess"
     clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
-    return Session(study, path, store, facts, state, clock, blocks)
+    return Session(study, path, store, facts, state, images, clock, blocks)
 
 
 def _executor(session: Session) -> Executor:
@@ -201,9 +212,13 @@ def _queue(session: Session) -> Queue:
 
 
 def _drive(session: Session, ledger: LedgerWriter) -> Result:
+    from raysweep.cli.images import tell_moved
+
     done = sum(len(b.ended) for b in session.state.blocks.values())
     if done:
         tell(f"going on with {session.path}: {done} of {session.study.plan.trials} trials are done")
+    if 0 < done < session.study.plan.trials:
+        tell_moved(session.study.sweep, session.images)
     with ProgressView(session.study.plan.trials, done) as view:
         main = _run(session, ledger, view)
         return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
@@ -223,17 +238,22 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     try:
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
-        rounds = compose.ProbeRounds(session.study, session.store, run_id)
+        rounds = compose.ProbeRounds(session.study, session.store, run_id, session.images)
         traces = None if sweep.sandbox.kind == "simulated" else _traces(session.path)
+
+        def count(row: Row) -> str | None:
+            session.images.note(row)
+            return meter.add(row)
+
         driver = Driver(
             queue=queue,
             executor=executor,
             ledger=ledger,
             calendar=calendar,
             clock=session.clock,
-            make_order=compose.Orders(session.study, run_id, calendar, traces),
+            make_order=compose.Orders(session.study, run_id, calendar, traces, session.images),
             observe=view,
-            stop=meter.add,
+            stop=count,
             stopped=meter.reason(),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
             probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),

@@ -19,7 +19,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rootfs", "cgroup_parent"), ("local",)),
     **dict.fromkeys(("truth",), ("simulated",)),
     **dict.fromkeys(("network",), ("local", *CONTAINERS)),
-    **dict.fromkeys(("image", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS),
+    **dict.fromkeys(("image", "images", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS),
     **dict.fromkeys(("docker_host", "docker_runtime"), ("docker",)),
     **dict.fromkeys(
         ("namespace", "context", "qos", "tenancy", "runtime_class", "node_selector", "tolerations", "pull_secrets",

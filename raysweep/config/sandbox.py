@@ -136,6 +136,13 @@ class SandboxConfig(Part):
         description="docker, kubernetes: image of tasks that need none of their own",
         examples=["docker.io/library/python:3.12-slim-bookworm"],
     )
+    images: Annotated[Literal["resolve", "require", "tags"], word("resolve", "require", "tags")] = Field(
+        "resolve",
+        description="docker, kubernetes: `resolve`: what a tag means is looked up when the run is made, and every "
+        "attempt runs that digest; `require`: the same, and no run is made where a name cannot be resolved; `tags`: "
+        "nothing is looked up (nodes that cannot pull)",
+        examples=["require"],
+    )
     capabilities: Annotated[Literal["package-install", "strict"], word("package-install", "strict")] = Field(
         "package-install",
         description="docker, kubernetes: Linux capabilities inside, the same in every arm; `package-install`: what "
@@ -212,7 +219,8 @@ class SandboxConfig(Part):
     def container_options(self) -> dict[str, Any]:
         """What a provider of a container kind is made of: its own options as plain values; none that is left out.
 
-        `network` is not among them: each trial's order says whether its sandbox has one.
+        `network` and `images` are not among them: each trial's order says whether its sandbox has a network, and what
+        image it starts from.
         """
-        own = {name for name, owners in OWNERS.items() if self.kind in owners} - {"network"}
+        own = {name for name, owners in OWNERS.items() if self.kind in owners} - {"network", "images"}
         return {key: value for key, value in self.model_dump(include=own).items() if value is not None}

@@ -113,14 +113,17 @@ def _json(store: Store, where: str, name: str) -> dict[str, Any]:
     return told
 
 
-def read_plan(store: Store, where: str) -> pa.Table:
-    """plan.parquet, one row per planned trial; InputError when it is missing or broken (`where`: as `read_run`)."""
+def read_plan(store: Store, where: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """plan.parquet, one row per planned trial; InputError when it is missing or broken (`where`: as `read_run`).
+
+    columns: only these, as far as it has them.
+    """
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
     data = _blob(store, where, "plan.parquet")
     try:
-        return pq.ParquetFile(io.BytesIO(data)).read()
+        return pq.ParquetFile(io.BytesIO(data)).read(columns)
     except (pa.ArrowException, OSError) as error:
         raise _broken(where, "plan.parquet", f"cannot be read ({error})") from error
 

@@ -10,6 +10,7 @@ from raysweep.probe import ProbeOrder, run_probe
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.trial.attempt import run_attempt, write_traces
+from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
 
 
@@ -46,6 +47,7 @@ class InProcessExecutor:
     def __init__(self, provider: SandboxProvider, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
+        self._seen = SeenImages()
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
         """As Executor.start."""
@@ -53,7 +55,7 @@ class InProcessExecutor:
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run."""
-        done = await run_attempt(order, self._provider, self._clock)
+        done = await run_attempt(order, self._provider, self._clock, seen=self._seen)
         if order.traces is not None:
             await write_traces(order.traces, done.traces)
         return done.row

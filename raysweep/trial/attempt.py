@@ -22,6 +22,7 @@ from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify
+from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
 from raysweep.trial.row import Course, build_row, identity
 from raysweep.trial.transcript import Listener, Transcript
@@ -55,7 +56,7 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         env=task.env,
         workdir=task.workdir,
         pids=order.pids,
-        image=task.docker_image,
+        image=order.image or task.docker_image,
         build_context=_build_context(order),
         build_timeout_s=task.build_timeout_s,
         lifetime_s=task.build_timeout_s + task.agent_timeout_s + task.verifier_timeout_s + LIFETIME_SLACK_S,
@@ -94,12 +95,17 @@ class _Stopwatch:
 
 
 async def run_attempt(
-    order: TrialOrder, provider: SandboxProvider, clock: Clock, listen: Listener | None = None
+    order: TrialOrder,
+    provider: SandboxProvider,
+    clock: Clock,
+    listen: Listener | None = None,
+    seen: SeenImages | None = None,
 ) -> Attempted:
     """Run one attempt to its end, whatever that is, and judge it.
 
     Phases: set-up (the environment), agent, verifier; each measured apart. After an agent time-out the verifier still
     runs. The sandbox is always removed, its last facts read first. `listen` is told every step as it happens.
+    seen: the images of this runner's earlier attempts; one whose tag moved since is void.
     """
     course = Course()
     watch = _Stopwatch(order, clock, course)
@@ -109,7 +115,7 @@ async def run_attempt(
     traces: dict[str, bytes] = {}
     watch.mark("created")
     try:
-        await _phases(order, sandbox, watch, course, traces)
+        await _phases(order, sandbox, watch, course, traces, seen or SeenImages())
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
     finally:
@@ -141,12 +147,18 @@ async def _stop(sandbox: Sandbox) -> Farewell:
 
 
 async def _phases(
-    order: TrialOrder, sandbox: Sandbox, watch: _Stopwatch, course: Course, traces: dict[str, bytes]
+    order: TrialOrder,
+    sandbox: Sandbox,
+    watch: _Stopwatch,
+    course: Course,
+    traces: dict[str, bytes],
+    seen: SeenImages,
 ) -> None:
     """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless."""
     task = order.task
     course.admitted = await sandbox.start()
     _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
+    seen.refuse_moved(order, course.admitted.node)
     try:
         course.setup = await prepare_environment(sandbox, task, task.build_timeout_s)
     except OSError as error:  # the files do not fit: the set-up failed, and its counters say at which bound

@@ -26,6 +26,8 @@ class TrialOrder:
 
     now: the driver's wall time at dispatch; the runner adds its own monotonic time to it, so that every wall time of
     the ledger is the driver's. occasion: label of the planned occasion. traces: folder for this attempt's files.
+    image: what its sandbox starts from, by digest where the run has one; None leaves it to the task. image_seen: where
+    `image` is a tag, the first identity (trial.images) that the driver knows of it in this run.
     """
 
     run_id: str
@@ -45,6 +47,8 @@ class TrialOrder:
     network: bool = False
     traces: RunPath | None = None
     factors: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    image_seen: str | None = None
 
     @property
     def attempt_id(self) -> str:

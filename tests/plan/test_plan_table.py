@@ -7,7 +7,7 @@ import pytest
 from plan_samples import make_sweep, make_tasks
 
 from raysweep.plan import Plan, make_plan
-from raysweep.plan.table import COLUMNS, plan_from_table, plan_rows, plan_table
+from raysweep.plan.table import COLUMNS, images_from_table, plan_from_table, plan_rows, plan_table
 from raysweep.record.schema import arrow_schema
 
 BANDS = [
@@ -34,8 +34,19 @@ def test_columns_have_the_names_and_types_of_the_ledger():
     schema, ledger = plan_table(make_plan(sweep, tasks), sweep, tasks).schema, arrow_schema()
     assert schema.names == list(COLUMNS)
     own = [name for name in schema.names if name not in ledger.names]
-    assert own == ["date", "order", "agent_timeout_s"]
+    assert own == ["date", "order", "agent_timeout_s", "image", "image_digest"]
     assert all(schema.field(n).type == ledger.field(n).type for n in schema.names if n not in own)
+
+
+def test_images_there_and_back():
+    sweep, tasks = make_sweep(), make_tasks(3)
+    given = {"task1": ("python:3.12", "sha256:" + "a" * 64), "task2": ("localhost/task:dev", None)}
+    table = plan_table(make_plan(sweep, tasks), sweep, tasks, given)
+    assert images_from_table(table) == {**dict.fromkeys((t.name for t in tasks), (None, None)), **given}
+    assert plan_from_table(table) == make_plan(sweep, tasks)
+    older = table.drop_columns(["image", "image_digest"])
+    assert images_from_table(older) == {}
+    assert plan_from_table(older) == make_plan(sweep, tasks)
 
 
 def test_a_row():

@@ -110,7 +110,8 @@ class DockerContainer:
         self._birth = birth_of(inspected)
         self._watched = await asyncio.to_thread(self._watch, inspected)
         others = await self._neighbours(engine)
-        node = {**self.site.facts, "image": image.name, "image_digest": image.digest, "co_tenants": others}
+        told = {"image": image.name, "image_digest": image.digest, "image_id": image.id}
+        node = {**self.site.facts, **told, "co_tenants": others}
         request_now = read_request(inspected, self.spec.request)
         return Made(request_now, read_limit(inspected), node=node, image_pulled=image.pulled)
 

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from aiodocker import DockerError
 from raysweep.errors import SandboxError
 from raysweep.sandbox.docker.context import pack_context
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
+from raysweep.sandbox.images import ImageName, parse_name
 
 BUILT = "raysweep-build"
 IN_USE = 409
@@ -37,6 +38,7 @@ CLASSIC = "; this engine's API builds without BuildKit: build it by `docker buil
 class Image:
     """An image that the engine has. digest: of its registry where it came from one, else its own id.
 
+    repo_digest: by which the engine knows it in the repository of `name`; None where it has no such digest.
     architecture: as the engine tells it ("amd64", "arm64"). pulled: it had to be pulled or built just now.
     """
 
@@ -45,6 +47,7 @@ class Image:
     digest: str
     architecture: str
     pulled: bool = False
+    repo_digest: str | None = None
 
 
 class Images:
@@ -109,8 +112,26 @@ async def look_up(engine: Engine, name: str) -> Image | None:
         if is_gone(error):
             return None
         raise SandboxError("image", f"{name}: {error}") from error
-    digests = [text.partition("@")[2] for text in found.get("RepoDigests") or ()]
-    return Image(name, found["Id"], next(iter(digests), found["Id"]), found.get("Architecture", ""))
+    told: list[str] = found.get("RepoDigests") or []
+    own = repo_digest(name, told)
+    digest = own or next((text.partition("@")[2] for text in told), found["Id"])
+    return Image(name, found["Id"], digest, found.get("Architecture", ""), repo_digest=own)
+
+
+def repo_digest(name: str, told: Iterable[str]) -> str | None:
+    """The digest of the repository of `name` among an image's RepoDigests, whichever way engines spell it."""
+    wanted = _parsed(name)
+    known = [one for text in told if (one := _parsed(text)) is not None]
+    found = [one.digest for one in known if wanted is not None and one.repository == wanted.repository]
+    return wanted.digest if wanted is not None and wanted.digest in found else next(iter(found), None)
+
+
+def _parsed(text: str) -> ImageName | None:
+    """A name taken apart; None for an id, for `<none>`, and for what only an engine understands."""
+    try:
+        return parse_name(text)
+    except ValueError:
+        return None
 
 
 async def _build(engine: Engine, name: str, context: bytes, timeout_s: float) -> None:

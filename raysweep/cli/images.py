@@ -1,0 +1,224 @@
+"""The images of a sweep: which one each task starts from, its digest as of the making of the run, and tags that moved.
+
+Belongs here: what is looked up where, and what a person is told of it. The digests of a run are those of its
+plan.parquet, whatever a tag means later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cli.output import tell
+from raysweep.config.container import CONTAINERS
+from raysweep.errors import SandboxError, UnsuitableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raysweep.cli.compose import Study
+    from raysweep.config import Sweep
+    from raysweep.plan.table import TaskImage
+    from raysweep.sandbox.docker.engine import Engine
+    from raysweep.sandbox.registry import Found, Registries
+
+MAKING_S, RESUMING_S = 60.0, 20.0
+"""Longest wait for all look-ups together, when a run is made and when it is gone on with."""
+AT_ONCE = 8
+SHOWN = 5
+"""Images told in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of one run. by_task: name and digest, by name of the task.
+
+    seen: the first identity (trial.images) of each image that has no digest, from the ledger and what is added to it.
+    """
+
+    by_task: Mapping[str, TaskImage] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def of(self, task: str) -> str | None:
+        """What the task's sandboxes start from, by digest where there is one."""
+        name, digest = self.by_task.get(task, (None, None))
+        return name if name is None or digest is None else _pinned(name, digest)
+
+    def named(self, name: str) -> str:
+        """The same for the name of an image."""
+        return next((self.of(task) or name for task, (own, _) in self.by_task.items() if own == name), name)
+
+    def seen_of(self, task: str) -> str | None:
+        """The first identity of the task's image in this run, where a tag is all that is known of it."""
+        return self.seen.get(self.by_task.get(task, (None, None))[0] or "")
+
+    def note(self, row: Mapping[str, Any]) -> None:
+        """Keep what an attempt saw; a void one saw a tag that had moved."""
+        from raysweep.trial.images import image_identity
+
+        name, digest = self.by_task.get(row["task"], (None, None))
+        told = image_identity(dict(row.get("node") or {}))
+        if name is not None and digest is None and told is not None and row.get("cause") != "image":
+            self.seen.setdefault(name, told)
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """Digest by name, of those that have one."""
+        return {name: digest for name, digest in self.by_task.values() if name is not None and digest is not None}
+
+
+def task_images(study: Study) -> dict[str, str | None]:
+    """Name of the image of each task; None without containers, and where the engine builds one."""
+    sandbox = study.sweep.sandbox
+    if sandbox.kind not in CONTAINERS:
+        return dict.fromkeys(study.tasks)
+    return {
+        name: task.docker_image or (None if task.path is not None and task.build_steps == "image" else sandbox.image)
+        for name, task in study.tasks.items()
+    }
+
+
+def resolve_images(study: Study, *, look: bool = True) -> dict[str, TaskImage]:
+    """Name and digest of each task's image; what could not be resolved is told once and stays a tag.
+
+    look: False asks nobody, so that only names that carry a digest have one. UnsuitableError: `sandbox.images` is
+    `require` and a name could not be resolved.
+    """
+    by_task, sandbox = task_images(study), study.sweep.sandbox
+    names = sorted({name for name in by_task.values() if name is not None})
+    found = asyncio.run(_look_up(study.sweep, names, MAKING_S, look=look and sandbox.images != "tags"))
+    failed = [f"{name}: {found[name].why}" for name in names if found[name].digest is None]
+    if look and failed and sandbox.images == "require":
+        raise UnsuitableError(
+            f"{_count(failed)} could not be resolved to a digest ({_some(failed)})",
+            "name it by digest (NAME@sha256:...), or set sandbox.images to resolve",
+        )
+    if look and failed and sandbox.images == "resolve":
+        tell(f"{_count(failed)} could not be resolved to a digest and stays a tag: {_some(failed)}")
+    return {task: (None, None) if name is None else (name, found[name].digest) for task, name in by_task.items()}
+
+
+def tell_moved(sweep: Sweep, images: Images) -> None:
+    """Tell which tags mean another image now than when the run was made; it goes on with what it began with."""
+    tags = {name: digest for name, digest in images.pinned.items() if "@" not in name}
+    now = asyncio.run(_look_up(sweep, tags, RESUMING_S)) if tags else {}
+    moved = [
+        f"{name} ({_short(digest)} -> {_short(after)})"
+        for name, digest in tags.items()
+        if (after := now[name].digest) is not None and after != digest
+    ]
+    if moved:
+        tell(f"warning: moved since the run was made: {_some(moved)}; the run goes on with the digests of its plan")
+
+
+def first_seen(attempts: pa.Table, images: Images) -> None:
+    """Note what the ledger's attempts saw first. attempts: columns task, node and cause, in the order of recording."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if all(digest is not None or name is None for name, digest in images.by_task.values()):
+        return
+    facts = [pc.map_lookup(attempts["node"], pa.scalar(key), "first") for key in ("image_id", "image_digest")]
+    told = pa.table(
+        {
+            "task": attempts["task"].cast(pa.string()),
+            "cause": attempts["cause"].cast(pa.string()),
+            "identity": pc.coalesce(*facts),
+        }
+    )
+    sound = pc.and_(pc.is_valid(told["identity"]), pc.fill_null(pc.not_equal(told["cause"], "image"), True))
+    first = told.filter(sound).group_by("task", use_threads=False).aggregate([("identity", "first")])
+    for row in first.to_pylist():
+        images.note({"task": row["task"], "node": {"image_digest": row["identity_first"]}})
+
+
+async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look: bool = True) -> dict[str, Found]:
+    """What each name means now, all of them within `within_s` seconds."""
+    from raysweep.sandbox.images import parse_name
+    from raysweep.sandbox.registry import Found, Registries, docker_auths
+
+    late = Found(None, f"no answer within {within_s:.0f} s" if look else "not looked up")
+    found = dict.fromkeys(names, late)
+    asked = []
+    for name in found:
+        try:
+            own = parse_name(name).digest
+        except ValueError as error:
+            found[name] = Found(None, str(error))
+            continue
+        if own is not None:
+            found[name] = Found(own)
+        elif look:
+            asked.append(name)
+    if not asked:
+        return found
+    slots = asyncio.Semaphore(AT_ONCE)
+    engine = _engine(sweep)
+
+    async def one(name: str, registries: Registries) -> None:
+        async with slots:
+            found[name] = await _digest(sweep, engine, registries, name)
+
+    try:
+        async with asyncio.timeout(within_s), Registries(docker_auths()) as registries:
+            await asyncio.gather(*(one(name, registries) for name in asked))
+    except TimeoutError:
+        pass  # what came in time is kept
+    finally:
+        if engine is not None:
+            await engine.close()
+    return found
+
+
+def _engine(sweep: Sweep) -> Engine | None:
+    """A client of the engine that runs the sandboxes; None where there is none."""
+    if sweep.sandbox.kind != "docker":
+        return None
+    from raysweep.sandbox.docker.endpoint import find_endpoint
+    from raysweep.sandbox.docker.engine import Engine
+
+    try:
+        return Engine(find_endpoint(sweep.sandbox.docker_host))
+    except UnsuitableError:
+        return None
+
+
+async def _digest(sweep: Sweep, engine: Engine | None, registries: Registries, name: str) -> Found:
+    """The digest of what would run: the copy that is there, where `pull` says so, else what the registry serves."""
+    from raysweep.sandbox.images import parse_name
+    from raysweep.sandbox.registry import Found
+
+    pull = sweep.sandbox.pull
+    if engine is not None and pull != "always":
+        from raysweep.sandbox.docker.images import look_up
+
+        try:
+            image = await look_up(engine, name)
+        except (SandboxError, ConnectionError) as error:
+            return Found(None, f"the engine does not tell ({error})")
+        if image is not None:
+            return Found(image.repo_digest, "" if image.repo_digest else "only this engine has it")
+    if pull == "never":
+        return Found(None, "`pull: never` runs the copies that are there")
+    return await registries.digest(parse_name(name))
+
+
+def _pinned(name: str, digest: str) -> str:
+    from raysweep.sandbox.images import parse_name
+
+    return parse_name(name).pinned(digest)
+
+
+def _count(names: list[str]) -> str:
+    return "1 image" if len(names) == 1 else f"{len(names)} images"
+
+
+def _some(texts: list[str]) -> str:
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more
+
+
+def _short(digest: str) -> str:
+    return digest[:19]
