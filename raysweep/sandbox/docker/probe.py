@@ -10,6 +10,7 @@ from raysweep.errors import SandboxError
 from raysweep.record.evidence import PhaseCounters
 from raysweep.sandbox.docker.container import DockerContainer, Site
 from raysweep.sandbox.docker.engine import Engine
+from raysweep.sandbox.docker.images import Images
 from raysweep.sandbox.docker.scratch import load_scratch
 from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Sandbox, SandboxSpec
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
@@ -52,7 +53,8 @@ async def probe(engine: Engine, site: Site) -> Proof:
         raise SandboxError("image", f"raysweep has no supervisor for this engine's machine: {error}") from error
     name = f"probe-{id(site):x}-{site.shape.owner.rpartition('/')[0].rpartition('/')[2]}"
     spec = SandboxSpec(RUN, name, LIMIT, LIMIT, image=image, pids=PIDS, workdir="/")
-    sandbox = SupervisedSandbox(spec, DockerContainer(spec, replace(site, start_timeout_s=120.0)))
+    own = replace(site, images=Images("never"), start_timeout_s=120.0)  # no registry has the probes' image
+    sandbox = SupervisedSandbox(spec, DockerContainer(spec, own))
     try:
         admitted = await sandbox.start()
         return await _measure(sandbox, admitted)
