@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep.cli import compose
+from raysweep.cli.images import Images
 from raysweep.errors import LockLostError
 from raysweep.probe import run_probe
 from raysweep.record.lock import epoch_name
@@ -71,7 +72,7 @@ def drive(rig, before=None, **options):
         made.append(Probing(inner, rig, before))
         return made[-1]
 
-    rounds = compose.ProbeRounds(rig.study, rig.store, rig.run_id)
+    rounds = compose.ProbeRounds(rig.study, rig.store, rig.run_id, Images())
     probes = Probes(rounds.make, rounds.keep, rig.sweep.runner.concurrency)
     result = rig.drive(wrap=wrap, probes=probes, **options)
     return result, made[0]

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections import Counter
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from fake_registry import FakeRegistry
+from tagged_sweeps import Tagged
 
-from raysweep.record.reader import read_ledger
 from raysweep.sandbox.docker.engine import ask
 from raysweep.sandbox.docker.images import look_up, repo_digest
-from raysweep.sandbox.docker.payload import supervisor_archive
 from raysweep.sandbox.docker.scratch import ARCHITECTURES
 
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
-PATIENCE_S = 240.0
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-SWEEP = """\
-name: pins
-seed: 3
-tasks: {{source: tasks}}
-models: [{{name: m, agent: nop}}]
-bands: [{{name: 1x, request: 1.0, limit: 1.0}}, {{name: uncapped, request: 1.0, limit: none}}]
-reference: 1x
-repeats: 2
-platform_retries: {{image: 0}}
-probes: {{enabled: false}}
-sandbox: {{kind: docker, image: '{image}', pull: {pull}, images: {images}}}
-runner: {{concurrency: 1, executor: inprocess}}
-"""
-FILES = {
-    "task.toml": "[agent]\ntimeout_sec = 60\n[environment]\ncpus = 1\nmemory_mb = 64\n",
-    "instruction.md": "Do nothing.\n",
-    "tests/test.sh": "#!/bin/sh\ntrue\n",
-}
 
 
 @pytest.mark.parametrize(
@@ -57,46 +32,12 @@ def test_the_digest_of_the_names_own_repository_counts(name, told, digest):
     assert repo_digest(name, told) == digest
 
 
-class Tagged:
-    """A tag in a registry, whose image holds nothing but the supervisor, and a sweep on it."""
-
-    def __init__(self, folder: Path, registry: FakeRegistry, architecture: str) -> None:
-        self.folder, self.registry, self.architecture = folder, registry, architecture
-        self.repository = f"{registry.host}/tests/{uuid.uuid4().hex[:12]}"
-        self.name = f"{self.repository}:1"
-        for path, text in FILES.items():
-            place = folder / "tasks" / "idle" / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
-
-    def move(self, version: str) -> str:
-        """Let the tag mean another image; its digest."""
-        config = {"architecture": self.architecture, "os": "linux", "config": {"Labels": {"version": version}}}
-        path = self.repository.partition("/")[2]
-        return self.registry.push(path, "1", config, supervisor_archive(self.architecture))
-
-    def run(self, *words: str, pull: str = "missing", images: str = "resolve") -> subprocess.CompletedProcess[str]:
-        config = self.folder / "sweep.yaml"
-        config.write_text(SWEEP.format(image=self.name, pull=pull, images=images))
-        command = [RAYSWEEP, "run", str(config), "--run-dir", str(self.folder / "run"), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
-
-    def attempts(self) -> list[dict]:
-        """What each attempt ran, and what became of it."""
-        rows = read_ledger(self.folder / "run").table.to_pylist()
-        return [{**dict(row["node"] or ()), "cause": row["cause"], "detail": row["detail"]} for row in rows]
-
-    def planned(self) -> set[tuple[str | None, str | None]]:
-        rows = pq.read_table(self.folder / "run" / "plan.parquet", columns=["image", "image_digest"]).to_pylist()
-        return {(row["image"], row["image_digest"]) for row in rows}
-
-
 @pytest.fixture
 async def tagged(engine, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     machine = (await engine.info())["Architecture"]
     with FakeRegistry() as registry:
-        made = Tagged(tmp_path, registry, ARCHITECTURES.get(machine, machine))
+        made = Tagged(tmp_path, registry, "kind: docker", ARCHITECTURES.get(machine, machine))
         yield made
     for image in await engine.docker.images.list():
         if any(text.startswith(made.repository) for text in image.get("RepoDigests") or ()):
