@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from raysweep.units import format_duration
@@ -32,9 +32,21 @@ def say(line: str) -> None:
     print(line)  # noqa: T201 - the command's output
 
 
+_through: Callable[[str], None] | None = None
+
+
 def tell(line: str) -> None:
     """A line about what is going on, on standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress
+    if _through is not None:
+        _through(line)
+    else:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress
+
+
+def tell_through(channel: Callable[[str], None] | None) -> None:
+    """Send the lines of `tell` to `channel` from now on; None: as plain text to standard error."""
+    global _through  # noqa: PLW0603 - where a process's messages go is a fact of the process
+    _through = channel
 
 
 def status_lines(status: Mapping[str, Any]) -> list[str]:
