@@ -8,9 +8,10 @@ cycle, and windows are offsets from the sweep's start.
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,11 @@ class Occasion:
     label: str
     opens: float
     closes: float
+
+    @property
+    def length(self) -> float:
+        """Seconds for which it is open; 0 where a clock change leaves nothing of it."""
+        return self.closes - self.opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,26 @@ class AlwaysOpen:
         return self._occasion
 
 
+class Until:
+    """A calendar that ends at a moment: nothing is open from `end` on, and nothing opens. What was before stays."""
+
+    def __init__(self, calendar: Calendar, end: float) -> None:
+        self._calendar, self._end = calendar, end
+
+    def at(self, now: float) -> Occasion | None:
+        """As Calendar.at."""
+        return self._calendar.at(now) if now < self._end else None
+
+    def next_opening(self, now: float) -> float | None:
+        """As Calendar.next_opening."""
+        opening = self._calendar.next_opening(now)
+        return opening if opening is not None and opening < self._end else None
+
+    def occasion(self, bucket: str, date: int) -> Occasion:
+        """As Calendar.occasion."""
+        return self._calendar.occasion(bucket, date)
+
+
 class Cycles:
     """Windows within a period shorter than a day, repeating from the anchor; the date is the number of the cycle."""
 
@@ -106,25 +132,29 @@ class Cycles:
 class Days:
     """Windows of the day in an IANA zone, on the permitted weekdays (0 = Monday) from a first date on.
 
-    On days of a clock change a window keeps its local wall-clock bounds, so it is an hour shorter or longer; a bound
-    that does not exist is moved to the moment of the change.
+    Windows keep their local wall-clock bounds, so on days of a clock change one is shorter or longer. A bound that
+    does not exist is the moment of the change, and one that comes twice is the first of the two. So bounds never run
+    backwards: windows that share no clock time share no moment, and windows that leave no gap leave none on such days.
+    An occasion of which nothing is left (02:00-03:00 where that hour is skipped) never opens.
     """
 
     def __init__(
         self, zone: str, windows: Sequence[Window], weekdays: frozenset[int], first: dt.date | None, anchor: float
     ) -> None:
         self._zone = ZoneInfo(zone)
-        self._windows = {w.name: w for w in windows}
+        self._windows = {w.name: w for w in sorted(windows, key=lambda w: w.start)}
         self._weekdays = weekdays
         self._first = first or self._first_whole_date(anchor)
         self._dates: list[dt.date] = []
+        self._occasions: list[Occasion] = []  # those that open, in the order of time, as far as they were asked for
+        self._opens: list[float] = []
 
     def _first_whole_date(self, anchor: float) -> dt.date:
         today = dt.datetime.fromtimestamp(anchor, self._zone).date()
         for offset in count():
             day = today + dt.timedelta(days=offset)
-            closes = (self._bounds(w, day)[1] for w in self._windows.values())
-            if day.weekday() in self._weekdays and all(c > anchor for c in closes):
+            bounds = [self._bounds(w, day) for w in self._windows.values()]
+            if day.weekday() in self._weekdays and all(closes > anchor for opens, closes in bounds if closes > opens):
                 return day
         raise AssertionError  # pragma: no cover - count() never ends
 
@@ -133,15 +163,15 @@ class Days:
 
     def _moment(self, day: dt.date, seconds: float) -> float:
         extra, within = divmod(seconds, DAY)
-        local = dt.datetime.combine(day + dt.timedelta(days=int(extra)), dt.time(), self._zone)
-        return (local + dt.timedelta(seconds=within)).timestamp()  # wall-clock arithmetic within one zone
+        naive = dt.datetime.combine(day + dt.timedelta(days=int(extra)), dt.time()) + dt.timedelta(seconds=within)
+        return wall_moment(naive, self._zone)
 
     def _date(self, number: int) -> dt.date:
-        if len(self._dates) < number:
-            allowed = (
-                day for day in (self._first + dt.timedelta(days=n) for n in count()) if day.weekday() in self._weekdays
-            )
-            self._dates = list(islice(allowed, number + 32))
+        day = self._dates[-1] + dt.timedelta(days=1) if self._dates else self._first
+        while len(self._dates) < number:
+            if day.weekday() in self._weekdays:
+                self._dates.append(day)
+            day += dt.timedelta(days=1)
         return self._dates[number - 1]
 
     def occasion(self, bucket: str, date: int) -> Occasion:
@@ -150,28 +180,38 @@ class Days:
         opens, closes = self._bounds(self._windows[bucket], day)
         return Occasion(bucket, date, day.isoformat(), opens, closes)
 
-    def _near(self, now: float) -> list[int]:
-        """Numbers of the permitted dates around `now`."""
-        today = dt.datetime.fromtimestamp(now, self._zone).date()
-        number = 1
-        while self._date(number) < today - dt.timedelta(days=1):
-            number += 1
-        return [number, number + 1, number + 2, number + 3]
+    def _after(self, now: float) -> int:
+        """Index of the first occasion that opens after `now`; there always is one."""
+        while not self._opens or self._opens[-1] <= now:
+            date = self._occasions[-1].date + 1 if self._occasions else 1
+            while not (coming := [o for name in self._windows if (o := self.occasion(name, date)).length > 0]):
+                date += 1
+            self._occasions += coming
+            self._opens += [o.opens for o in coming]
+        return bisect_right(self._opens, now)
 
     def at(self, now: float) -> Occasion | None:
         """As Calendar.at."""
-        for number in self._near(now):
-            for name in self._windows:
-                found = self.occasion(name, number)
-                if found.opens <= now < found.closes:
-                    return found
-        return None
+        after = self._after(now)
+        found = self._occasions[after - 1] if after else None
+        return found if found is not None and now < found.closes else None
 
     def next_opening(self, now: float) -> float | None:
         """As Calendar.next_opening."""
-        return min(
-            found.opens
-            for number in self._near(now)
-            for name in self._windows
-            if (found := self.occasion(name, number)).opens > now
-        )
+        return self._opens[self._after(now)]
+
+
+def wall_moment(naive: dt.datetime, zone: ZoneInfo) -> float:
+    """Seconds since the epoch at which the clocks of `zone` show `naive` for the first time, or have jumped past it."""
+    moment = naive.replace(tzinfo=zone).timestamp()
+    if dt.datetime.fromtimestamp(moment, zone).replace(tzinfo=None) == naive:
+        return moment
+    before, after = int(naive.replace(tzinfo=zone, fold=1).timestamp()), int(moment)
+    offset = dt.datetime.fromtimestamp(after, zone).utcoffset()
+    while after - before > 1:  # clocks change on whole seconds: `before` is before the change, `after` is not
+        middle = (before + after) // 2
+        if dt.datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return float(after)
