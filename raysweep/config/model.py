@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field, PrivateAttr, Strict, model_validato
 from raysweep.config.bands import Band
 from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Points, Text, Whole
 from raysweep.config.buckets import Buckets, Window
+from raysweep.config.cluster import Cluster, cluster_faults
+from raysweep.config.factors import Factors, factor_faults, truth_factor_faults
 from raysweep.config.fault import Fault, nearest, raise_faults
 from raysweep.config.sandbox import PLATFORM_CAUSES, REST, SandboxConfig, cause_faults
 from raysweep.units import Resources
@@ -160,6 +162,11 @@ class Sweep(Part):
         description="which resource bands", examples=[[{"name": "1x", "request": 1.0, "limit": 1.0}]]
     )
     reference: Name = Field(description="name of the band that contrasts are against", examples=["1x"])
+    factors: Factors = Field(
+        Factors(),
+        description="infrastructure factors besides the band, each with named levels; left out: none",
+        examples=[{"agent_timeout": {"reference": "1x", "levels": {"1x": 1, "2x": 2}}}],
+    )
     repeats: Annotated[Whole, Field(ge=1)] = Field(
         description="trials per task, arm and bucket, over all dates; a multiple of `dates`", examples=[6]
     )
@@ -184,8 +191,14 @@ class Sweep(Part):
     analysis: Analysis = Field(
         Analysis(), description="registered: its hash is kept before the first trial", examples=[{"primary": "success"}]
     )
+    cluster: Cluster | None = Field(
+        None,
+        description="how `raysweep cluster` runs the sweep; no part of what is measured",
+        examples=[{"image": "registry.example/raysweep:0.1.0", "run_dir": "gs://studies/headroom-1"}],
+    )
 
     _source_text: str = PrivateAttr(default="")
+    _study_text: str = PrivateAttr(default="")
     _source_path: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -204,6 +217,9 @@ class Sweep(Part):
         yield from (f.under("analysis") for f in found)
         truth = self.sandbox.truth
         yield from truth_faults(truth.success, truth.infra, truth.models, bands, [m.name for m in self.models])
+        yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(truth.factors, self.factors))
+        selector, slots = self.sandbox.node_selector, self.runner.concurrency
+        yield from (f.under("factors") for f in factor_faults(self.factors, slots, self.sandbox.kind, selector))
 
     @property
     def dates(self) -> int:
@@ -227,8 +243,13 @@ class Sweep(Part):
 
     @property
     def source_text(self) -> str:
-        """The file as given, for the run directory."""
+        """The file as given."""
         return self._source_text
+
+    @property
+    def study_text(self) -> str:
+        """The file without its `cluster` section: what a run directory keeps, and a resumed run must give again."""
+        return self._study_text
 
     @property
     def source_path(self) -> Path | None:

@@ -76,6 +76,11 @@ class Truth(Part):
     date_sd: Rate = Field(0.0, description="standard deviation between dates", examples=[0.02])
     occasion_sd: Rate = Field(0.0, description="standard deviation between occasions of one date", examples=[0.01])
     amplitude: Rate = Field(0.0, description="cosine amplitude of success over the period", examples=[0.02])
+    factors: dict[str, dict[str, Number]] = Field(
+        {},
+        description="offset of success by factor and level; a level that is left out has none",
+        examples=[{"agent_timeout": {"2x": 0.05}}],
+    )
     peak: Rate = Field(0.0, description="where in the period success is highest, as a share of it", examples=[0.25])
     duration: tuple[Seconds, Seconds] = Field(
         (0.5, 1.5), description="shortest and longest trial, uniform in between", examples=[["0.5s", "1.5s"]]

@@ -14,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
+from raysweep.config.cluster import cluster_faults
 from raysweep.config.container import foreign_options
+from raysweep.config.factors import FACTORS, Factors, factor_faults, truth_factor_faults
 from raysweep.config.fault import Fault
 from raysweep.config.model import analysis_faults, duplicate_faults, reference_faults, repeat_faults, truth_faults
 from raysweep.config.sandbox import KINDS, REST, cause_faults
@@ -37,7 +39,9 @@ def survey(data: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _buckets(data.get("buckets"), data.get("repeats"))
     yield from _analysis(data.get("analysis"), band_names, reference, data.get("buckets"))
     yield from _sandbox(data.get("sandbox"), band_names, model_names)
+    yield from _factors(data)
     yield from (f.under("platform_retries") for f in cause_faults(_keys(data.get("platform_retries"))))
+    yield from _cluster(data)
 
 
 def _entries(value: object) -> list[Any]:
@@ -122,3 +126,38 @@ def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None])
         rates = [_readable(dict[str, float], truth.get(key), {REST: 0.0}) for key in ("success", "infra")]
         offsets: dict[str, float] = _readable(dict[str, float], truth.get("models"), {})
         yield from truth_faults(rates[0], rates[1], offsets, bands, models)
+
+
+def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """What the factors that can be read ask of the rest of the sweep."""
+    given = data.get("factors", {})
+    if not isinstance(given, Mapping):
+        return
+    present = [name for name in FACTORS if name in given]
+    readable = {n: given[n] for n in present if _readable(Factors, {n: given[n]}, None) is not None}
+    factors = Factors.model_validate({name: value for name, value in readable.items() if value is not None})
+    runner = data.get("runner", {})
+    slots = _number(runner.get("concurrency", 2)) if isinstance(runner, Mapping) else None
+    sandbox = data["sandbox"] if isinstance(data.get("sandbox"), Mapping) else {}
+    kind = sandbox.get("kind")
+    selector: dict[str, str] = _readable(dict[str, str], sandbox.get("node_selector", {}), {})
+    # An unknown kind is a fault of its own.
+    wanted = kind if kind in KINDS else "kubernetes"
+    yield from (f.under("factors") for f in factor_faults(factors, slots, wanted, selector))
+    truth = sandbox.get("truth")
+    if isinstance(truth, Mapping) and len(readable) == len(present):
+        offsets: dict[str, dict[str, float]] = _readable(dict[str, dict[str, float]], truth.get("factors", {}), {})
+        yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(offsets, factors))
+
+
+def _cluster(data: Mapping[str, Any]) -> Iterator[Fault]:
+    if not isinstance(data.get("cluster"), Mapping):
+        return
+    parts = {key: value if isinstance(value := data.get(key), Mapping) else {} for key in ("sandbox", "runner", "tasks")}
+    yield from cluster_faults(
+        data["cluster"].get("operator", "kuberay"),
+        parts["sandbox"].get("kind"),
+        parts["sandbox"].get("context"),
+        parts["runner"].get("executor", "ray"),
+        parts["tasks"].get("source"),
+    )

@@ -5,8 +5,9 @@ the tasks come in passes (one block of every task, then the next of every task),
 lost the same from every task, give or take one block.
 
 Identifiers are made of names only (sweep, seed, task, arm, repeat, bucket, number of the date): they do not depend on
-real dates, on the order of keys or entries in the YAML file, or on which other tasks, models or bands are in the
-sweep. `plan_id` is the digest of everything that is planned, bounds and task contents included.
+real dates, on the order of keys or entries in the YAML file, or on which other tasks, models, bands or factors are in
+the sweep: an arm names the levels that differ from the reference, so one at all references has the id that it has
+without factors. `plan_id` is the digest of everything that is planned, bounds and task contents included.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from raysweep import seeds
 from raysweep.config.bands import RESOURCES, Band
@@ -31,8 +33,14 @@ Asked = Mapping[tuple[str, str], tuple[Resources, Resources]]
 
 
 def arms_of(sweep: Sweep) -> tuple[Arm, ...]:
-    """Every model under every band."""
-    return tuple(Arm(model.name, band.name) for model in sweep.models for band in sweep.bands)
+    """Every model under every band, and under what `factors` adds: levels that are not the reference."""
+    models, bands = [m.name for m in sweep.models], [b.name for b in sweep.bands]
+    moved = [
+        (levels, band)
+        for levels, everywhere in sweep.factors.moved()
+        for band in (bands if everywhere else [sweep.reference])
+    ]
+    return tuple(Arm(model, band, levels) for model in models for levels, band in [*(((), b) for b in bands), *moved])
 
 
 def make_plan(sweep: Sweep, tasks: Sequence[Task]) -> Plan:
@@ -77,13 +85,14 @@ def _block(
 ) -> Block:
     place = (sweep.name, sweep.seed, task, repeat, bucket, date)
     block_id = short_id("b", place)
+    moved = {arm: tuple(part for level in arm.factors for part in level) for arm in arms}
     trials = tuple(
         PlannedTrial(
-            trial_id=short_id("t", (*place, arm.model, arm.band, *(part for level in arm.factors for part in level))),
+            trial_id=short_id("t", (*place, arm.model, arm.band, *moved[arm])),
             block_id=block_id,
             arm=arm,
             position=position,
-            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket),
+            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket, *moved[arm]),
             request=bounds[task, arm.band][0],
             limit=bounds[task, arm.band][1],
         )
@@ -115,13 +124,15 @@ def _multipliers(band: Band) -> list[str]:
 def plan_id(sweep: Sweep, tasks: Mapping[str, Task], blocks: Sequence[Block]) -> str:
     """Digest of every block and trial with its bounds and seed, of the tasks' contents, and of agents and bands."""
     hasher = hashlib.sha256()
-    head = {
+    head: dict[str, Any] = {
         "name": sweep.name,
         "seed": sweep.seed,
         "tasks": {name: tasks[name].digest for name in sorted(tasks)},
         "models": sorted((m.name, m.agent, json.dumps(m.options, sort_keys=True, default=str)) for m in sweep.models),
         "bands": sorted((b.name, *_multipliers(b)) for b in sweep.bands),
     }
+    if sweep.factors.declared:  # a sweep without factors keeps the id that it had before there were any
+        head["factors"] = {n: [f.reference, f.model_dump()["levels"]] for n, f in sweep.factors.declared.items()}
     hasher.update(json.dumps(head, sort_keys=True).encode())
     for b in blocks:
         hasher.update(f"\n{b.block_id} {b.date} {b.bucket} {b.order}".encode())

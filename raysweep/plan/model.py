@@ -9,7 +9,7 @@ from raysweep.units import Resources
 
 @dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
 class Arm:
-    """Model + agent + band (+ level of any other swept factor). Multipliers are per resource; None = no bound."""
+    """Model + agent + band (+ the level of each other factor that is not at its reference, by name of the factor)."""
 
     model: str
     band: str

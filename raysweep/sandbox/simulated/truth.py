@@ -24,6 +24,7 @@ class Truth:
     success: Mapping[str, float] = field(default_factory=lambda: {REST: 0.5})
     infra: Mapping[str, float] = field(default_factory=lambda: {REST: 0.0})
     models: Mapping[str, float] = field(default_factory=dict)
+    factors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     task_sd: float = 0.2
     date_sd: float = 0.0
     occasion_sd: float = 0.0
@@ -40,6 +41,7 @@ class Truth:
         """Success over all trials like this one (infrastructure deaths count 0), clipped to [0, 1 - infra rate]."""
         band, bucket, occasion = labels["band"], labels["bucket"], labels["occasion"]
         p = self.success.get(band, self.success.get(REST, 0.5)) + self.models.get(labels["model"], 0.0)
+        p += sum(levels.get(labels.get(f"factor.{name}", ""), 0.0) for name, levels in self.factors.items())
         p += self._normal(self.task_sd, "task", labels["task"])
         p += self._normal(self.date_sd, "date", occasion)
         p += self._normal(self.occasion_sd, "occasion", occasion, bucket)
