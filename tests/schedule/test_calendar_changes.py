@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Days, Until, Window, wall_moment
-import itertools
 
 H = 3600.0
 EVERY_DAY = frozenset(range(7))
