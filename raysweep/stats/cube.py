@@ -20,6 +20,9 @@ from raysweep.stats.design import Design
 from raysweep.stats.estimand import Endings, endings
 from raysweep.stats.place import elsewhere, places
 
+RUN = "_run"
+"""Column of merged ledgers: the name of the run that an attempt belongs to."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmKey:
@@ -33,6 +36,10 @@ def _nowhere() -> Bools:
     return np.zeros(0, dtype=bool)
 
 
+def _no_run() -> Ints:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Cube:
     """Final trials of all started blocks; n = blocks, A = arms.
@@ -43,6 +50,7 @@ class Cube:
     can hold one. blocks: names, (n,). not_started: planned blocks without any attempt. moved: (n,) the block ran
     wholly in another occasion than planned. crossed: (n,) its trials started in different occasions or outside every
     window, so that it stays where it was planned. Both are False throughout where they are not given.
+    runs: names of the runs that were merged, () for one run; run: (n,) codes into them. A date belongs to one run.
     """
 
     arms: tuple[ArmKey, ...]
@@ -60,11 +68,13 @@ class Cube:
     not_started: int
     moved: Bools = field(default_factory=_nowhere)
     crossed: Bools = field(default_factory=_nowhere)
+    runs: tuple[str, ...] = ()
+    run: Ints = field(default_factory=_no_run)
 
     def __post_init__(self) -> None:
-        for name in ("moved", "crossed"):
+        for name, kind in (("moved", np.bool_), ("crossed", np.bool_), ("run", np.int64)):
             if len(getattr(self, name)) != len(self.task):
-                object.__setattr__(self, name, np.zeros(len(self.task), dtype=bool))
+                object.__setattr__(self, name, np.zeros(len(self.task), dtype=kind))
 
     def column(self, model: str, band: str) -> int:
         """Index of an arm's column; KeyError when the cube has no such arm."""
@@ -100,6 +110,17 @@ class Cube:
             sums = np.bincount(self.task[at], weights=values[at], minlength=size)
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), counts
 
+    @property
+    def run_of_date(self) -> Ints:
+        """Code of the run of each date, (D,)."""
+        found = np.zeros(len(self.dates), dtype=np.int64)
+        found[self.date] = self.run
+        return found
+
+    def of_run(self, run: int) -> Bools:
+        """Mask of the blocks of one run."""
+        return np.asarray(self.run == run, dtype=np.bool_)
+
     def n_dates(self, rows: Bools) -> int:
         """Number of distinct dates among `rows`."""
         return int(np.count_nonzero(np.bincount(self.date[rows], minlength=1)))
@@ -131,6 +152,7 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
     tasks, task = _recoded(table["task"].take(pa.array(first)), lambda seen: sorted({*seen, *planned_tasks}))
     buckets, bucket = _recoded(place.bucket, lambda seen: _ordered(design.buckets, seen))
     dates, date = _recoded(place.date, sorted)
+    runs, run = _recoded(table[RUN].take(pa.array(first)), sorted) if RUN in table.column_names else ((), _no_run())
     return Cube(
         arms=arms,
         tasks=tasks,
@@ -147,6 +169,8 @@ def build_cube(table: pa.Table, planned: pa.Table, design: Design) -> Cube:
         not_started=not_started,
         moved=place.moved,
         crossed=place.crossed,
+        runs=runs,
+        run=run,
     )
 
 

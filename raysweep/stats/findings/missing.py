@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import flags
 from raysweep.stats.cube import ArmKey, Cube, arm_codes
 from raysweep.stats.estimand import endings, outcomes
@@ -60,19 +60,31 @@ def missing(table: pa.Table, cube: Cube) -> tuple[Missing, ...]:
 def _missing(cube: Cube, counts: Ints, names: Sequence[str]) -> Iterator[Missing]:
     bounded = within_unit(cube.y)
     for column, arm in enumerate(cube.arms):
-        absent = int(np.sum(~cube.present[:, column]))
+        rows = _blocks_of(cube, column)
+        absent = int(np.sum(rows & ~cube.present[:, column]))
         found = {names[code]: int(counts[column, code]) for code in np.flatnonzero(counts[column]).tolist()}
-        if absent == len(cube.task) or not (found or absent):
+        if not rows.any() or not (found or absent):
             continue
         found |= {NOT_RUN: absent} if absent else {}
         reasons = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
         y = cube.y[:, column]
-        low, high = (_success(cube, np.where(np.isfinite(y), y, end)) if bounded else None for end in (0.0, 1.0))
-        yield Missing(arm, reasons, len(cube.task), _success(cube, y), low, high)
+        ends = (np.where(np.isfinite(y), y, end) for end in (0.0, 1.0))
+        low, high = (_success(cube, values, rows) if bounded else None for values in ends)
+        yield Missing(arm, reasons, int(rows.sum()), _success(cube, y, rows), low, high)
 
 
-def _success(cube: Cube, values: Floats) -> float | None:
-    means, counts = cube.task_means(values, cube.in_bucket(None))
+def _blocks_of(cube: Cube, column: int) -> Bools:
+    """Blocks in which an arm should have run: those of the runs in which it was tried at all."""
+    rows = np.zeros(len(cube.task), dtype=bool)
+    for run in range(max(1, len(cube.runs))):
+        mine = cube.of_run(run)
+        if cube.present[mine, column].any():
+            rows |= mine
+    return rows
+
+
+def _success(cube: Cube, values: Floats, rows: Bools) -> float | None:
+    means, counts = cube.task_means(values, rows)
     return float(np.mean(means[counts > 0])) if counts.any() else None
 
 

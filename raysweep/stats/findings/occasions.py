@@ -25,13 +25,14 @@ ONE_DATE = "a bucket cannot be told from the luck of its date"
 class Occasions:
     """Task x occasion cells: values, means over the blocks in use, and counts of those blocks, both (T, B, D).
 
-    arms: trials per block. bounded: rewards lie in 0..1.
+    arms: trials per block, the mean over runs. bounded: rewards lie in 0..1. run: (D,) code of the run of each date.
     """
 
     values: Floats
     counts: Ints
-    arms: int
+    arms: float
     bounded: bool
+    run: Ints
 
     @property
     def full_dates(self) -> list[int]:
@@ -69,7 +70,7 @@ class Decomposed:
     filled: float
 
 
-def cells_of(cube: Cube, block: Floats, arms: int) -> Occasions:
+def cells_of(cube: Cube, block: Floats, arms: float) -> Occasions:
     """Cells of one value per block, (n,), nan where a block is not in use."""
     shape = (len(cube.tasks), len(cube.buckets), len(cube.dates))
     ok, size = np.isfinite(block), math.prod(shape)
@@ -77,14 +78,24 @@ def cells_of(cube: Cube, block: Floats, arms: int) -> Occasions:
     counts = np.bincount(cell, minlength=size)
     sums = np.bincount(cell, weights=block[ok], minlength=size)
     values = (sums / np.maximum(counts, 1)).reshape(shape)
-    return Occasions(values, counts.reshape(shape), arms, within_unit(cube.y))
+    return Occasions(values, counts.reshape(shape), arms, within_unit(cube.y), cube.run_of_date)
 
 
 def occasions(cube: Cube, model: str | None = None) -> Occasions:
-    """Cells over the blocks in which every arm with data (of one model, or of all) has a y; the arms' mean."""
-    used = np.isfinite(cube.y).any(axis=0) & np.array([model in {None, a.model} for a in cube.arms], dtype=bool)
-    block = cube.y[:, used].mean(axis=1) if used.any() else np.full(len(cube.task), np.nan)
-    return cells_of(cube, block, int(used.sum()))
+    """Cells over the blocks in which every arm with data (of one model, or of all) has a y; the arms' mean.
+
+    In merged runs those arms are the ones with data in the block's own run.
+    """
+    mine = np.array([model in {None, a.model} for a in cube.arms], dtype=bool)
+    block, trials = np.full(len(cube.task), np.nan), 0
+    for run in range(max(1, len(cube.runs))):
+        rows = cube.of_run(run)
+        used = mine & np.isfinite(cube.y[rows]).any(axis=0)
+        if used.any():
+            block[rows] = cube.y[rows][:, used].mean(axis=1)
+            trials += int(used.sum()) * int(np.isfinite(block[rows]).sum())
+    known = int(np.isfinite(block).sum())
+    return cells_of(cube, block, trials / known if known else 0.0)
 
 
 def decompose(cells: Occasions, level: float) -> Decomposed | Caution:
@@ -95,15 +106,20 @@ def decompose(cells: Occasions, level: float) -> Decomposed | Caution:
         return Caution("no_data", "no block has a result in every arm", "run the sweep, or let it go on")
     if buckets < 2:
         return Caution("one_bucket", "one time-of-day bucket: nothing can be said about time of day", "add buckets")
+    run = cells.run[dates]
+    runs = len(np.unique(run))
     if len(dates) < 2:
         return Caution("one_date", f"{len(dates)} date(s) with every bucket: {ONE_DATE}", _first_dates(cells, level))
+    if len(dates) == runs:
+        text = f"{runs} runs with one date each that has every bucket: {ONE_DATE}"
+        return Caution("one_date", text, "complete at least 2 dates in a run")
     flat = (tasks, buckets * len(dates))
     counts = cells.counts[:, :, dates].reshape(flat)
     found = occasion_means(cells.values[:, :, dates].reshape(flat), counts)
     if not np.isfinite(found.means).all():
         return Caution("occasions_apart", "occasions share no tasks", "let every task run in every bucket")
     grid = found.means.reshape(buckets, len(dates))
-    squares = mean_squares(grid, found.spread, found.square)
+    squares = mean_squares(grid, found.spread, found.square, run)
     filled = np.count_nonzero(counts) / (max(1, cells.tasks) * flat[1])
     return Decomposed(grid, dates, squares, found.square, found.df, filled)
 
@@ -139,6 +155,6 @@ def plain(
     return Finding(
         estimand=estimand, model=model, arm=None, reference=None, bucket=None, factor=factor,
         value=value, low=low, high=high, unit=unit, level=level, method=method, resampled_over=over,
-        n_tasks=cells.tasks, n_attempts=int(cells.counts.sum()) * cells.arms, n_dates=cells.seen_dates,
+        n_tasks=cells.tasks, n_attempts=round(int(cells.counts.sum()) * cells.arms), n_dates=cells.seen_dates,
         warnings=cautions,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Variance components of time of day: bucket, date, occasion; their intervals. Pure numbers, no ledger.
 
 Model of the task-adjusted occasion means m[b, d]: bucket + date + bucket x date, plus the noise of the tasks' cells.
+Where dates belong to several runs: bucket + run + bucket x run + date in run + bucket x date in run; runs are fixed.
 Sources: noncentral F inversion for a fixed factor; Ting et al. 1990 (modified large sample) for differences of mean
 squares; Searle 1971, chapter 7 (least squares of the two-way layout with missing cells).
 """
@@ -69,6 +70,8 @@ class Squares:
     """Mean squares of a B x D grid of occasion means: buckets, dates and the rest (their interaction).
 
     noise_*: what the noise of the tasks' cells alone puts into each (the same for all three when no cell is missing).
+    runs: how many runs the dates belong to; dates and the rest are then those within runs, and run_bucket is the mean
+    square of bucket x run.
     """
 
     bucket: float
@@ -79,6 +82,9 @@ class Squares:
     noise_bucket: float = 0.0
     noise_date: float = 0.0
     noise_rest: float = 0.0
+    runs: int = 1
+    run_bucket: float = 0.0
+    noise_run_bucket: float = 0.0
 
     @property
     def df_bucket(self) -> int:
@@ -87,8 +93,8 @@ class Squares:
 
     @property
     def df_date(self) -> int:
-        """Degrees of freedom between dates."""
-        return self.dates - 1
+        """Degrees of freedom between dates of a run."""
+        return self.dates - self.runs
 
     @property
     def df_rest(self) -> int:
@@ -109,6 +115,16 @@ class Squares:
     def under_date(self) -> float:
         """What `date` would be without any date effect."""
         return max(self.rest + self.noise_date - self.noise_rest, LEAST_SHARE * self.rest)
+
+    @property
+    def df_run_bucket(self) -> int:
+        """Degrees of freedom of bucket x run."""
+        return self.df_bucket * (self.runs - 1)
+
+    @property
+    def under_run_bucket(self) -> float:
+        """What `run_bucket` would be if buckets did the same in every run."""
+        return max(self.rest + self.noise_run_bucket - self.noise_rest, LEAST_SHARE * self.rest)
 
 
 def occasion_means(values: Floats, counts: Ints) -> OccasionMeans:
@@ -155,37 +171,62 @@ def _means(means: Floats, rest: Floats, df: int, spread: Floats) -> OccasionMean
     return OccasionMeans(means, float(np.sum(rest**2)) / df if df > 0 else None, df, spread)
 
 
-def mean_squares(m: Floats, spread: Floats | None = None, square: float | None = None) -> Squares:
-    """Mean squares of the grid m (B, D), both at least 2, all finite.
+def mean_squares(
+    m: Floats, spread: Floats | None = None, square: float | None = None, run: Ints | None = None
+) -> Squares:
+    """Mean squares of the grid m (B, D), all finite; B at least 2, D more than the runs.
 
     spread (B x D, B x D), square: the noise of m as OccasionMeans gives it; None = not known, taken as equal in all.
+    run: (D,) code of the run of each date; None: one run.
     """
     buckets, dates = m.shape
-    grand = m.mean()
-    by_bucket, by_date = m.mean(axis=1), m.mean(axis=0)
-    rest = m - by_bucket[:, None] - by_date[None, :] + grand
-    noise = (0.0, 0.0, 0.0)
+    member = _members(np.zeros(dates, dtype=np.int64) if run is None else run)
+    runs, sizes = member.shape[0], member.sum(axis=1)
+    grand, by_bucket, by_date = m.mean(), m.mean(axis=1), m.mean(axis=0)
+    by_both = m @ member.T / sizes
+    by_run = by_both.mean(axis=0)
+    rest = m - by_both @ member - by_date[None, :] + by_run @ member
+    across = by_both - by_bucket[:, None] - by_run[None, :] + grand
+    df_date, df_across = dates - runs, (buckets - 1) * (runs - 1)
+    noise = (0.0, 0.0, 0.0, 0.0)
     if spread is not None and square is not None:
-        noise = _noise(spread.reshape(buckets, dates, buckets, dates) * square)
+        noise = _noise(spread.reshape(buckets, dates, buckets, dates) * square, member)
     return Squares(
         bucket=float(dates * np.sum((by_bucket - grand) ** 2) / (buckets - 1)),
-        date=float(buckets * np.sum((by_date - grand) ** 2) / (dates - 1)),
-        rest=float(np.sum(rest**2) / ((buckets - 1) * (dates - 1))),
+        date=float(buckets * np.sum((by_date - by_run @ member) ** 2) / df_date),
+        rest=float(np.sum(rest**2) / ((buckets - 1) * df_date)),
         buckets=buckets,
         dates=dates,
         noise_bucket=noise[0],
         noise_date=noise[1],
         noise_rest=noise[2],
+        runs=runs,
+        run_bucket=float(np.sum(sizes * across**2) / df_across) if df_across else 0.0,
+        noise_run_bucket=noise[3],
     )
 
 
-def _noise(covariance: Floats) -> tuple[float, float, float]:
-    """Expected mean squares (bucket, date, rest) of noise with this covariance (B, D, B, D), centred."""
+def _members(run: Ints) -> Floats:
+    """(R, D): 1 where a date belongs to a run."""
+    return np.asarray(run == np.unique(run)[:, None], dtype=np.float64)
+
+
+def _noise(covariance: Floats, member: Floats) -> tuple[float, float, float, float]:
+    """Expected mean squares (bucket, date, rest, bucket x run) of noise with this covariance (B, D, B, D), centred.
+
+    Traces of the projections; the grand mean has none.
+    """
     buckets, dates = covariance.shape[:2]
-    bucket = float(np.einsum("bdbe->", covariance)) / dates  # traces of the projections; the grand mean has none
-    date = float(np.einsum("bdcd->", covariance)) / buckets
-    rest = float(np.einsum("bdbd->", covariance)) - bucket - date
-    return bucket / (buckets - 1), date / (dates - 1), rest / ((buckets - 1) * (dates - 1))
+    runs, same = member.shape[0], member.T @ (member / member.sum(axis=1)[:, None])  # (D, D): averages within runs
+    bucket = float(np.einsum("bdbe->", covariance)) / dates
+    between = np.einsum("bdce->de", covariance) / buckets
+    run = float(np.sum(between * same))
+    date = float(np.trace(between)) - run
+    cells = float(np.einsum("bdbe,de->", covariance, same))
+    rest = float(np.einsum("bdbd->", covariance)) - cells - date
+    df_date, df_across = dates - runs, (buckets - 1) * (runs - 1)
+    across = (cells - bucket - run) / df_across if df_across else 0.0
+    return bucket / (buckets - 1), date / df_date, rest / ((buckets - 1) * df_date), across
 
 
 def bucket_component(s: Squares, level: float) -> Component | None:
