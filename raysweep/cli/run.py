@@ -112,7 +112,7 @@ def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
     analysis = {**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
         path,
-        sweep_text=sweep.source_text,
+        sweep_text=sweep.study_text,
         plan_id=study.plan.plan_id,
         plan_parquet=sink.getvalue(),
         analysis=analysis,

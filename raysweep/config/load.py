@@ -43,7 +43,18 @@ def parse(text: str, path: Path | None = None) -> Sweep:
     if sweep is None or faults:
         raise InputError(_problems(faults, document, place))
     sweep._source_text, sweep._source_path = text, path  # noqa: SLF001 - set once, by the one function that makes it
+    sweep._study_text = _without("cluster", text, document)  # noqa: SLF001 - the same
     return sweep
+
+
+def _without(key: str, text: str, document: Document) -> str:
+    """The text less the lines of one key of the top level; all of it where keys share lines ({a: ..., b: ...})."""
+    starts = sorted(line for loc, line in document.lines.items() if len(loc) == 1)
+    first, lines = document.lines.get((key,)), text.splitlines(keepends=True)
+    if first is None or not lines[first - 1].startswith(key):
+        return text
+    after = next((line for line in starts if line > first), len(lines) + 1)
+    return "".join([*lines[: first - 1], *lines[after - 1 :]])
 
 
 def _checked(document: Document) -> tuple[Sweep | None, list[Fault]]:

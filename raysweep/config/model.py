@@ -217,6 +217,9 @@ class Sweep(Part):
         yield from (f.under("analysis") for f in found)
         truth = self.sandbox.truth
         yield from truth_faults(truth.success, truth.infra, truth.models, bands, [m.name for m in self.models])
+        if self.cluster is not None:
+            where = self.sandbox.kind, self.sandbox.context, self.runner.executor, self.tasks.source
+            yield from cluster_faults(self.cluster.operator, *where)
         yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(truth.factors, self.factors))
         selector, slots = self.sandbox.node_selector, self.runner.concurrency
         yield from (f.under("factors") for f in factor_faults(self.factors, slots, self.sandbox.kind, selector))

@@ -128,6 +128,19 @@ def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None])
         yield from truth_faults(rates[0], rates[1], offsets, bands, models)
 
 
+def _cluster(data: Mapping[str, Any]) -> Iterator[Fault]:
+    if not isinstance(data.get("cluster"), Mapping):
+        return
+    parts = {k: part if isinstance(part := data.get(k), Mapping) else {} for k in ("sandbox", "runner", "tasks")}
+    yield from cluster_faults(
+        data["cluster"].get("operator", "kuberay"),
+        parts["sandbox"].get("kind"),
+        parts["sandbox"].get("context"),
+        parts["runner"].get("executor", "ray"),
+        parts["tasks"].get("source"),
+    )
+
+
 def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     """What the factors that can be read ask of the rest of the sweep."""
     given = data.get("factors", {})
