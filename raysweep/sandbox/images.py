@@ -60,6 +60,19 @@ def parse_name(text: str) -> ImageName:
     return ImageName(written, host, path, tag or DEFAULT_TAG, digest or None)
 
 
+def mirrored(text: str, mirror: str) -> str:
+    """The name of the copy of image `text` below `mirror` (REGISTRY/PATH): its full name there, tag and digest kept.
+
+    What is not the name of an image stays as it is, for those to refuse who run it.
+    """
+    try:
+        name = parse_name(text)
+    except ValueError:
+        return text
+    digest = f"@{name.digest}" if name.digest else ""
+    return f"{mirror.rstrip('/')}/{name.repository}:{name.tag}{digest}"
+
+
 def _registry(written: str) -> tuple[str, str]:
     """(host, path): the first part is a host where only a host can look like it."""
     first, slash, path = written.partition("/")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysweep.sandbox.images import parse_name
+from raysweep.sandbox.images import mirrored, parse_name
 
 SHA = "sha256:" + "a" * 64
 
@@ -53,3 +53,16 @@ def test_the_pinned_name_is_as_it_was_written_but_for_the_tag(text, pinned):
     name = parse_name(text)
     assert name.pinned(SHA) == pinned
     assert parse_name(pinned).repository == name.repository
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("python:3.12", "r.example/a/docker.io/library/python:3.12"),
+        ("quay.io/x/y", "r.example/a/quay.io/x/y:latest"),
+        (f"quay.io/x/y@sha256:{'0' * 64}", f"r.example/a/quay.io/x/y:latest@sha256:{'0' * 64}"),
+        ("Not A Name", "Not A Name"),
+    ],
+)
+def test_a_copy_keeps_the_whole_name_below_its_mirror(name, copy):
+    assert mirrored(name, "r.example/a/") == copy
