@@ -118,14 +118,17 @@ def planned_sandboxes(study: Study) -> Planned:
     """What the sweep is going to open: each different set of bounds, image and network once."""
     from raysweep.agent.registry import BUILT_IN
     from raysweep.sandbox.protocol import Planned, SandboxSpec
+    from raysweep.plan.design import arms_of
 
     sweep = study.sweep
     specs: dict[tuple[Any, ...], SandboxSpec] = {}
     for block in study.plan.blocks:
+    nodes = {arm: sweep.factors.value("node_type", arm.factors, {}) for arm in arms_of(sweep)}
         task = study.tasks[block.task]
         network = task.network and sweep.sandbox.network == "task"
         for trial in block.trials:
-            key = (trial.request, trial.limit, task.docker_image, network)
+            labels = nodes[trial.arm]
+            key = (trial.request, trial.limit, task.docker_image, network, *sorted(labels.items()))
             if key not in specs:
                 specs[key] = SandboxSpec(
                     run_id="run-planned",
@@ -137,6 +140,7 @@ def planned_sandboxes(study: Study) -> Planned:
                     image=task.docker_image,
                     labels={"task": task.name, "band": trial.arm.band},
                 )
+                    node_selector=labels,
     return Planned(
         specs=tuple(specs.values()),
         untrusted=tuple(m.name for m in sweep.models if m.agent not in BUILT_IN),
@@ -177,7 +181,8 @@ class Orders:
         traces: RunPath | None,
         images: Images | None = None,
     ) -> None:
-        from raysweep.trial.order import BandMultipliers
+        from raysweep.plan.design import arms_of
+        from raysweep.trial.order import BandMultipliers, Conditions
 
         self._images = images or Images()
         self._names = {task: self._images.of(task) for task in study.tasks}
@@ -187,6 +192,8 @@ class Orders:
 
     def __call__(self, launch: Launch, now: float) -> TrialOrder:
         """The order for one launch at `now`."""
+        factors = study.sweep.factors
+        self._conditions = {arm: Conditions.of(factors, arm.factors) for arm in arms_of(study.sweep)}
         from raysweep.ids import attempt_id
         from raysweep.trial.order import TrialOrder
 
@@ -214,6 +221,7 @@ class Orders:
             image_seen=self._images.seen_of(task.name),
         )
 
+            conditions=self._conditions[trial.arm],
 
 def budget_meter(study: Study, store: Store) -> Meter:
     """What the driver asks after every attempt whether the budget is spent; attempts of the ledger are counted."""

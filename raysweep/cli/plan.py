@@ -133,7 +133,7 @@ def _power(study: Study, assumed: Assumed) -> tuple[Planning, Detectable]:
         repeats=sweep.repeats,
         buckets=len(sweep.bucket_names),
         dates=sweep.dates,
-        arms=len(sweep.models) * len(sweep.bands),
+        arms=len(arms_of(sweep)),
         confidence=sweep.analysis.confidence,
         delta=sweep.analysis.delta,
         looks=sweep.analysis.looks,
@@ -156,5 +156,6 @@ def _registered_line(study: Study) -> str:
         return "registered: nothing; without an `analysis` section everything in the report is exploratory"
     bands = told["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
     against = f"of {', '.join(bands)} against {sweep.reference}" if bands else "(one band: no contrast)"
+    from raysweep.plan.design import arms_of
     looks = f", {told['looks']} looks" if told["looks"] else ", no look before the end"
     return f"registered: {told['primary']} {against}, ±{100 * told['delta']:g} points count as none{looks}"

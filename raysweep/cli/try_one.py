@@ -62,7 +62,8 @@ def _find(study: Study, config: Path, **wanted: str) -> Launch:
             )
     for block in study.plan.blocks:
         for trial in block.trials:
-            if (block.task, trial.arm.band, trial.arm.model) == (wanted["task"], wanted["band"], wanted["model"]):
+            arm = (block.task, trial.arm.band, trial.arm.model)
+            if arm == (wanted["task"], wanted["band"], wanted["model"]) and not trial.arm.factors:
                 return Launch(block, trial, attempt=1, block_run=1)
     raise AssertionError  # pragma: no cover - every block holds every arm
 

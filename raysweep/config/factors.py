@@ -20,6 +20,7 @@ from raysweep.units import parse_bytes
 Moved: TypeAlias = tuple[tuple[str, str], ...]
 """(factor, level) of every factor that is not at its reference, by name of the factor."""
 
+ARCH = "kubernetes.io/arch"
 LEAST_EGRESS = 1024
 """Bytes a second: a smaller number is a value whose unit was forgotten."""
 
@@ -148,10 +149,24 @@ class Factors(Part):
             for level in factor.others:
                 yield ((name, level),), False
 
-    def value(self, name: str, moved: Moved) -> Any:
-        """Value of a swept factor for an arm; KeyError where it is not swept or has no such level."""
-        factor = self.declared[name]
-        return factor.values[dict(moved).get(name, factor.reference)]
+    def value(self, name: str, moved: Moved, unswept: Any = None) -> Any:
+        """Value of a factor for an arm; `unswept` where it is not swept, KeyError where it has no such level."""
+        factor = self.declared.get(name)
+        return unswept if factor is None else factor.values[dict(moved).get(name, factor.reference)]
+
+
+NO_FACTORS = Factors()
+
+
+def agent_multiplier(factors: Factors, moved: Moved) -> float:
+    """Multiplier of the agent's time limit for an arm."""
+    return float(factors.value("agent_timeout", moved, 1.0))
+
+
+def trials_at_once(factors: Factors, moved: Moved) -> int | None:
+    """Trials in flight while trials of an arm run; None where concurrency is not swept."""
+    level: int | None = factors.value("concurrency", moved)
+    return level
 
 
 FACTORS = ("agent_timeout", "concurrency", "egress", "node_type")
@@ -188,7 +203,10 @@ def factor_faults(factors: Factors, slots: int | None, kind: object, selector: M
         )
     for name, labels in factors.node_type.levels.items():
         for key, value in labels.items():
-            if selector.get(key, value) != value:
+            if key == ARCH:  # each pod names its supervisor, by architecture, before it has a node
+                said, remedy = "is the same for a whole sweep", "set it in `sandbox.node_selector`"
+                yield Fault(("node_type", "levels", name, key), said, remedy, value)
+            elif selector.get(key, value) != value:
                 said = f"is not what `sandbox.node_selector` wants of every node ({selector[key]})"
                 yield Fault(("node_type", "levels", name, key), said, "take the label out of one of the two", value)
 

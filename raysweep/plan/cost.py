@@ -7,12 +7,14 @@ price is not known before they are made.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.config.buckets import DAY
+from raysweep.config.factors import NO_FACTORS, Factors, agent_multiplier, trials_at_once
 from raysweep.config.model import Budget, Sweep
-from raysweep.plan.model import Plan
+from raysweep.plan.model import Arm, Plan
 from raysweep.tasks.model import Task
 from raysweep.units import GIB
 
@@ -29,17 +31,23 @@ class Pilot:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over all planned trials; usd is machines alone, trial_hours is one trial after the other."""
+    """Sums over all planned trials; usd is machines alone, trial_hours is one trial after the other.
+
+    by_level: of trial_hours, those of each swept level of concurrency (trials at once, hours); empty where it is not
+    swept.
+    """
 
     cpu_hours: float
     gib_hours: float
     agent_hours: float
     usd: float
     trial_hours: float
+    by_level: tuple[tuple[int, float], ...] = ()
 
     def wall_s(self, concurrency: int) -> float:
-        """Seconds at `concurrency` trials at once, windows left aside."""
-        return self.trial_hours * HOUR / concurrency
+        """Seconds at `concurrency` trials at once, or at each trial's own level; windows left aside."""
+        levels = self.by_level or ((concurrency, self.trial_hours),)
+        return HOUR * sum(hours / slots for slots, hours in levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,8 @@ class Estimate:
 def estimate(plan: Plan, sweep: Sweep, tasks: Sequence[Task], pilot: Pilot | None = None) -> Estimate:
     """The cost of a plan: upper bound, expectation where a pilot is known, calendar, and what the budget buys."""
     by_name = {task.name: task for task in tasks}
-    upper = usage(plan, by_name, sweep.budget, None)
-    expected = None if pilot is None else usage(plan, by_name, sweep.budget, pilot)
+    upper = usage(plan, by_name, sweep.budget, None, sweep.factors)
+    expected = None if pilot is None else usage(plan, by_name, sweep.budget, pilot, sweep.factors)
     occasions = len(sweep.bucket_names) * sweep.dates
     slots = sweep.runner.concurrency
     return Estimate(
@@ -109,20 +117,36 @@ def estimate(plan: Plan, sweep: Sweep, tasks: Sequence[Task], pilot: Pilot | Non
     )
 
 
-def usage(plan: Plan, tasks: Mapping[str, Task], prices: Budget, pilot: Pilot | None) -> Usage:
-    """Sums over the plan's trials; without a pilot each lasts its build, agent and verifier limits."""
+def usage(
+    plan: Plan, tasks: Mapping[str, Task], prices: Budget, pilot: Pilot | None, factors: Factors = NO_FACTORS
+) -> Usage:
+    """Sums over the plan's trials; without a pilot each lasts its build, agent (times its level) and verifier limits.
+
+    A pilot's mean stands for every arm, whatever its levels.
+    """
     cpu = memory = agent = total = 0.0
+    levels: defaultdict[int, float] = defaultdict(float)
+    stretch = {arm: agent_multiplier(factors, arm.factors) for arm in _arms(plan)}
+    slots = {arm: trials_at_once(factors, arm.factors) for arm in stretch}
     for block in plan.blocks:
         task = tasks[block.task]
-        agent_s = task.agent_timeout_s if pilot is None else pilot.agent_s
-        limits = task.build_timeout_s + task.agent_timeout_s + task.verifier_timeout_s
-        trial_s = limits if pilot is None else pilot.trial_s
-        cpu += trial_s * sum(t.request.cpu or 0 for t in block.trials) / 1000
-        memory += trial_s * sum(t.request.memory or 0 for t in block.trials) / GIB
-        agent += agent_s * len(block.trials)
-        total += trial_s * len(block.trials)
+        around = task.build_timeout_s + task.verifier_timeout_s
+        for trial in block.trials:
+            agent_s = task.agent_timeout_s * stretch[trial.arm] if pilot is None else pilot.agent_s
+            trial_s = around + agent_s if pilot is None else pilot.trial_s
+            cpu += trial_s * (trial.request.cpu or 0) / 1000
+            memory += trial_s * (trial.request.memory or 0) / GIB
+            agent += agent_s
+            total += trial_s
+            levels[slots[trial.arm] or 0] += trial_s
     money = (cpu * prices.usd_per_cpu_hour + memory * prices.usd_per_gib_hour) / HOUR
-    return Usage(cpu / HOUR, memory / HOUR, agent / HOUR, money, total / HOUR)
+    swept = tuple((level, seconds / HOUR) for level, seconds in sorted(levels.items()) if level)
+    return Usage(cpu / HOUR, memory / HOUR, agent / HOUR, money, total / HOUR, swept)
+
+
+def _arms(plan: Plan) -> set[Arm]:
+    """The arms of the plan: every block holds all of them."""
+    return {trial.arm for block in plan.blocks[:1] for trial in block.trials}
 
 
 def purchase(plan: Plan, sweep: Sweep, cost: Usage) -> Purchase | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from raysweep.config.bands import RESOURCES, Band, Multipliers
 from raysweep.config.model import Sweep
 from raysweep.plan.cost import Estimate, Purchase, Usage
+from raysweep.plan.design import arms_of
 from raysweep.plan.model import Plan
-from raysweep.units import format_duration
+from raysweep.units import format_bytes, format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def _count(number: int, word: str) -> str:
 
 def _design(plan: Plan, sweep: Sweep) -> Iterator[str]:
     tasks = len({b.task for b in plan.blocks})
-    arms = len(sweep.models) * len(sweep.bands)
+    arms = len(arms_of(sweep))
     yield f"{sweep.name}: {_count(plan.trials, 'trial')} in {_count(len(plan.blocks), 'block')} (plan {plan.plan_id})"
     yield (
         f"  {_count(tasks, 'task')} x {_count(arms, 'arm')} x {_count(sweep.repeats, 'repeat')} x "
@@ -45,6 +47,29 @@ def _design(plan: Plan, sweep: Sweep) -> Iterator[str]:
     yield f"  models: {', '.join(f'{m.name} ({m.agent})' for m in sweep.models)}"
     for band in sweep.bands:
         yield f"  band {_band(band)}{'  <- reference' if band.name == sweep.reference else ''}"
+    yield from _factors(sweep)
+
+
+def _factors(sweep: Sweep) -> Iterator[str]:
+    """The swept factors with their levels, and what the design makes of them."""
+    declared = sweep.factors.declared
+    for name, factor in declared.items():
+        levels = ", ".join(f"{level} = {_level(name, value)}" for level, value in factor.values.items())
+        yield f"  factor {name}: {levels}; reference {factor.reference}"
+    if declared and sweep.factors.design == "full":
+        yield "  every combination of levels under every band"
+    elif declared:
+        yield f"  one factor at a time, at band {sweep.reference}, the others at their reference"
+
+
+def _level(name: str, value: Any) -> str:
+    if name == "agent_timeout":
+        return f"{value:g}x the agent's time limit"
+    if name == "concurrency":
+        return f"{value} at once"
+    if name == "egress":
+        return "no bound" if value is None else f"{format_bytes(value)}/s"
+    return " ".join(f"{key}={label}" for key, label in value.items())
 
 
 def _daily(sweep: Sweep) -> bool:
@@ -72,8 +97,12 @@ def _usage(usage: Usage, slots: int) -> str:
     return (
         f"{usage.cpu_hours:,.3g} requested cpu-hours, {usage.gib_hours:,.3g} requested GiB-hours, "
         f"{usage.agent_hours:,.3g} agent-hours, {usage.usd:,.2f} USD of machines without model calls, "
-        f"{format_duration(usage.wall_s(slots))} at {slots} at once"
+        f"{format_duration(usage.wall_s(slots))} at {_at_once(usage, slots)} at once"
     )
+
+
+def _at_once(usage: Usage, slots: int) -> str:
+    return " and ".join(str(level) for level, _ in usage.by_level) or str(slots)
 
 
 def _calendar(sweep: Sweep, cost: Estimate) -> Iterator[str]:

@@ -20,7 +20,8 @@ class Capabilities:
 
     memory, cpu: "enforced" or "none". pids: "enforced", "node_setting" or "none". disk: "enospc", "evict" or "none".
     oom: "process" (one victim) or "group" (the whole sandbox). network_isolation: no network unless asked for.
-    cgroup: 1, 2, or None when counters are not read from a cgroup.
+    cgroup: 1, 2, or None when counters are not read from a cgroup. egress: a bound on what is sent is "enforced",
+    "requested" (of a platform that may not act on it) or "none".
     """
 
     memory: str = "none"
@@ -30,6 +31,7 @@ class Capabilities:
     oom: str = "process"
     network_isolation: bool = False
     cgroup: int | None = None
+    egress: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class SandboxSpec:
     pids: upper bound on tasks inside. `network`: the task asked for network access. image: what the task names, if it
     does. build_context: folder whose Dockerfile makes the image, where the task has one that only an image can hold.
     lifetime_s: seconds after which the platform may end it if nobody else did; None leaves that to the kind.
+    egress: bytes a second that it may send, None for no bound; whether that holds, Capabilities say. node_selector:
+    labels of the nodes that may take it, beside what holds for the whole run (kubernetes).
     """
 
     run_id: str
@@ -56,6 +60,8 @@ class SandboxSpec:
     lifetime_s: float | None = None
     seed: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    egress: int | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,10 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         image=order.image or task.docker_image,
         build_context=_build_context(order),
         build_timeout_s=task.build_timeout_s,
-        lifetime_s=task.build_timeout_s + task.agent_timeout_s + task.verifier_timeout_s + LIFETIME_SLACK_S,
+        lifetime_s=task.build_timeout_s + order.agent_timeout_s + task.verifier_timeout_s + LIFETIME_SLACK_S,
         seed=trial.seed,
+        egress=order.conditions.egress,
+        node_selector=order.conditions.node_selector,
         labels={
             "task": task.name,
             "model": trial.arm.model,
@@ -70,6 +72,7 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
             "repeat": str(order.repeat),
             "trial": trial.trial_id,
             "attempt": str(order.attempt),
+            **{f"factor.{name}": level for name, level in trial.arm.factors},
         },
     )
 
@@ -170,7 +173,7 @@ async def _phases(
     watch.mark("agent_start")
     agent = make_agent(order.agent, order.agent_options)
     try:
-        course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=task.agent_timeout_s)
+        course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=order.agent_timeout_s)
     except OSError as error:
         course.agent = AgentFacts(error=f"the agent could not be put into the sandbox: {error}")
     watch.mark("agent_end")

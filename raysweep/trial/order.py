@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysweep.config.factors import Factors, Moved, agent_multiplier
 from raysweep.ids import attempt_id
 from raysweep.plan.model import PlannedTrial
 from raysweep.record.place import RunPath
@@ -18,6 +19,31 @@ class BandMultipliers:
 
     request: Mapping[str, float | None]
     limit: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
+class Conditions:
+    """What the arm's levels of the swept factors besides the band mean for one attempt.
+
+    swept: names of those factors. agent_timeout: multiplier of the task's agent time limit. egress: bytes a second
+    that the sandbox may send, None for no bound. node_selector: labels of the nodes that may take it. What is not swept
+    stays at its default; concurrency is the queue's business.
+    """
+
+    swept: tuple[str, ...] = ()
+    agent_timeout: float = 1.0
+    egress: int | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, factors: Factors, moved: Moved) -> Conditions:
+        """Those of an arm with the levels `moved`."""
+        return cls(
+            swept=tuple(factors.declared),
+            agent_timeout=agent_multiplier(factors, moved),
+            egress=factors.value("egress", moved),
+            node_selector=factors.value("node_type", moved, {}),
+        )
 
 
 @dataclass(frozen=True)  # no slots: it travels, and Python pickles slots slowly
@@ -46,9 +72,14 @@ class TrialOrder:
     pids: int = 1024
     network: bool = False
     traces: RunPath | None = None
-    factors: Mapping[str, str] = field(default_factory=dict)
+    conditions: Conditions = Conditions()
     image: str | None = None
     image_seen: str | None = None
+
+    @property
+    def agent_timeout_s(self) -> float:
+        """The agent's time limit under the arm's conditions, seconds."""
+        return self.task.agent_timeout_s * self.conditions.agent_timeout
 
     @property
     def attempt_id(self) -> str:

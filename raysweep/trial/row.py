@@ -99,11 +99,33 @@ def build_row(
             "pids": capabilities.pids,
             "disk": capabilities.disk,
             "oom": capabilities.oom,
+            **_swept(order, capabilities),
         },
     )
     row.update(_agent_columns(evidence))
     row.update(_counter_columns(evidence.counters))
     return row
+
+
+def _swept(order: TrialOrder, capabilities: Capabilities) -> dict[str, str]:
+    """What the swept factors asked of the sandbox, and whether a bound on egress is honoured there."""
+    asked, found = order.conditions, {}
+    if "agent_timeout" in asked.swept:
+        found["agent_timeout_s"] = f"{order.agent_timeout_s:g}"
+    if "egress" in asked.swept:
+        found["egress_asked"] = "none" if asked.egress is None else str(asked.egress)
+        if not order.network and capabilities.network_isolation:
+            found["egress"] = NO_NETWORK
+        elif asked.egress is None:
+            found["egress"] = "no bound asked"
+        else:
+            found["egress"] = HONOURED[capabilities.egress]
+    return found
+
+
+HONOURED = {"enforced": "honoured", "requested": "unknown", "none": "not honoured"}
+"""What a sandbox can say of a bound on egress, by its Capabilities."""
+NO_NETWORK = "no network"
 
 
 def _exit_code(command: CommandFacts | None) -> int | None:

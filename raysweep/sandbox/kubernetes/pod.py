@@ -39,6 +39,7 @@ of its containers' limits. Where the task has none the keeper has none either, o
 GRACE_S = 5
 """Seconds between SIGTERM and SIGKILL for a pod that the cluster removes; our own removals wait for nothing."""
 
+EGRESS = "kubernetes.io/egress-bandwidth"
 PULL = {"missing": "IfNotPresent", "never": "Never", "always": "Always"}
 
 
@@ -147,7 +148,7 @@ def _metadata(spec: SandboxSpec, options: PodOptions, binding: Binding) -> Json:
             RUNNER: label_value(binding.runner),
             NETWORK: "open" if spec.network else "none",
         },
-        "annotations": {f"{DOMAIN}/{key}": value for key, value in spec.labels.items()},
+        "annotations": {**{f"{DOMAIN}/{key}": value for key, value in spec.labels.items()}, **_bandwidth(spec)},
     }
     if binding.owner is not None:
         metadata["ownerReferences"] = [
@@ -161,13 +162,18 @@ def _metadata(spec: SandboxSpec, options: PodOptions, binding: Binding) -> Json:
     return metadata
 
 
+def _bandwidth(spec: SandboxSpec) -> dict[str, str]:
+    """The annotation that the bandwidth plug-in of the node's network reads, in bits a second; others ignore it."""
+    return {} if spec.egress is None else {EGRESS: str(8 * spec.egress)}
+
+
 def _spec(spec: SandboxSpec, options: PodOptions, binding: Binding) -> Json:
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_S,
         "activeDeadlineSeconds": max(1, math.ceil(binding.deadline_s)),
         **hardening(),
-        **_placing(options),
+        **_placing(spec, options),
         "volumes": [
             {
                 "name": "supervisor",
@@ -186,10 +192,10 @@ def _spec(spec: SandboxSpec, options: PodOptions, binding: Binding) -> Json:
     }
 
 
-def _placing(options: PodOptions) -> Json:
+def _placing(spec: SandboxSpec, options: PodOptions) -> Json:
     """Where the pod may run."""
     placing: Json = {
-        "nodeSelector": {ARCH: options.arch, **options.node_selector},
+        "nodeSelector": {ARCH: options.arch, **options.node_selector, **spec.node_selector},
         "tolerations": [{k: v for k, v in t.items() if v is not None} for t in options.tolerations],
         "imagePullSecrets": [{"name": name} for name in options.pull_secrets],
         "runtimeClassName": options.runtime_class,

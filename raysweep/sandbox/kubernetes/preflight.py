@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import alterations
 from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, rooms, too_large, unreachable
-from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest
+from raysweep.sandbox.kubernetes.pod import Binding, Json, PodOptions, pod_manifest
 from raysweep.sandbox.kubernetes.session import APPLY
 from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
 
@@ -120,12 +121,39 @@ async def node_checks(api: Api, options: PodOptions, planned: Planned, *, allow_
         others, everywhere = await _all_pods(api, options.namespace)
     except ApiError as error:
         return [Check("nodes", ok=False, found=f"cannot be read: {error}", remedy=f"`{APPLY}`")]
+    kinds: dict[tuple[tuple[str, str], ...], list[SandboxSpec]] = {}
+    for spec in planned.specs:
+        kinds.setdefault(tuple(sorted(spec.node_selector.items())), []).append(spec)
+    checks: list[Check] = []
+    for selector, specs in (kinds or {(): []}).items():
+        chosen = replace(options, node_selector={**options.node_selector, **dict(selector)})
+        part = replace(planned, specs=specs)
+        judged = _on_nodes(listed, others, part, chosen, everywhere=everywhere, allow_unreachable=allow_unreachable)
+        checks += [replace(c, found=f"{_labels(selector)}: {c.found}") if len(kinds) > 1 else c for c in judged]
+    return checks
+
+
+def _labels(selector: Sequence[tuple[str, str]]) -> str:
+    return " ".join(f"{key}={value}" for key, value in selector) or "any node"
+
+
+def _on_nodes(
+    listed: Sequence[Json],
+    others: Sequence[Json],
+    planned: Planned,
+    options: PodOptions,
+    *,
+    everywhere: bool,
+    allow_unreachable: bool,
+) -> Iterator[Check]:
+    """What the nodes that `options` select can do for the planned sandboxes."""
     found = rooms(listed, others, options)
     if not found:
-        remedy = "see sandbox.node_selector and tolerations; an autoscaler may still add one"
+        remedy = "see sandbox.node_selector, factors.node_type and tolerations; an autoscaler may still add one"
         said = f"none of {len(listed)} is Ready, selected and tolerated now"
-        return [Check("nodes", ok=False, found=said, remedy=remedy, required=False)]
-    return list(_judged(found, planned, options, everywhere=everywhere, allow_unreachable=allow_unreachable))
+        yield Check("nodes", ok=False, found=said, remedy=remedy, required=False)
+        return
+    yield from _judged(found, planned, options, everywhere=everywhere, allow_unreachable=allow_unreachable)
 
 
 def _judged(

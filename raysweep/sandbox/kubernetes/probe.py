@@ -65,6 +65,7 @@ async def probe(ground: Ground, run_id: str) -> Proof:
             oom="group" if group else "process",
             network_isolation=reached is not None and _isolated(reached),
             cgroup=version if isinstance(version, int) else None,
+            egress="requested",
         )
         return Proof(
             capabilities, pids_limit, str(node) if node else None, offset if isinstance(offset, float) else None
