@@ -79,12 +79,17 @@ def plan(
     images: Annotated[
         bool, typer.Option("--images", help="ask registries for the digests of images, as run does")
     ] = False,
+    calendar: Annotated[
+        bool, typer.Option("--calendar", help="which window runs what, and when it will be finished")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the design, its cost and what it can detect; write plan.parquet."""
     from raysweep.cli.plan import plan_command
 
-    plan_command(config, out, pilot, rate=rate, infra_rate=infra_rate, images=images, as_json=as_json)
+    plan_command(
+        config, out, pilot, rate=rate, infra_rate=infra_rate, images=images, calendar=calendar, as_json=as_json
+    )
 
 
 @app.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.compose import load_study
 from raysweep.cli.output import emit, say, tell
+from raysweep.clock import SystemClock
 from raysweep.errors import bad_input
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ def plan_command(
     rate: float | None = None,
     infra_rate: float | None = None,
     images: bool = False,
+    calendar: bool = False,
 ) -> None:
     """Print the plan of a sweep and write it to `out`; InputError when the sweep (or the pilot's run) is not sound.
 
     pilot: a run directory whose mean durations, success rates and variances stand for the coming trials. rate,
     infra_rate: mean success and share of deaths at the reference to assume without a pilot, fractions. images: resolve
-    images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked.
+    images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked. calendar:
+    tell which window runs what, for a sweep that begins now.
 
     Keys of the JSON: plan_id; trials; blocks; plan (the file); cost (fields of plan.cost.Estimate); detectable, the
     first line on power: {points (null: none), basis, further (the lines below it)}; power, the same as numbers (fields
@@ -42,7 +46,8 @@ def plan_command(
     repeats), infra_before, infra_after, delta, equivalence_power, equivalence_repeats, amplitude, amplitude_dates,
     looks ([dates, |z|] each). Contrasts, widths and amplitudes are percentage points, infra_* percent, level and power
     fractions; null is what cannot be had. registered: {primary, contrasts, delta, confidence, looks, reference}, null
-    where the sweep states no analysis section.
+    where the sweep states no analysis section. With `calendar` also calendar: see cli.calendar.agenda_json; null where
+    the sweep has no windows.
     """
     import pyarrow.parquet as pq
 
@@ -54,7 +59,8 @@ def plan_command(
     study = load_study(path)
     tasks = list(study.tasks.values())
     view = _pilot_view(pilot) if pilot else None
-    cost = estimate(study.plan, study.sweep, tasks, _durations(view) if view else None)
+    durations = _durations(view) if view else None
+    cost = estimate(study.plan, study.sweep, tasks, durations)
     power, smallest = _power(study, _assumed(view, rate, infra_rate))
     out.parent.mkdir(parents=True, exist_ok=True)
     table = plan_table(study.plan, study.sweep, tasks, resolve_images(study, look=images))
@@ -70,10 +76,35 @@ def plan_command(
                 "power": asdict(power),
                 "registered": _registered(study),
                 "plan": str(out),
+                **(_calendar_json(study, durations) if calendar else {}),
             }
         )
         return
     for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
+        say(line)
+    if calendar:
+        _print_calendar(study, durations)
+
+
+def _calendar_json(study: Study, durations: Pilot | None) -> dict[str, Any]:
+    from raysweep.cli.calendar import agenda_json, make_agenda
+
+    found = make_agenda(study, SystemClock().now(), durations)
+    return {"calendar": None if found is None else agenda_json(found, study, durations)}
+
+
+def _print_calendar(study: Study, durations: Pilot | None) -> None:
+    from rich.console import Console
+
+    from raysweep.cli.calendar import agenda_lines, agenda_table, make_agenda
+
+    found = make_agenda(study, SystemClock().now(), durations)
+    if found is None:
+        say("calendar: one bucket that is always open; name windows in `buckets` to compare times of day")
+        return
+    # A pipe has no width: a table that is cut at 80 columns would lose what it is for.
+    Console(width=None if sys.stdout.isatty() else 200).print(agenda_table(found, study, durations))
+    for line in agenda_lines(found, study, durations):
         say(line)
 
 
@@ -125,6 +156,7 @@ def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | No
 def _power(study: Study, assumed: Assumed) -> tuple[Planning, Detectable]:
     """What this plan can show: the one place where plan and stats meet."""
     from raysweep.plan.describe import Detectable
+    from raysweep.plan.design import arms_of
     from raysweep.stats.planning import Shape, basis, lines, plan_power, smallest
 
     sweep = study.sweep
@@ -156,6 +188,5 @@ def _registered_line(study: Study) -> str:
         return "registered: nothing; without an `analysis` section everything in the report is exploratory"
     bands = told["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
     against = f"of {', '.join(bands)} against {sweep.reference}" if bands else "(one band: no contrast)"
-    from raysweep.plan.design import arms_of
     looks = f", {told['looks']} looks" if told["looks"] else ", no look before the end"
     return f"registered: {told['primary']} {against}, ±{100 * told['delta']:g} points count as none{looks}"
