@@ -21,6 +21,8 @@ ALWAYS = "all"
 """Name of the one bucket of a sweep without `buckets`."""
 PRIMARY = ("success", "q_trial", "infra_rate", "success_given_clean")
 DEFAULT_CAP = 2
+MAX_PER_ACTOR = 64
+"""Attempts in flight per runner actor; far below the 1,000 at which Ray's calls begin to queue silently."""
 
 
 class Defaults(Part):
@@ -80,6 +82,17 @@ class Runner(Part):
     actors: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="number of runner actors; left out: chosen from the concurrency", examples=[4]
     )
+
+    @property
+    def layout(self) -> tuple[int, int]:
+        """Runner actors, and trial slots of each."""
+        return actor_layout(self.concurrency, self.actors)
+
+
+def actor_layout(concurrency: int, actors: int | None = None) -> tuple[int, int]:
+    """How many runner actors hold `concurrency` slots, by default two or more, and how many slots each has."""
+    count = min(concurrency, actors or max(2, -(-concurrency // MAX_PER_ACTOR)))
+    return count, -(-concurrency // count)
 
 
 class Probes(Part):

@@ -17,14 +17,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from raysweep.clock import SystemClock
+from raysweep.config.model import actor_layout
 from raysweep.probe import ProbeOrder
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.schedule.executor import InProcessExecutor, RunnerLostError
 from raysweep.trial.order import TrialOrder
-
-MAX_PER_ACTOR = 64
-"""Attempts in flight per actor; far below the 1,000 at which calls begin to queue silently."""
 
 ProviderFactory = Callable[[str], SandboxProvider]
 """Makes the runner's own provider from the runner's name; must be picklable."""
@@ -176,14 +174,11 @@ class RayExecutor:
     in one reply to a call that waits for them. A slow trial pays nothing for it, thousands of short ones share the
     cost of a Ray call (see benchmarks/engine.py).
 
-    concurrency: trial slots over all actors. actors: how many, by default two, or more where each would hold more
-    than MAX_PER_ACTOR.
+    concurrency: trial slots over all actors. actors: how many; `config.model.actor_layout` says the rest.
     """
 
     def __init__(self, factory: ProviderFactory, concurrency: int, actors: int | None = None) -> None:
-        wanted = actors or max(2, -(-concurrency // MAX_PER_ACTOR))
-        self._count = min(concurrency, wanted)
-        self._per_actor = -(-concurrency // self._count)
+        self._count, self._per_actor = actor_layout(concurrency, actors)
         self._factory = factory
         self._slots: list[_Slot] = []
         self._run_id = ""
