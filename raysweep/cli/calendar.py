@@ -41,7 +41,7 @@ def make_agenda(study: Study, began: float, pilot: Pilot | None) -> Agenda | Non
 
     def seconds(blocks: Sequence[Block]) -> float:
         part = Plan(study.plan.plan_id, tuple(blocks))
-        return usage(part, study.tasks, sweep.budget, pilot).wall_s(sweep.runner.concurrency)
+        return usage(part, study.tasks, sweep.budget, pilot, sweep.factors).wall_s(sweep.runner.concurrency)
 
     lengths = {w.name: w.length for w in sweep.windows}
     return agenda(study.plan.blocks, calendar(sweep, began), seconds, lengths, sweep.buckets.makeup_dates)

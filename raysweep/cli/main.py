@@ -105,12 +105,16 @@ def run(
         ),
     ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", min=1, help="a pilot: only the first N blocks")] = None,
+    until_window_end: Annotated[
+        bool,
+        typer.Option("--until-window-end", help="run what the open window holds, then end (3: more windows to come)"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with it: the same command resumes."""
     from raysweep.cli.run import run_command
 
-    raise typer.Exit(run_command(config, run_dir, blocks, as_json=as_json))
+    raise typer.Exit(run_command(config, run_dir, blocks, as_json=as_json, until_window_end=until_window_end))
 
 
 @app.command("try")

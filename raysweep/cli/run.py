@@ -7,7 +7,7 @@ import io
 import json
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from raysweep.errors import ExitCode, UnsuitableError, bad_input
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.cli.images import Images
+    from raysweep.cli.window import Turn
     from raysweep.config import Sweep
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.place import RunPath
@@ -39,7 +40,7 @@ VIRTUAL_PULSE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One invocation of `run` on one run directory, once the lock is held."""
+    """One invocation of `run` on one run directory, once the lock is held. turn: its window, if it ends with one."""
 
     study: Study
     path: RunPath
@@ -49,6 +50,7 @@ class Session:
     images: Images
     clock: Clock
     blocks: int | None
+    turn: Turn | None = None
 
     @property
     def virtual(self) -> bool:
@@ -56,8 +58,14 @@ class Session:
         return isinstance(self.clock, VirtualClock)
 
 
-def run_command(config: Path, run_dir: RunPath | None, blocks: int | None, *, as_json: bool) -> int:
-    """Run or resume; the exit code of design.md."""
+def run_command(
+    config: Path, run_dir: RunPath | None, blocks: int | None, *, as_json: bool, until_window_end: bool = False
+) -> int:
+    """Run or resume; the exit code of design.md.
+
+    until_window_end: begin only what the window that is open now holds, then end; INCOMPLETE while more is to come,
+    and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too.
+    """
     study = compose.load_study(config)
     path = run_dir or Path("runs") / study.sweep.name
     _refuse_unsuitable(study)
@@ -70,6 +78,8 @@ def run_command(config: Path, run_dir: RunPath | None, blocks: int | None, *, as
     lock.acquire({"environment": environment()})
     try:
         session = _session(study, path, store, facts, blocks)
+        if until_window_end:
+            session = _for_one_window(session)
         ledger = LedgerWriter(store, lock, system)
         try:
             result = _drive(session, ledger)
@@ -79,7 +89,7 @@ def run_command(config: Path, run_dir: RunPath | None, blocks: int | None, *, as
         lock.release()
     status = read_status(path)
     if as_json:
-        emit(status)
+        emit({**status, **_turn_json(session)})
     else:
         for line in status_lines(status):
             say(line)
@@ -182,6 +192,22 @@ def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], b
     return Session(study, path, store, facts, state, images, clock, blocks)
 
 
+def _for_one_window(session: Session) -> Session:
+    """The session, to end with the window that is open now; in virtual time it waits for one first."""
+    from raysweep.cli.window import arrival, last_date, turn_at
+
+    calendar, clock = compose.calendar(session.study.sweep, session.facts["created"]), session.clock
+    if session.virtual:
+        clock = VirtualClock(arrival(calendar, clock.now(), session.state.last))
+    return replace(session, clock=clock, turn=turn_at(calendar, clock.now(), last_date(session.study.sweep)))
+
+
+def _turn_json(session: Session) -> dict[str, Any]:
+    from raysweep.cli.window import turn_json
+
+    return {} if session.turn is None else turn_json(session.turn)
+
+
 def _executor(session: Session) -> Executor:
     recipe = compose.recipe(session.study.sweep)
     runner = session.study.sweep.runner
@@ -195,12 +221,14 @@ def _executor(session: Session) -> Executor:
 
 
 def _queue(session: Session) -> Queue:
+    from raysweep.schedule.calendar import Until
     from raysweep.schedule.queue import Queue
 
     sweep, plan = session.study.sweep, session.study.plan
+    calendar = compose.calendar(sweep, session.facts["created"])
     return Queue(
         plan.blocks[: session.blocks] if session.blocks else plan.blocks,
-        compose.calendar(sweep, session.facts["created"]),
+        calendar if session.turn is None else Until(calendar, session.turn.end),
         capacity=sweep.runner.concurrency,
         caps=sweep.platform_retries,
         now=session.clock.now(),
@@ -234,6 +262,8 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
     if not queue.missing:
         return Result(0)  # nothing is left to do: no runner is started
+    if session.turn is not None and session.turn.open is None and _nothing_begun(session):
+        return Result(queue.missing)
     executor = _executor(session)
     try:
         await executor.start(run_id)
@@ -267,6 +297,13 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     return result
 
 
+def _nothing_begun(session: Session) -> bool:
+    """Whether no block run of an earlier process can be finished now; a queue of its own is asked."""
+    from raysweep.schedule.queue import Finish, Tick
+
+    return all(isinstance(i, Finish) for i in _queue(session).handle(Tick(), session.clock.now()))
+
+
 def _traces(path: RunPath) -> RunPath:
     """The run's folder of traces, as runners elsewhere find it."""
     return (path.resolve() if isinstance(path, Path) else path) / "traces"
@@ -292,6 +329,11 @@ def _exit_code(result: Result, status: dict[str, Any], session: Session, config:
         return ExitCode.INTERRUPTED
     if result.stopped is not None:
         tell(f"stopped: {result.stopped}; go on (after raising the bound) with: {again}")
+        return ExitCode.INCOMPLETE
+    if result.missing and session.turn is not None:
+        from raysweep.cli.window import parting
+
+        tell(parting(session.turn, result.missing, again))
         return ExitCode.INCOMPLETE
     if result.missing:
         tell(f"{result.missing} blocks have no complete run (retries or windows used up); try again with: {again}")

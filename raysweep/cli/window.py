@@ -1,0 +1,75 @@
+"""`run --until-window-end`: what one invocation may begin, and what it says about the windows that come."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysweep.config import Sweep
+    from raysweep.schedule.calendar import Calendar, Occasion
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One invocation. open: the occasion whose blocks may begin, None: none is open. end: nothing begins from then on.
+
+    opens: when the next window opens that this sweep can use; None where none is left. Seconds since the epoch.
+    """
+
+    open: Occasion | None
+    end: float
+    opens: float | None
+
+
+def last_date(sweep: Sweep) -> int:
+    """Number of the last date on which blocks may run, make-up dates included."""
+    return sweep.dates + (sweep.buckets.makeup_dates if sweep.buckets else 0)
+
+
+def turn_at(calendar: Calendar, now: float, last_date: int) -> Turn:
+    """The turn of an invocation at `now`. last_date: number of the last date, make-up dates included."""
+    found = calendar.at(now)
+    if found is not None and found.date > last_date:
+        found = None
+    opens = calendar.next_opening(now)
+    coming = None if opens is None else calendar.at(opens)
+    usable = coming is not None and coming.date <= last_date
+    return Turn(found, now if found is None else found.closes, opens if usable else None)
+
+
+def arrival(calendar: Calendar, now: float, last: float) -> float:
+    """In virtual time: when the invocation after one that ended at `last` comes, at the earliest `now`.
+
+    That is the next opening, where no window is open or the open one had its invocation.
+    """
+    found = calendar.at(now)
+    if found is not None and not found.opens <= last:
+        return now
+    opening = calendar.next_opening(now)
+    return now if opening is None else opening
+
+
+def turn_json(turn: Turn) -> dict[str, Any]:
+    """{window: {bucket, occasion, opens, closes} or null, next_opens}: times ISO 8601 in UTC, null for never."""
+    o = turn.open
+    window = None if o is None else {
+        "bucket": o.bucket, "occasion": o.label, "opens": _utc(o.opens), "closes": _utc(o.closes)
+    }  # fmt: skip
+    return {"window": window, "next_opens": None if turn.opens is None else _utc(turn.opens)}
+
+
+def parting(turn: Turn, missing: int, again: str) -> str:
+    """What is said at the end of an invocation that leaves `missing` blocks. again: the command that goes on."""
+    left = f"{missing} blocks are left"
+    if turn.opens is None:
+        remedy = f"on further dates they are made up by: {again}"
+        return f"{left}, and no window for them on the planned and make-up dates; {remedy}"
+    over = "no window is open" if turn.open is None else f"done with window {turn.open.bucket} of {turn.open.label}"
+    return f"{over}; {left}; the next window opens {_utc(turn.opens)}: {again} --until-window-end"
+
+
+def _utc(moment: float) -> str | None:
+    """ISO 8601; None for a moment that never comes."""
+    return None if moment == float("inf") else dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="seconds")
