@@ -24,6 +24,10 @@ RUN = "_run"
 """Column of merged ledgers: the name of the run that an attempt belongs to."""
 
 
+MOVED = " ["
+"""Between the name of a model and the levels of other swept factors; no name holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArmKey:
     """Column of the cube; `model` carries the levels of other swept factors in brackets."""
@@ -239,7 +243,7 @@ def with_labels(table: pa.Table) -> pa.Table:
     if factors is None or not pa.types.is_map(factors.type) or not any(len(c.keys) for c in factors.chunks):
         return table.append_column("_model", model)
     levels = whole(joined(factors))
-    named = pc.binary_join_element_wise(whole(model), " [", levels, "]", "")
+    named = pc.binary_join_element_wise(whole(model), MOVED, levels, "]", "")
     return table.append_column("_model", pc.if_else(pc.equal(levels, ""), whole(model), named))
 
 
@@ -261,12 +265,24 @@ def _columns(model: tuple[Codes, pa.Array], band: tuple[Codes, pa.Array], arms: 
 
 
 def _arms(table: pa.Table, planned: pa.Table, design: Design) -> tuple[tuple[ArmKey, ...], Codes]:
-    """All models of ledger and plan with all bands, those of the design first; and the column of each row."""
+    """All models of ledger and plan with all bands, those of the design first; and the column of each row.
+
+    Models with levels of other factors have the bands that ledger or plan have them with: not all are planned.
+    """
     model, band = coded(table["_model"]), coded(table["band"])
     across = _ordered(design.models, [*model[1].to_pylist(), *distinct(planned, "_model")])
     down = _ordered(design.bands, [*design.bands, *band[1].to_pylist(), *distinct(planned, "band")])
-    arms = tuple(ArmKey(m, b) for m in across for b in down)
+    some = _pairs(table) | _pairs(planned) if any(MOVED in m for m in across) else set()
+    arms = tuple(ArmKey(m, b) for m in across for b in down if MOVED not in m or (m, b) in some)
     return arms, _columns(model, band, arms)
+
+
+def _pairs(table: pa.Table) -> set[tuple[str, str]]:
+    """(model, band) of the rows of a labelled table."""
+    if "band" not in table.column_names:
+        return set()
+    found = table.select(["_model", "band"]).group_by(["_model", "band"]).aggregate([])
+    return {(m or "", b or "") for m, b in zip(found["_model"].to_pylist(), found["band"].to_pylist(), strict=True)}
 
 
 def _ordered(stated: Sequence[str], seen: Sequence[str]) -> tuple[str, ...]:

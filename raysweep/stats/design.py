@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A factor besides the band: its levels in the order of the sweep, one of them the reference, and their values."""
+
+    name: str
+    reference: str
+    levels: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+
+    def value(self, level: str) -> Any:
+        """What a level stands for; None where no values are known."""
+        return dict(zip(self.levels, self.values, strict=False)).get(level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +30,8 @@ class Design:
 
     bucket_hours: the hour at the middle of each bucket, in the order of buckets and in the sweep's zone; empty when
     unknown or where the period is not a day. period_hours: length of the buckets' period. contrasts: the registered
-    bands against the reference, empty = all of them. looks: planned sequential looks, 0 = none.
+    bands against the reference, empty = all of them. looks: planned sequential looks, 0 = none. factors: what is swept
+    besides the band; everything but their own contrasts is told of the arms at their references.
     """
 
     reference: str
@@ -32,6 +48,7 @@ class Design:
     period_hours: float = 24.0
     contrasts: tuple[str, ...] = ()
     looks: int = 0
+    factors: tuple[Swept, ...] = ()
 
 
 PRIMARY_OF = {"infra_rate": "infra_rate_resource"}

@@ -1,0 +1,159 @@
+"""Contrasts of factors other than the band: every level against its reference, and whether levels were what they say.
+
+Each factor is looked at alone: all others at their reference, under one band at a time. The contrasts are made as those
+of bands are, and every Finding names the factor that moved: `factor` is its name, `arm` and `reference` are the band
+with the level ("1x [agent_timeout=2x]", "1x [agent_timeout=1x]"). They are exploratory: what is registered is bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raysweep.stats.arrays import Bools
+from raysweep.stats.columns import numbers, pairs
+from raysweep.stats.cube import MOVED, Cube
+from raysweep.stats.design import Design, Swept
+from raysweep.stats.finding import Caution, Check, Finding
+from raysweep.stats.findings.contrast import band_contrasts
+from raysweep.stats.findings.dates import date_contrasts
+from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
+from raysweep.stats.findings.significance import significance
+from raysweep.stats.levels import along, called, is_moved, moved_arms, only, rows_along
+from raysweep.stats.methods.interval import Draws
+
+NEEDED = ("task", "_model", "band", "outcome", "cause_class")
+"""Columns of a labelled ledger that rates and counts over attempts read."""
+HELD = 0.8
+"""Share of a level's number of trials that must be in flight on average for the level to be called that load."""
+
+
+def factor_findings(table: pa.Table, cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+    """Contrasts of every swept factor, and rates of the arms that are not at all references.
+
+    table: all attempts, labelled; cube: of all arms.
+    """
+    if not design.factors:
+        return
+    counted = table.select(NEEDED)
+    for factor in design.factors:
+        told = not_honoured(table, factor)
+        for band in dict.fromkeys(a.band for a in cube.arms if is_moved(a.model)):
+            part = along(cube, factor, band)
+            if len(part.arms) < 2:
+                continue
+            own = replace(design, reference=called(band, factor, factor.reference), bands=(), registered=False)
+            rows = rows_along(counted, cube, factor, band)
+            for f in _contrasts(rows, part, own, how):
+                yield replace(f, factor=factor.name, warnings=(*told, *f.warnings))
+    moved = only(cube, moved_arms(cube))
+    yield from arm_rates(moved, how)
+    yield from infra_rates(counted.filter(pc.match_substring(counted["_model"], MOVED)), moved, how)
+
+
+def _contrasts(rows: pa.Table, part: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+    yield from band_contrasts(part, design, how)
+    yield from date_contrasts(part, design, how)
+    yield from infra_contrasts(rows, part, design, how)
+    yield from significance(part, rows, design, how)
+
+
+def not_honoured(table: pa.Table, factor: Swept) -> tuple[Caution, ...]:
+    """What keeps a contrast of egress from being one, by what the sandboxes told of their bounds."""
+    if factor.name != "egress":
+        return ()
+    told = set(_told(table, "egress"))
+    found = {
+        "not honoured": Caution(
+            "not_honoured",
+            "the sandbox does not bound egress: the levels differ by their names alone",
+            "read this contrast as noise; run on a platform that bounds egress",
+        ),
+        "unknown": Caution(
+            "maybe_not_honoured",
+            "the bound on egress was asked of the cluster's network, which does not say whether it honours it",
+            "measure the bandwidth inside a pod; it takes the CNI's bandwidth plug-in",
+        ),
+        "no network": Caution(
+            "no_network",
+            "trials had no network, so that a bound on egress changes nothing for them",
+            "sweep egress over tasks that have network",
+        ),
+    }
+    return tuple(caution for value, caution in found.items() if value in told)
+
+
+def factor_checks(table: pa.Table, design: Design) -> Iterator[Check]:
+    """Were the levels what they are called? table: all attempts, labelled."""
+    for factor in design.factors if len(table) else ():
+        for caution in not_honoured(table, factor):
+            status = "warning" if caution.code == "not_honoured" else "note"
+            yield Check(caution.code, status, f"{factor.name}: {caution.message}", caution.remedy)
+        if factor.name == "concurrency":
+            yield from _load(table, factor)
+        if factor.name == "node_type":
+            yield from _nodes(table, factor)
+
+
+def _told(table: pa.Table, key: str) -> list[str]:
+    """The values that attempts tell under a key of the column `enforcement`."""
+    names, values = pairs(table["enforcement"])
+    return [v for v in values.filter(pc.equal(names, key)).unique().to_pylist() if v is not None]
+
+
+def _load(table: pa.Table, factor: Swept) -> Iterator[Check]:
+    """How many attempts were in flight when one of a level began, it counted in."""
+    began, ended = (np.sort(numbers(table[name].drop_null())) for name in ("t_queued", "t_stopped"))
+    at = numbers(table["t_queued"])
+    flying = np.searchsorted(began, at, side="right") - np.searchsorted(ended, at, side="right")
+    said, low = [], []
+    for level in factor.levels:
+        mine = _of_level(table, factor, level) & np.isfinite(at)
+        if not mine.any():
+            continue
+        mean, wanted = float(flying[mine].mean()), factor.value(level)
+        said.append(f"{level} {mean:.1f}" + (f" of {wanted}" if wanted is not None else ""))
+        if wanted is not None and mean < HELD * wanted:
+            low.append(level)
+    if not said:
+        return
+    message = f"attempts in flight when one began, on average: {', '.join(said)}"
+    if low:
+        remedy = "more blocks in an occasion keep the load up; read the level as what was in flight"
+        yield Check("load_not_held", "note", f"{message}; {', '.join(low)} had less than it is called", remedy)
+    else:
+        yield Check("load_held", "ok", message, "")
+
+
+def _nodes(table: pa.Table, factor: Swept) -> Iterator[Check]:
+    """Nodes that served more than one level."""
+    seen: dict[str, set[str]] = {}
+    for level in factor.levels:
+        names, values = pairs(table.filter(pa.array(_of_level(table, factor, level)))["node"])
+        for node in values.filter(pc.equal(names, "name")).unique().to_pylist():
+            seen.setdefault(str(node), set()).add(level)
+    both = sorted(node for node, levels in seen.items() if len(levels) > 1)
+    if both:
+        message = f"{len(both)} nodes served several levels of node_type (the first: {both[0]})"
+        yield Check("nodes_shared", "warning", message, "give the levels labels that no node has together")
+
+
+def _of_level(table: pa.Table, factor: Swept, level: str) -> Bools:
+    """(n,) attempts of one level, whatever the levels of other factors."""
+    column = pc.fill_null(table["_model"], fill_value="")
+    own = pc.match_substring_regex(column, rf"[\[ ]{factor.name}=")
+    mask = (
+        pc.invert(own)
+        if level == factor.reference
+        else pc.match_substring_regex(column, rf"[\[ ]{factor.name}={_literal(level)}[,\]]")
+    )
+    return np.asarray(mask.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _literal(name: str) -> str:
+    """A name in a regular expression of Arrow: of its signs only the dot means more than itself."""
+    return name.replace(".", r"\.")
