@@ -2,7 +2,7 @@
 
 Nothing is retried here: an actor that dies gives RunnerLostError for each attempt it had in flight, a new actor takes
 its place, and the queue decides. That a rerun is always a new row is the point: silent retries would erase the noise
-that is being measured.
+that is being measured. Of Ray's own processes none is replaced: the command ends, resumable.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from raysweep.clock import SystemClock
 from raysweep.config.model import actor_layout
+from raysweep.errors import IncompleteError
 from raysweep.probe import ProbeOrder
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
@@ -29,6 +30,12 @@ ProviderFactory = Callable[[str], SandboxProvider]
 
 STARTS = 3
 """How often a lost actor's successor is started before the run gives up."""
+
+WATCH_S = 1.0
+"""Seconds between looks at the processes of an embedded Ray: without its raylet no call would ever return."""
+
+VITAL = ("raylet", "gcs_server")
+"""Processes of an embedded Ray without which no attempt comes to an end, as Ray names them."""
 
 Order: TypeAlias = TrialOrder | ProbeOrder
 
@@ -181,9 +188,11 @@ class RayExecutor:
         self._count, self._per_actor = actor_layout(concurrency, actors)
         self._factory = factory
         self._slots: list[_Slot] = []
+        self._lost: list[_Slot] = []  # whose successors are being started
         self._run_id = ""
         self._made = 0
         self._embedded = False
+        self._watcher: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
@@ -194,7 +203,9 @@ class RayExecutor:
         if not ray.is_initialized():
             self._embedded = init_ray(self._per_actor * self._count)
         self._slots = [_Slot(self._new_actor()) for _ in range(self._count)]
-        facts = await asyncio.gather(*(slot.actor.start.remote(run_id) for slot in self._slots))
+        if self._embedded:
+            self._watcher = asyncio.ensure_future(self._watch())
+        facts = await self._unless_broken(asyncio.gather(*(slot.actor.start.remote(run_id) for slot in self._slots)))
         for slot in self._slots:
             slot.reader = asyncio.ensure_future(self._read(slot))
         return {**facts[0], "ray": ray.__version__, "runners": self._count}
@@ -249,6 +260,25 @@ class RayExecutor:
         except Exception as error:  # noqa: BLE001 - nobody awaits a reader: what is wrong goes to those who wait
             self._break(error, slot)
 
+    async def _unless_broken(self, started: asyncio.Future[Any]) -> Any:
+        """What the runners say once they are ready; the watcher's error where Ray died before that."""
+        watching = {self._watcher} if self._watcher is not None else set()
+        await asyncio.wait({started, *watching}, return_when=asyncio.FIRST_COMPLETED)
+        if self._broken is not None:
+            started.cancel()
+            raise self._broken
+        return await started
+
+    async def _watch(self) -> None:
+        """End the run where a process of the embedded Ray died: Ray itself waits for it for ever, and says nothing."""
+        while (dead := _dead_process()) is None:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(WATCH_S)
+        error = IncompleteError(
+            f"Ray's {dead[0]} (process {dead[1]}) ended, and with it every runner; nothing sealed is lost. If the "
+            "kernel ended it for want of memory, lower runner.concurrency; the same command goes on"
+        )
+        self._break(error, *self._slots, *self._lost)
+
     async def _replace(self, slot: _Slot, why: str) -> None:
         """A new actor in the place of a lost one, ready before the lost attempts are told, as they may come again.
 
@@ -260,6 +290,7 @@ class RayExecutor:
         ray.kill(slot.actor)
         fresh = _Slot(self._new_actor())
         self._slots[self._slots.index(slot)] = fresh
+        self._lost.append(slot)
         for left in reversed(range(STARTS)):
             try:
                 await fresh.actor.start.remote(self._run_id)
@@ -271,6 +302,7 @@ class RayExecutor:
             else:
                 break
         fresh.reader = asyncio.ensure_future(self._read(fresh))
+        self._lost.remove(slot)
         slot.fail(RunnerLostError(why))
 
     def _break(self, error: Exception, *slots: _Slot) -> None:
@@ -283,6 +315,8 @@ class RayExecutor:
         """As Executor.close; an embedded Ray is shut down, a cluster is left as it was."""
         import ray  # noqa: PLC0415 - as above
 
+        if self._watcher is not None:
+            self._watcher.cancel()
         for slot in self._slots:
             if slot.reader is not None:
                 slot.reader.cancel()
@@ -290,6 +324,17 @@ class RayExecutor:
         self._slots = []
         if self._embedded:
             ray.shutdown()
+
+
+def _dead_process() -> tuple[str, int] | None:
+    """Name and pid of a vital process of the Ray that this process started, once it is dead.
+
+    Asking also reaps it, and that is what its workers wait for before they end: to them a zombie is alive.
+    """
+    from ray._private import worker  # noqa: PLC0415 - as in RayExecutor.start; Ray has no public way
+
+    node: Any = worker._global_node  # noqa: SLF001 - as above
+    return next(((kind, process.pid) for kind, process in node.dead_processes() if kind in VITAL), None)
 
 
 def init_ray(trial_slots: int) -> bool:
