@@ -151,7 +151,10 @@ def planned_sandboxes(study: Study) -> Planned:
 def _truth_options(sweep: Sweep) -> dict[str, Any]:
     period = sweep.buckets.period if sweep.buckets else 1.0
     phases = {w.name: (w.start + w.end) / 2 / period for w in sweep.windows}
-    return {**sweep.sandbox.truth.model_dump(), "seed": sweep.seed, "phases": phases}
+    truth, processes = sweep.sandbox.truth.model_dump(), ("nodes", "node_loss", "api_outage", "latency")
+    faults = {name: truth.pop(name) for name in processes}
+    faults |= {"seed": sweep.seed, "timezone": sweep.buckets.timezone if sweep.buckets else "UTC"}
+    return {**truth, "seed": sweep.seed, "phases": phases, "faults": faults}
 
 
 def calendar(sweep: Sweep, anchor: float) -> Calendar:

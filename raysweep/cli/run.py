@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import io
 import json
 import signal
@@ -10,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from raysweep.cli import compose
 from raysweep.cli.environment import environment
@@ -144,10 +146,22 @@ def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
             "network": sweep.sandbox.network,
             "sandbox": sweep.sandbox.kind,
         },
-        clock=SystemClock(),
+        clock=_birth(sweep),
     )
     _refuse_other_registration(path, json.loads(store.get("registration.json")), analysis)
     return store, facts
+
+
+def _in_virtual_time(sweep: Sweep) -> bool:
+    return sweep.sandbox.kind == "simulated" and sweep.runner.executor == "inprocess"
+
+
+def _birth(sweep: Sweep) -> Clock:
+    """The clock of a run's beginning: in virtual time a first date that is stated begins it, whatever today is."""
+    if not _in_virtual_time(sweep) or sweep.buckets is None or sweep.buckets.start is None:
+        return SystemClock()
+    first = dt.datetime.combine(sweep.buckets.start, dt.time(), ZoneInfo(sweep.buckets.timezone))
+    return VirtualClock(first.timestamp())
 
 
 def _bucket_hours(sweep: Sweep) -> list[float]:
@@ -187,7 +201,7 @@ def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], b
     state = sweep_state(attempts)
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
     first_seen(attempts, images)
-    virtual = study.sweep.sandbox.kind == "simulated" and study.sweep.runner.executor == "inprocess"
+    virtual = _in_virtual_time(study.sweep)
     clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
     return Session(study, path, store, facts, state, images, clock, blocks)
 
@@ -214,7 +228,7 @@ def _executor(session: Session) -> Executor:
     if runner.executor == "inprocess":
         from raysweep.schedule.executor import InProcessExecutor
 
-        return InProcessExecutor(recipe("driver"), session.clock)
+        return InProcessExecutor(recipe("driver", session.clock), session.clock)
     from raysweep.schedule.ray_executor import RayExecutor
 
     return RayExecutor(recipe, runner.concurrency, runner.actors)

@@ -21,6 +21,7 @@ from raysweep.config.container import (
     word,
 )
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
+from raysweep.config.simulation import ApiOutage, Latency, NodeLoss
 
 KINDS = ("local", "simulated", "docker", "kubernetes")
 PLATFORM_CAUSES = (
@@ -58,7 +59,10 @@ class Truth(Part):
 
     Of a trial: with probability q (`infra` of its band) it dies of its own memory limit; its success rate is p
     (`success` of its band) + offsets of model, task, date, occasion and time of day, counted over all trials, so that
-    among the trials that live it is p / (1 - q).
+    among the trials that live it is p / (1 - q). Date, occasion and time of day are those of the plan.
+
+    `node_loss`, `api_outage` and `latency` depend on the seed and the time alone (virtual time with the executor
+    `inprocess`), so a resumed sweep meets the same faults. They change no outcome of a trial, only attempts.
     """
 
     success: ByName = Field(
@@ -87,6 +91,20 @@ class Truth(Part):
     )
     platform: dict[str, Rate] = Field(
         {}, description="share of attempts that fail by each platform cause", examples=[{"node_lost": 0.01}]
+    )
+    nodes: Annotated[Whole, Field(ge=1)] = Field(
+        1, description="simulated nodes; an attempt runs on one of them, drawn among those that are there", examples=[8]
+    )
+    node_loss: NodeLoss | None = Field(
+        None, description="nodes lost in bursts; left out: none", examples=[{"every": "12h", "lasts": "20m"}]
+    )
+    api_outage: ApiOutage | None = Field(
+        None, description="outages of the API server; left out: none", examples=[{"every": "24h", "lasts": "30m"}]
+    )
+    latency: Latency = Field(
+        (),
+        description="what the duration is multiplied by in each hour of the day in the buckets' time zone, 24 factors "
+        "from hour 0 on; an attempt has that of the hour in which its agent begins",
     )
 
     @model_validator(mode="after")

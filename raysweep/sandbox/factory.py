@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raysweep.clock import Clock
 from raysweep.sandbox.protocol import SandboxProvider
-from raysweep.sandbox.simulated import SimulatedProvider, Truth
+from raysweep.sandbox.simulated import Faults, SimulatedProvider, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,15 @@ class ProviderRecipe:
     scratch: Path
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, owner: str) -> SandboxProvider:
-        """The provider for the runner named `owner`; ValueError for an unknown kind."""
+    def __call__(self, owner: str, clock: Clock | None = None) -> SandboxProvider:
+        """The provider for the runner named `owner`; ValueError for an unknown kind.
+
+        clock: by which simulated faults come; left out: the machine's.
+        """
         if self.kind == "simulated":
-            return SimulatedProvider(Truth(**self.options))
+            truth = dict(self.options)
+            faults = Faults.of(truth.pop("faults", {}))
+            return SimulatedProvider(Truth(**truth), faults, clock)
         if self.kind == "local":
             from raysweep.sandbox.local import LocalProvider  # noqa: PLC0415 - Linux only
 

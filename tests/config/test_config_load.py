@@ -385,6 +385,21 @@ def test_truth_of_a_simulated_sweep():
     found = sweep(sandbox={"kind": "simulated", "truth": truth}).sandbox.truth
     assert [found.success_of(b) for b in ("1x", "3x")] == [0.5, 0.6]
     assert (found.infra_of("3x"), found.duration) == (0.01, (1.0, 60.0))
+    assert (found.nodes, found.node_loss, found.api_outage, found.latency) == (1, None, None, ())
+
+
+def test_fault_processes_of_a_simulated_sweep():
+    truth = {
+        "nodes": 8,
+        "node_loss": {"every": "12h", "lasts": "20m"},
+        "api_outage": {"every": "1h", "lasts": "5m"},
+        "latency": [1.0] * 24,
+    }
+    found = sweep(sandbox={"kind": "simulated", "truth": truth}).sandbox.truth
+    assert found.node_loss is not None
+    assert (found.node_loss.every, found.node_loss.share, found.node_loss.lasts) == (43200.0, 0.5, 1200.0)
+    assert found.api_outage is not None
+    assert (found.api_outage.lasts, found.api_outage.patience, len(found.latency)) == (300.0, 300.0, 24)
 
 
 @pytest.mark.parametrize(
@@ -398,6 +413,12 @@ def test_truth_of_a_simulated_sweep():
         ({"platform": {"oom_limit": 0.1}}, "platform.oom_limit"),
         ({"platform": {"image": 0.6, "drained": 0.6}}, "platform"),
         ({"duration": ["2s", "1s"]}, "duration"),
+        ({"nodes": 0}, "nodes"),
+        ({"latency": [1.0, 2.0]}, "latency"),
+        ({"latency": [0.0] * 24}, "latency[0]"),
+        ({"node_loss": {"every": "1h"}}, "node_loss.lasts"),
+        ({"node_loss": {"every": "1h", "lasts": "2h"}}, "node_loss.lasts"),
+        ({"api_outage": {"every": "1h", "lasts": "5m", "patients": "1m"}}, "api_outage.patients"),
         ({"duration": [1, 2]}, "duration[0]"),
     ],
 )

@@ -56,7 +56,7 @@ class Rig:
     def drive(self, *, wrap=lambda executor: executor, begin=lambda _: None, clock=None, **options: Any) -> Result:
         """One run to its end. wrap: around the executor; begin: told the driver once it is made, on its loop."""
         clock = clock or VirtualClock(max(ANCHOR, self.state().last))
-        inner = InProcessExecutor(compose.recipe(self.sweep)("driver"), clock)
+        inner = InProcessExecutor(compose.recipe(self.sweep)("driver", clock), clock)
         main = self.session(clock, wrap(inner), begin, **options)
         return clock.run(main) if isinstance(clock, VirtualClock) else asyncio.run(main)
 

@@ -8,9 +8,11 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+from raysweep.clock import Clock, SystemClock
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Farewell, Planned, SandboxSpec
+from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.truth import Truth
 
 _CAPABILITIES = Capabilities(
@@ -32,12 +34,14 @@ def _reward(*, solved: bool) -> bytes:
 
 
 class SimulatedProvider:
-    """Makes simulated sandboxes; holds nothing but the truth."""
+    """Makes simulated sandboxes; holds nothing but the truth, the faults and the clock by which they come."""
 
     kind = "simulated"
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, faults: Faults | None = None, clock: Clock | None = None) -> None:
         self._truth = truth
+        self._faults = faults or Faults()
+        self._clock = clock or SystemClock()
 
     def capabilities(self) -> Capabilities:
         """As SandboxProvider.capabilities."""
@@ -56,7 +60,7 @@ class SimulatedProvider:
 
     def open(self, spec: SandboxSpec) -> SimulatedSandbox:
         """As SandboxProvider.open."""
-        return SimulatedSandbox(spec, self._truth)
+        return SimulatedSandbox(spec, self._truth, self._faults, self._clock)
 
     async def gc(self, run_id: str | None, *, keep: frozenset[str] = frozenset()) -> Sequence[str]:  # noqa: ARG002
         """As SandboxProvider.gc; nothing is ever left."""
@@ -66,20 +70,53 @@ class SimulatedProvider:
 class SimulatedSandbox:
     """One simulated attempt."""
 
-    def __init__(self, spec: SandboxSpec, truth: Truth) -> None:
+    def __init__(self, spec: SandboxSpec, truth: Truth, faults: Faults, clock: Clock) -> None:
         self._spec = spec
         self._truth = truth
+        self._faults = faults
+        self._clock = clock
+        self._node: int | None = None
+        self._began: float | None = None
         self._phase = "setup"
         self._killed = False
         self._counters: dict[str, PhaseCounters] = {}
 
     async def start(self) -> Admitted:
-        """As Sandbox.start; meets the platform fault of this attempt, if it has one."""
+        """As Sandbox.start; meets the platform fault of this attempt, if it has one, and the API server's outages."""
+        self._began = self._clock.now()
+        await self._reach()
+        self._node = self._faults.place(self._spec.labels["trial"], self._spec.labels["attempt"], self._clock.now())
+        if self._node is None:
+            away = self._faults.node_loss.lasts if self._faults.node_loss else 0.0
+            await asyncio.sleep(away)
+            raise SandboxError("scheduling", f"every simulated node is lost; waited for {away:g} s")
         fault = self._truth.platform_fault(self._spec.labels)
         if fault is not None:
-            await asyncio.sleep(self._truth.seconds(self._spec.labels) / 2)
+            await self._live(self._truth.seconds(self._spec.labels) / 2)
             raise SandboxError(fault, "stated by the truth")
-        return Admitted(self._spec.request, self._spec.limit, {"sandbox": "simulated"}, image_pulled=False)
+        facts = {"sandbox": "simulated"} | ({"name": f"node-{self._node + 1}"} if self._faults.nodes > 1 else {})
+        return Admitted(self._spec.request, self._spec.limit, facts, image_pulled=False)
+
+    async def _reach(self) -> None:
+        """Wait until the API server answers; SandboxError after as long as an attempt is patient."""
+        now = self._clock.now()
+        wait = self._faults.back(now) - now
+        patience = self._faults.api_outage.patience if self._faults.api_outage else 0.0
+        if wait > patience:
+            await asyncio.sleep(patience)
+            raise SandboxError("api_server", f"no answer from the simulated API server for {patience:g} s")
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    async def _live(self, seconds: float) -> None:
+        """Let the time of a command pass; SandboxError when the node is lost meanwhile."""
+        now = self._clock.now()
+        lost = self._faults.lost(self._node or 0, now, now + seconds)
+        if lost is None:
+            await asyncio.sleep(seconds)
+            return
+        await asyncio.sleep(lost - now)
+        raise SandboxError("node_lost", f"simulated node {(self._node or 0) + 1} was lost")
 
     async def begin_phase(self, phase: str) -> None:
         """As Sandbox.begin_phase."""
@@ -99,13 +136,15 @@ class SimulatedSandbox:
         """As Sandbox.exec; only the agent's command takes time and can die."""
         if command_id != "agent":
             return ExecResult(CommandFacts(exit=0, duration_s=0.0))
-        seconds = self._truth.seconds(self._spec.labels)
+        seconds = self._truth.seconds(self._spec.labels) * self._faults.slowness(self._clock.now())
         if timeout_s is not None and seconds > timeout_s:
-            await asyncio.sleep(timeout_s)
+            await self._live(timeout_s)
+            await self._reach()
             return ExecResult(CommandFacts(signal=9, timed_out=True, duration_s=timeout_s))
         self._killed = self._truth.fate(self._spec.labels) == "dies"
         lived = seconds / 2 if self._killed else seconds
-        await asyncio.sleep(lived)
+        await self._live(lived)
+        await self._reach()
         facts = CommandFacts(signal=9, duration_s=lived) if self._killed else CommandFacts(exit=0, duration_s=lived)
         return ExecResult(facts)
 
@@ -132,4 +171,7 @@ class SimulatedSandbox:
     async def stop(self) -> Farewell:
         """As Sandbox.stop."""
         counters = {**self._counters, self._phase: await self.counters()}
-        return Farewell(self._spec.request, self._spec.limit, counters)
+        silent = None
+        if self._faults.api_outage is not None and self._began is not None:
+            silent = self._faults.silence(self._began, self._clock.now())
+        return Farewell(self._spec.request, self._spec.limit, counters, transport_down_s=silent)
