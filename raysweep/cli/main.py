@@ -33,6 +33,7 @@ def _run_path(text: str) -> RunPath:
         raise typer.BadParameter(str(error)) from None
 
 
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
 # Of runs the annotations say Path because typer knows no unions: `_run_path` may also give a Remote.
 Run = Annotated[
@@ -157,11 +158,23 @@ def watch(
 
 
 @app.command()
-def report(run: Run, as_json: Json = False) -> None:
-    """Print the verdict and write report/report.html and report/report.json in the run directory."""
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", parser=_run_path, help="run directories, or their URLs")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", parser=_run_path, help="folder for the report; default RUN/report"),
+    ] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option("--assume-comparable", metavar="FIELD", help="methodology to take as alike")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the verdict on one run, or on several as one analysis, and write report.html and report.json."""
     from raysweep.cli.report import report_command
 
-    report_command(run, as_json=as_json)
+    report_command(runs, out, assume or (), as_json=as_json)
 
 
 @app.command()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from raysweep.report.text import NONE, PROBE, amount, interval_text, name, value_text
-from raysweep.stats import Analysis, Finding
+from raysweep.stats import Analysis, Finding, Member
 
 MARKS = {"warning": ("!", "bold yellow"), "note": ("i", "cyan"), "ok": ("ok", "green")}
 
 
 def print_report(analysis: Analysis, console: Console) -> None:
-    """Print verdict sentences, checks with remedies, contrasts against the reference, rates per arm."""
+    """Print the runs where there are several, verdict, checks with remedies, contrasts, rates per arm."""
     console.print()
+    if analysis.members:
+        console.print(_member_table(analysis.members))
+        console.print()
     for sentence in analysis.verdict:
         console.print(Text(f"  {sentence}", style="bold"))
     console.print()
@@ -36,6 +41,18 @@ def print_report(analysis: Analysis, console: Console) -> None:
     if analysis.findings:
         console.print()
         console.print(_rate_table(analysis))
+
+
+def _member_table(members: Sequence[Member]) -> Table:
+    table = Table(title=f"{len(members)} runs, analysed together", title_justify="left", box=None, pad_edge=False)
+    for heading in ("run", "id", "models"):
+        table.add_column(heading, no_wrap=heading != "models")
+    for heading in ("tasks", "dates", "trials", "attempts"):
+        table.add_column(heading, justify="right")
+    for m in members:
+        numbers = (m.tasks, len(m.dates), m.trials, m.attempts)
+        table.add_row(m.name, m.run_id, ", ".join(m.models), *map(str, numbers))
+    return table
 
 
 def _contrast_table(analysis: Analysis, contrasts: list[Finding]) -> Table:

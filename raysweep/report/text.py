@@ -42,6 +42,8 @@ NAMES = {
     "date_sd": "date, sd",
     "repeat_sd": "repeat-to-repeat, sd of one pass",
     "band_effect": "band, largest contrast",
+    "run_sd": "between runs, beyond their dates, sd",
+    "time_of_day_by_run": "run x bucket, ± RMS",
     "band_by_bucket": "band x bucket, ± RMS",
     "time_of_day_by_model": "model x bucket, ± RMS",
     "time_of_day_p": "buckets differ",

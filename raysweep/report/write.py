@@ -104,6 +104,17 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             tuple(f for f in a.findings if f.estimand in (*PARTS, "change_point")),
         ),
         TableSection(
+            "by-run",
+            "Run by run",
+            "Models that ran in several runs: each run's own contrasts, then what other such runs might show, and the"
+            " spread between runs beyond that of their dates.",
+            tuple(
+                f
+                for f in a.findings
+                if (f.factor or "").startswith("run") or f.resampled_over in ("runs", "tasks and runs")
+            ),
+        ),
+        TableSection(
             "dates",
             "On other dates",
             "The same success contrasts when dates are resampled too: what another week might show.",

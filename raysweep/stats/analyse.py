@@ -38,7 +38,7 @@ class Analysis:
     """What a ledger says.
 
     findings: inferential, registered ones flagged. details: descriptive Findings (composition, per task, per occasion,
-    resources). arms: (model, band) in the order of the design.
+    resources). arms: (model, band) in the order of the design. runs: their ids. members: the runs of a merged analysis.
     """
 
     design: Design
@@ -52,6 +52,20 @@ class Analysis:
     runs: tuple[str, ...]
     n_attempts: int
     n_trials: int
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One run of a merged analysis: under which name it is told, and what it brought. dates: labels of its own."""
+
+    name: str
+    run_id: str
+    models: tuple[str, ...]
+    tasks: int
+    dates: tuple[str, ...]
+    trials: int
+    attempts: int
 
 
 def analyse(
@@ -74,14 +88,16 @@ def analyse(
     measured = measure(probes)
     checks = run_checks(table, planned, cube, design, measured)
     peek = peek_label(table, planned, design, cube)
-    found = tuple(_findings(table, planned, cube, design, how, checks)) if len(table) else ()
-    found = tuple(_doubted(f, measured) for f in found)
+    seen = looks(table, planned, design, progress(table, planned), cube) if len(table) else ()
+    looked = [f for look in seen for f in look.findings]
+    found = tuple(infer(table, cube, design, how, looked=looked, checks=checks)) if len(table) else ()
+    found = tuple(doubted(f, measured) for f in found)
     return Analysis(
         design=design,
         verdict=(*refusals(measured), *verdict(found, registered=design.registered)),
         checks=checks if peek is None else (peek, *checks),
         findings=found,
-        details=(*_details(table, cube, design), *probe_findings(measured)),
+        details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,
         buckets=cube.buckets,
@@ -91,14 +107,16 @@ def analyse(
     )
 
 
-def _findings(
-    table: pa.Table, planned: pa.Table, cube: Cube, design: Design, how: Draws, checks: Sequence[Check]
+def infer(
+    table: pa.Table, cube: Cube, design: Design, how: Draws, *, looked: Sequence[Finding], checks: Sequence[Check]
 ) -> Iterator[Finding]:
-    """What is inferred, in the order of the report."""
+    """What is inferred from a labelled ledger and its cube, in the order of the report.
+
+    looked: repeated intervals of planned looks; checks: of the ledger (success_platform_zero answers one of them).
+    """
     contrasts = list(band_contrasts(cube, design, how))
     yield from contrasts
-    for look in looks(table, planned, design, progress(table, planned), cube):
-        yield from look.findings
+    yield from looked
     yield from together(cube, design, how)
     yield from date_contrasts(cube, design, how)
     yield from arm_rates(cube, how)
@@ -115,7 +133,7 @@ def _findings(
     yield from rhythms(cube, design)
 
 
-def _details(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
+def described(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
     """What is described, and what stands behind a finding."""
     yield from describe(table, cube, design)
     if len(table):
@@ -124,7 +142,7 @@ def _details(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
         yield from mechanism(table, cube)
 
 
-def _doubted(f: Finding, measured: Mapping[str, Measured]) -> Finding:
+def doubted(f: Finding, measured: Mapping[str, Measured]) -> Finding:
     """The finding with a caution for each of its bands whose limits probes found not to be what they are said to be."""
     bands = (band for band in (f.reference, f.arm) if band is not None)
     faults = tuple(fault for band in bands if band in measured for fault in measured[band].faults())

@@ -22,6 +22,7 @@ Methodology: TypeAlias = Mapping[str, Any]
 
 FIELDS = {
     "sandbox": "kind of sandbox",
+    "qos": "class of service that the platform gave",
     "agent": "agent of the compared model",
     "task_digest": "content of the common tasks",
     "multipliers": "request and limit of the common bands, as multipliers of the spec",
@@ -42,7 +43,7 @@ FIELDS = {
     "network": "which tasks have network",
 }
 """Names for `--assume-comparable`, and what they mean."""
-OPTIONAL = ("concurrency", "pids", "network")
+OPTIONAL = ("qos", "concurrency", "pids", "network")
 """Fields that count only where either run states them."""
 NOTED = ("raysweep", "kernel", "cpus", "memory_bytes", "system")
 """Facts of the environment that are told where they differ, and refuse nothing."""
@@ -61,10 +62,12 @@ class Difference:
         return f"{self.field} ({self.a} / {self.b})"
 
 
-def methodology(view: LedgerView, model: str, tasks: Sequence[str], bands: Sequence[str]) -> Methodology:
-    """The fields of FIELDS for one model of a run, on the tasks and bands that are compared.
+def methodology(
+    view: LedgerView, model: str | Sequence[str], tasks: Sequence[str], bands: Sequence[str]
+) -> Methodology:
+    """The fields of FIELDS for one model of a run (or several), on the tasks and bands that are compared.
 
-    model: the name in the ledger's column `model`. Only run.json, environment.json, plan.parquet and the ledger
+    model: as in the ledger's column `model`. Only run.json, environment.json, plan.parquet and the ledger
     are read: what they do not say is None.
     """
     facts, planned = view.facts, _of(view.planned, model, tasks, bands)
@@ -82,7 +85,8 @@ def methodology(view: LedgerView, model: str, tasks: Sequence[str], bands: Seque
         "timezone": facts.get("timezone"),
         "buckets": facts.get("buckets"),
         "bucket_hours": _hours(facts),
-        **{name: facts.get(name) for name in OPTIONAL},
+        "qos": _stated(rows, "node", "qos_class"),
+        **{name: facts.get(name) for name in OPTIONAL if name != "qos"},
     }
 
 
@@ -139,9 +143,9 @@ def _nearest(name: str) -> str:
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(FIELDS)}"
 
 
-def _of(table: pa.Table, model: str, tasks: Sequence[str], bands: Sequence[str]) -> pa.Table:
-    """Rows of a model, and of these tasks and bands."""
-    wanted = (("model", [model]), ("task", tasks), ("band", bands))
+def _of(table: pa.Table, model: str | Sequence[str], tasks: Sequence[str], bands: Sequence[str]) -> pa.Table:
+    """Rows of a model (or several), and of these tasks and bands."""
+    wanted = (("model", [model] if isinstance(model, str) else model), ("task", tasks), ("band", bands))
     masks = [pc.is_in(table[name], value_set=pa.array(list(values), pa.string())) for name, values in wanted]
     return table.filter(pc.and_(pc.and_(masks[0], masks[1]), masks[2]))
 

@@ -16,7 +16,7 @@ def verdict(findings: Sequence[Finding], *, registered: bool = True) -> tuple[st
     What was registered before the first trial is said plainly, all else is marked exploratory. registered: whether
     there is a registration at all.
     """
-    found = [*_bands(findings), *_course(findings), *_time_of_day(findings)]
+    found = [*_bands(findings), *_runs(findings), *_course(findings), *_time_of_day(findings)]
     if not found:
         return ("Nothing can be said: the ledger holds no trial with a result.",)
     if not registered:
@@ -36,6 +36,33 @@ def _bands(findings: Sequence[Finding]) -> Iterator[str]:
         alone = f.estimand == "success" and f.arm and not f.reference and not f.bucket and not f.factor
         if alone and not any(c.model == f.model for c in contrasts):
             yield _rate_sentence(f)
+
+
+def _runs(findings: Sequence[Finding]) -> Iterator[str]:
+    """Pooled contrasts run by run, and what can be said of other runs."""
+    for f in findings:
+        if f.estimand == "success" and f.resampled_over == "runs":
+            same = [g for g in findings if (g.model, g.arm, g.reference) == (f.model, f.arm, f.reference)]
+            own = [g for g in same if g.estimand == "success" and (g.factor or "").startswith("run=")]
+            each = ", ".join(f"{_points(g)} in {(g.factor or '').removeprefix('run=')}" for g in own)
+            wide = next((g for g in same if g.resampled_over == "tasks and runs" and g.low is not None), f)
+            apart = [g.value for g in same if g.estimand == "run_sd" and g.low and g.value is not None]
+            differ = f"; the runs differ by more than their dates (sd {number(apart[0])} points)" if apart else ""
+            tail = f"{differ}; {_other_runs(wide)}{EXPLORATORY}"
+            yield f"{f.model}: run by run, success moves from {f.reference} to {f.arm} by {each}{tail}."
+
+
+def _points(f: Finding) -> str:
+    return "no result" if f.value is None else f"{number(f.value, signed=True)} points"
+
+
+def _other_runs(f: Finding) -> str:
+    if f.low is None or f.high is None:
+        return f.warnings[-1].message if f.warnings else "nothing can be said of other runs"
+    what = (
+        "other tasks in other such runs" if f.resampled_over == "tasks and runs" else "these tasks in other such runs"
+    )
+    return f"for {what} {level_text(f)} {span(f.low, f.high, signed=True)}"
 
 
 def _find(findings: Sequence[Finding], **wanted: object) -> Finding | None:

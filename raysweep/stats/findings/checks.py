@@ -49,6 +49,11 @@ def run_checks(
     return tuple(sorted(found, key=lambda c: rank[c.status]))
 
 
+def enough(cube: Cube, design: Design) -> tuple[Check, ...]:
+    """Checks of whether there are tasks, blocks and dates enough to speak of others."""
+    return (*_tasks(cube), *_tasks_without_block(cube, design), *_dates(cube))
+
+
 def named(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     every = list(names)

@@ -212,7 +212,17 @@ def pair_cautions(p: Pair, *, bounded: bool = True) -> tuple[Caution, ...]:
     if absent:
         named = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         found.append(Caution("tasks_without_block", f"no complete block for {named}", "run these tasks again"))
-    return tuple(found)
+    return (*found, *pooled_caution(p))
+
+
+def pooled_caution(p: Pair) -> tuple[Caution, ...]:
+    """What a contrast of several merged runs does not hold."""
+    blocks = np.bincount(p.cube.run[p.complete], minlength=len(p.cube.runs))
+    if np.count_nonzero(blocks) < 2:
+        return ()
+    runs = [f"{name} {n}" for name, n in zip(p.cube.runs, blocks, strict=True) if n]
+    text = f"blocks of {len(runs)} runs are pooled ({', '.join(runs)}): how another run would differ is not in it"
+    return (Caution("runs_pooled", text, "read each run's own contrast, and those over runs"),)
 
 
 def mean_contrast(p: Pair, how: Draws) -> tuple[float | None, Interval]:

@@ -13,7 +13,7 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import Pair, contrast_finding, pair, pair_cautions
+from raysweep.stats.findings.contrast import Pair, contrast_finding, pair, pair_cautions, pooled_caution
 from raysweep.stats.methods.interval import Draws, Interval, fmean
 from raysweep.stats.methods.twoway import Grid, dates_sampled, few_dates, missing_dates, two_way
 
@@ -31,7 +31,8 @@ def date_grid(cube: Cube, values: Floats, rows: Bools) -> Grid:
 def date_contrasts(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
     """Success of every band against the reference per model: "dates", then "tasks and dates", over all buckets.
 
-    With fewer than 3 dates one Finding per contrast: the value, no interval, and how many dates are missing.
+    With fewer than 3 dates one Finding per contrast: the value, no interval, and how many dates are missing. Dates of
+    merged runs are taken together, so that what lies between runs widens the interval and never narrows it.
     """
     for model in cube.models:
         for band in cube.bands(model) if design.reference in cube.bands(model) else ():
@@ -54,6 +55,7 @@ def _contrast(p: Pair, label: dict[str, str | None], level: float) -> Iterator[F
         none = Interval(None, None, "none: too few dates", (few_dates(grid),))
         yield contrast_finding(p, label, value, none, level, over="dates")
         return
-    yield contrast_finding(p, label, value, dates_sampled(value, grid, level), level, over="dates")
+    pooled = pooled_caution(p)
+    yield contrast_finding(p, label, value, dates_sampled(value, grid, level), level, over="dates", cautions=pooled)
     both = two_way(means[used], [grid], level).interval
-    yield contrast_finding(p, label, value, both, level, over="tasks and dates")
+    yield contrast_finding(p, label, value, both, level, over="tasks and dates", cautions=pooled)

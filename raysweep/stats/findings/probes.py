@@ -218,6 +218,7 @@ def _dates(m: Measured) -> int:
     return len({r["occasion"] for r in m.rows})
 
 
-def refusals(measured: Mapping[str, Measured]) -> tuple[str, ...]:
-    """Sentences for the verdict: which bands may not be called what they are called."""
-    return tuple(f"Not enforced: {fault.message}." for m in measured.values() for fault in m.faults())
+def refusals(measured: Mapping[str, Measured], run: str | None = None) -> tuple[str, ...]:
+    """Sentences for the verdict: which bands (of `run`, where there are several) may not be called what they are."""
+    where = "" if run is None else f"{run}: "
+    return tuple(f"Not enforced: {where}{fault.message}." for m in measured.values() for fault in m.faults())

@@ -134,7 +134,8 @@ def _days(cube: Cube, parts: Decomposed) -> Floats | None:
 
 def _few_days(parts: Decomposed, clock: Clock) -> Caution:
     if clock.days is None:
-        return Caution("no_days", "the dates are not days: they have no week", "use a period of 24h")
+        text = "the dates are not days, or those of several runs: they have no week of their own"
+        return Caution("no_days", text, "use a period of 24h; read each run's own report")
     n = len(parts.dates)
     text = f"{n} days cannot show a weekly rhythm or a period that stands out"
     return Caution("few_days", text, f"run {LEAST_DAYS - n} more complete date(s): {LEAST_DAYS} are needed")
