@@ -18,6 +18,7 @@ from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, m
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
+from raysweep.stats.findings.factors import factor_findings
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import mechanism
 from raysweep.stats.findings.probes import Measured, measure, probe_findings, refusals
@@ -27,6 +28,7 @@ from raysweep.stats.findings.rhythm import rhythm_details, rhythms
 from raysweep.stats.findings.significance import significance
 from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
 from raysweep.stats.findings.together import together
+from raysweep.stats.levels import plain, reference_part
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import peek_label
@@ -113,7 +115,10 @@ def infer(
     """What is inferred from a labelled ledger and its cube, in the order of the report.
 
     looked: repeated intervals of planned looks; checks: of the ledger (success_platform_zero answers one of them).
+    Where other factors are swept, all but their own contrasts is of the arms at their references.
     """
+    every = table, cube
+    table, cube = reference_part(table, cube, design)
     contrasts = list(band_contrasts(cube, design, how))
     yield from contrasts
     yield from looked
@@ -131,11 +136,13 @@ def infer(
     yield from band_by_bucket(cube, design, how)
     yield from time_of_day(cube, how.level, _largest(contrasts), how.seed)
     yield from rhythms(cube, design)
+    yield from factor_findings(*every, design, how)
 
 
 def described(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
     """What is described, and what stands behind a finding."""
     yield from describe(table, cube, design)
+    table, cube = reference_part(table, cube, design)
     if len(table):
         yield from time_of_day_details(cube, design.confidence, design.seed)
         yield from rhythm_details(cube, design)
@@ -144,7 +151,7 @@ def described(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
 
 def doubted(f: Finding, measured: Mapping[str, Measured]) -> Finding:
     """The finding with a caution for each of its bands whose limits probes found not to be what they are said to be."""
-    bands = (band for band in (f.reference, f.arm) if band is not None)
+    bands = dict.fromkeys(plain(band) for band in (f.reference, f.arm) if band is not None)
     faults = tuple(fault for band in bands if band in measured for fault in measured[band].faults())
     return replace(f, warnings=(*f.warnings, *faults)) if faults else f
 

@@ -22,6 +22,7 @@ from raysweep.stats.findings.limits import NOT_ENFORCED, Limits, band_limits, ce
 from raysweep.stats.findings.observed import observe
 from raysweep.stats.findings.probes import Measured, measure
 from raysweep.stats.findings.proposal import Proposal, proposals
+from raysweep.stats.levels import at_reference
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 
@@ -88,7 +89,7 @@ def calibrate(
     """
     floor, delta = floor or design.reference, design.delta if delta is None else delta
     _check_fractions(delta, infra_max)
-    table, planned = with_labels(table), with_labels(planned)
+    table, planned = (at_reference(with_labels(t), design) for t in (table, planned))
     cube = build_cube(table, planned, design)
     bands = tuple(dict.fromkeys(a.band for a in cube.arms))
     _check_floor(floor, bands)

@@ -42,6 +42,13 @@ def at_reference(table: pa.Table, design: Design) -> pa.Table:
     return table.filter(pc.invert(moved)) if pc.any(moved).as_py() else table
 
 
+def reference_part(table: pa.Table, cube: Cube, design: Design) -> tuple[pa.Table, Cube]:
+    """Rows and cube of the arms at the reference of every factor; the very same where no factor is swept."""
+    if not design.factors:
+        return table, cube
+    return at_reference(table, design), only(cube, ~moved_arms(cube))
+
+
 def only(cube: Cube, keep: Bools) -> Cube:
     """The cube with some of its arms, (A,)."""
     arms = tuple(arm for arm, kept in zip(cube.arms, keep, strict=True) if kept)

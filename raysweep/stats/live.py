@@ -19,6 +19,7 @@ from raysweep.stats.findings.contrast import band_contrasts
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
+from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import decide, peek_label
 
@@ -110,12 +111,13 @@ def snapshot(table: pa.Table | None, planned: pa.Table, design: Design, done: in
 
 def _findings(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) -> list[Finding]:
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence)
+    at, (table, cube) = progress(table, planned), reference_part(table, cube, design)
     whole = _one_bucket(cube)
     rates = [f for f in arm_rates(whole, how) if f.estimand == "success"]
     contrasts = [
         f for f in band_contrasts(whole, design, how) if f.estimand == "success" and f.resampled_over == "tasks"
     ]
-    repeated = [f for look in looks(table, planned, design, progress(table, planned), cube) for f in look.findings]
+    repeated = [f for look in looks(table, planned, design, at, cube) for f in look.findings]
     return [*rates, *contrasts, *repeated, *infra_rates(table, cube, how), *infra_contrasts(table, cube, design, how)]
 
 

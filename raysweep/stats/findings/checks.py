@@ -13,6 +13,7 @@ from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
 from raysweep.stats.findings import enforcement, placement
+from raysweep.stats.findings.factors import factor_checks
 from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
 from raysweep.stats.methods.interval import FEW_TASKS
@@ -42,6 +43,7 @@ def run_checks(
         *_counted(table),
         *enforcement.checks(table, cube, measured),
         *placement.checks(table, cube),
+        *factor_checks(table, design),
         *_same(cube),
         *_rewards(cube),
     ]

@@ -20,6 +20,7 @@ from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import points
 from raysweep.stats.findings.progress import Progress
 from raysweep.stats.findings.sample import Sample, infra_sample, sample
+from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK
 from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
 
@@ -50,7 +51,7 @@ def looks(
     if not after:
         return ()
     table, planned = (t if "_model" in t.column_names else with_labels(t) for t in (table, planned))
-    cube = build_cube(table, planned, design) if cube is None else cube
+    table, cube = reference_part(table, build_cube(table, planned, design) if cube is None else cube, design)
     blocks = pa.array(list(cube.blocks), pa.string())
     seen = [_samples(cube, at.within(blocks, n), _attempts(table, at, n, design), design) for n in after]
     columns = [_contrast(key, [s[key] for s in seen], after, at.dates, design) for key in seen[0]]
