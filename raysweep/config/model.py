@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, Strict, model_validato
 
 from raysweep.config.bands import Band
 from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Points, Text, Whole
+from raysweep.config.breaker import Breaker
 from raysweep.config.buckets import Buckets, Window
 from raysweep.config.cluster import Cluster, cluster_faults
 from raysweep.config.factors import Factors, factor_faults, truth_factor_faults
@@ -23,6 +24,7 @@ PRIMARY = ("success", "q_trial", "infra_rate", "success_given_clean")
 DEFAULT_CAP = 2
 MAX_PER_ACTOR = 64
 """Attempts in flight per runner actor; far below the 1,000 at which Ray's calls begin to queue silently."""
+DEFAULT_RERUNS = 2
 
 
 class Defaults(Part):
@@ -198,8 +200,21 @@ class Sweep(Part):
     budget: Budget = Field(Budget(), description="bounds and prices; a sweep at its bound stops cleanly with exit 3")
     platform_retries: Annotated[dict[str, Annotated[Whole, Field(ge=0)]], BeforeValidator(_caps)] = Field(
         default_factory=lambda: dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP),
-        description=f"cap of further attempts per platform cause; {DEFAULT_CAP} where not said",
+        description=f"cap of further attempts of a trial per platform cause, in one run of its block; {DEFAULT_CAP} "
+        "where not said",
         examples=[{"node_lost": 3, "image": 2, "api_server": 3}],
+    )
+    block_reruns: Annotated[Whole, Field(ge=0)] = Field(
+        DEFAULT_RERUNS,
+        description="cap of further runs of a whole block that could not be completed in its occasion, each in the "
+        "next window of its bucket; without `buckets` each in the next `raysweep run`",
+        examples=[2],
+    )
+    breaker: Breaker | None = Field(
+        Breaker(),
+        description="pauses the sweep (exit 3, the same command goes on) when too many attempts end in a platform "
+        "cause; `null`: never",
+        examples=[{"rate": 0.5, "window": 100}],
     )
     analysis: Analysis = Field(
         Analysis(), description="registered: its hash is kept before the first trial", examples=[{"primary": "success"}]

@@ -193,9 +193,9 @@ def _gathered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def with_is_final(table: pa.Table, planned: pa.Table) -> pa.Table:
     """The table with the column is_final (bool).
 
-    Final is the last attempt of each trial in the last complete run of its block, else in the trial's last run. A run
-    is complete when every planned trial of the block ended in it with something else than a platform cause or a
-    cancellation.
+    Final is the last attempt of each trial in the last complete run of its block, else in the block's last run: the
+    final attempts of a block are always of one run, and all others of it are superseded. A run is complete when every
+    planned trial of the block ended in it with something else than a platform cause or a cancellation.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
@@ -235,10 +235,10 @@ def _final(rows: pa.Table, planned: pa.Table) -> Array:
     last = np.append(np.diff(trial[order]).astype(bool) | np.diff(run[order]).astype(bool), True)
     ends = order[last]  # row of the last attempt of each (trial, run)
     complete = _last_complete_run(block[ends], run[ends], ended[ends], _block_sizes(names, planned))[block[ends]]
-    last_run = np.zeros(trial.max() + 1, dtype=np.int64)
-    np.maximum.at(last_run, trial, run)
+    last_run = np.zeros(len(names), dtype=np.int64)
+    np.maximum.at(last_run, block, run)
     final = np.zeros(len(rows), dtype=bool)
-    final[ends[run[ends] == np.where(complete > 0, complete, last_run[trial[ends]])]] = True
+    final[ends[run[ends] == np.where(complete > 0, complete, last_run[block[ends]])]] = True
     return final
 
 

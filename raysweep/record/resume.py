@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_NOTHING: Mapping[tuple[str, str], int] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A block's last run: its number, the trials that ended for good in it, and when it began (epoch seconds)."""
+    """A block's last run: its number, the trials that ended for good in it, and when it began (epoch seconds).
+
+    lost: attempts of it that a platform cause ended, by (trial, cause).
+    """
 
     run: int
     ended: frozenset[str]
     began: float
+    lost: Mapping[tuple[str, str], int] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class SweepState:
     last: float = 0.0
 
 
-_COLUMNS = ("block_id", "trial_id", "block_run", "attempt", "outcome", "cause_class", "t_queued", "t_stopped")
+_COLUMNS = ("block_id", "trial_id", "block_run", "attempt", "outcome", "cause", "cause_class", "t_queued", "t_stopped")
 
 
 def sweep_state(table: pa.Table) -> SweepState:
@@ -39,6 +47,7 @@ def sweep_state(table: pa.Table) -> SweepState:
     attempts: dict[str, int] = {}
     began: dict[tuple[str, int], float] = {}
     ended: defaultdict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
+    lost: defaultdict[tuple[str, int], Counter[tuple[str, str]]] = defaultdict(Counter)
     last = 0.0
     for row in rows:
         key = (row["block_id"], row["block_run"])
@@ -47,9 +56,16 @@ def sweep_state(table: pa.Table) -> SweepState:
         queued = row["t_queued"].timestamp()
         began[key] = min(began.get(key, queued), queued)
         ended[key][row["trial_id"]] = not unfinished(row)
+        if row["cause_class"] == "platform":
+            lost[key][row["trial_id"], row["cause"]] += 1
         last = max(last, row["t_stopped"].timestamp())
     blocks = {
-        block: RunState(run, frozenset(t for t, done in ended[block, run].items() if done), began[block, run])
+        block: RunState(
+            run,
+            frozenset(t for t, done in ended[block, run].items() if done),
+            began[block, run],
+            lost.get((block, run), _NOTHING),
+        )
         for block, run in runs.items()
     }
     return SweepState(blocks, attempts, last)

@@ -2,8 +2,9 @@
 
 The unit of release is a block: all its arms, in one occasion, never half of it. A block is released only while its
 window is open and its 95th-percentile duration still fits. A platform cause is retried at once while the occasion
-lasts, within a cap; when the occasion ended first, the whole block runs again (next block run) in a later window of
-its bucket. Outcomes of the arm are never retried.
+lasts, within a cap per block run; where the occasion or the cap ended first, the whole block runs again (next block
+run) in the next window of its bucket, within a cap on block runs. Outcomes of the arm are never retried. All of it is
+known from the ledger: a queue that is restored counts on.
 
 Enforcement probes (a ProbeBook says which) run while nothing else does: before the first block of an occasion begins,
 and after its last one ended. Where the next occasion has opened by then its first round stands for both.
@@ -11,19 +12,22 @@ and after its last one ended. Where the next occasion has opened by then its fir
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+import math
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from raysweep.plan.model import Block, PlannedTrial
 from raysweep.record.probes import AFTER, BEFORE, Round
 from raysweep.record.resume import RunState, SweepState
+from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import Calendar, Occasion
 from raysweep.schedule.probing import ProbeBook, round_of
+from raysweep.schedule.waiting import Waiting
 
-GRACE_S = 900.0
-"""How long after its window's end (at most the window's own length) a block that was begun may still be finished."""
+RERUNS = 2
+"""Further runs of a block, where nobody says how many."""
 RECENT_BLOCKS = 200
 """Blocks over which the 95th percentile of duration is taken: enough for a percentile, recent enough for a drift."""
 
@@ -91,30 +95,10 @@ class Finish:
 Instruction: TypeAlias = Launch | Probe | Sleep | Finish
 
 
-@dataclass(slots=True)
-class _Active:
-    block: Block
-    run: int
-    occasion: Occasion
-    began: float
-    ended: set[str]
-    missing: set[str] = field(default_factory=set)
-    late: bool = False
-
-    @property
-    def deadline(self) -> float:
-        """Until when attempts of this run may start."""
-        return self.occasion.closes + min(self.occasion.closes - self.occasion.opens, GRACE_S)
-
-    @property
-    def settled(self) -> bool:
-        return len(self.ended) + len(self.missing) == len(self.block.trials)
-
-
 class Queue:
-    """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause.
+    """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause, in one block run.
 
-    probes: which rounds of probes there are; None for none.
+    reruns: further runs of a block at most. probes: which rounds of probes there are; None for none.
     """
 
     def __init__(
@@ -125,6 +109,7 @@ class Queue:
         capacity: int,
         caps: Mapping[str, int],
         now: float,
+        reruns: int = RERUNS,
         last_planned_date: int = 1,
         makeup_dates: int = 3,
         restored: SweepState | None = None,
@@ -137,15 +122,14 @@ class Queue:
         self._calendar = calendar
         self._capacity = capacity
         self._caps = caps
+        self._reruns = reruns
         self._attempts: Counter[str] = Counter(restored.attempts)
-        self._runs: dict[str, int] = {}
-        self._pending: defaultdict[tuple[str, int], deque[Block]] = defaultdict(deque)
-        self._ready: deque[tuple[_Active, PlannedTrial]] = deque()
-        self._active: dict[str, _Active] = {}
+        self._waiting = Waiting()
+        self._ready: deque[tuple[BlockRun, PlannedTrial]] = deque()
+        self._active: dict[str, BlockRun] = {}
         self._block_of: dict[str, str] = {}
-        self._retries: Counter[tuple[str, str]] = Counter()
         self._in_flight = 0
-        self._exhausted = 0
+        self._given_up = 0
         self._durations: deque[float] = deque(maxlen=RECENT_BLOCKS)
         self._halted = False
         self._abandoned = False
@@ -157,20 +141,34 @@ class Queue:
         for block in blocks:
             before = restored.blocks.get(block.block_id)
             if before is None:
-                self._runs[block.block_id] = 1
-                self._pending[block.bucket, block.date].append(block)
+                self._waiting.add(block)
             elif len(before.ended) < len(block.trials):
                 self._continue(block, before, now)
 
     def _continue(self, block: Block, before: RunState, now: float) -> None:
-        """Go on with a block that was begun, or run it again whole when its occasion is over."""
-        occasion = self._calendar.at(before.began) or self._calendar.occasion(block.bucket, block.date)
-        active = _Active(block, before.run, occasion, before.began, set(before.ended), late=True)
-        if now < active.deadline:
-            self._begin(active)
+        """Go on with a block that was begun, or run it again whole when its occasion or its caps are over."""
+        occasion = self._occasion_of(block, before.began)
+        lost = Counter(before.lost)
+        run = BlockRun(block, before.run, occasion, before.began, set(before.ended), lost, late=True)
+        run.give_up(self._caps)
+        if now < run.deadline and not run.settled:
+            self._begin(run)
         else:
-            self._runs[block.block_id] = before.run + 1
-            self._pending[block.bucket, block.date].append(block)
+            # Where no window ever closes, each start of a driver is the next chance: somebody says it is worth one.
+            self._run_again(run, now if math.isinf(occasion.closes) else occasion.closes)
+
+    def _occasion_of(self, block: Block, began: float) -> Occasion:
+        """The occasion in which a run of the block began whose first attempt known was queued at `began`.
+
+        That may have been after the window closed, where earlier attempts were never sealed.
+        """
+        found = self._calendar.at(began)
+        if found is not None and found.bucket == block.bucket:
+            return found
+        found = self._calendar.occasion(block.bucket, block.date)
+        while (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
+            found = later
+        return found
 
     @property
     def in_flight(self) -> int:
@@ -180,7 +178,7 @@ class Queue:
     @property
     def missing(self) -> int:
         """Blocks without a complete run so far."""
-        return len(self._active) + self._exhausted + sum(map(len, self._pending.values()))
+        return len(self._active) + self._given_up + len(self._waiting)
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take one event and say what to do; the caller launches, sleeps or stops accordingly."""
@@ -209,9 +207,8 @@ class Queue:
 
     def _idle(self, now: float) -> Sleep | Finish:
         """Nothing runs and nothing can be launched now: wait for a window, or be done."""
-        waiting = any(self._pending.values())
         opening = self._calendar.next_opening(now)
-        if self._halted or not waiting or opening is None:
+        if self._halted or not self._waiting or opening is None:
             return Finish(self.missing)
         coming = self._calendar.at(opening)
         if coming is not None and coming.date > self._last_date:
@@ -223,7 +220,7 @@ class Queue:
         if self._probes is None or self._abandoned:
             return None
         held, last = self._held(now), self._last_begun
-        if held is not None and (self._ready or self._waiting(now)):
+        if held is not None and (self._ready or self._releasable(now) is not None):
             self._probing = round_of(held, BEFORE)
         elif last is not None and self._probes.after_due(last):
             self._probing = round_of(last, AFTER)
@@ -249,46 +246,44 @@ class Queue:
         if self._abandoned:
             return None
         held = self._held(now)
-        while not self._ready:
-            block = self._release(now) if held is None else None
-            if block is None:
+        while self._ready or (held is None and self._release(now)):
+            run, trial = self._ready[0]
+            if now >= run.deadline:
+                self._ready.popleft()
+                self._miss(run, trial.trial_id, now)
+                continue
+            if held is not None and run.occasion == held:
                 return None
-            occasion = self._calendar.at(now)
-            assert occasion is not None  # noqa: S101 - a block is released only inside a window
-            self._begin(_Active(block, self._runs[block.block_id], occasion, now, set()))
-        if held is not None and self._ready[0][0].occasion == held:
-            return None
-        active, trial = self._ready.popleft()
-        self._in_flight += 1
-        self._attempts[trial.trial_id] += 1
-        return Launch(active.block, trial, self._attempts[trial.trial_id], active.run)
+            self._ready.popleft()
+            self._in_flight += 1
+            self._attempts[trial.trial_id] += 1
+            return Launch(run.block, trial, self._attempts[trial.trial_id], run.number)
+        return None
 
-    def _begin(self, active: _Active) -> None:
-        self._active[active.block.block_id] = active
-        self._last_begun = active.occasion
-        for trial in active.block.trials:
-            self._block_of[trial.trial_id] = active.block.block_id
-            if trial.trial_id not in active.ended:
-                self._ready.append((active, trial))
+    def _begin(self, run: BlockRun) -> None:
+        self._active[run.block.block_id] = run
+        self._last_begun = run.occasion
+        self._block_of.update((t.trial_id, run.block.block_id) for t in run.block.trials)
+        self._ready.extend((run, trial) for trial in run.left)
 
-    def _release(self, now: float) -> Block | None:
-        """The next block that may begin now."""
-        waiting = self._waiting(now)
-        return waiting.popleft() if waiting else None
+    def _release(self, now: float) -> bool:
+        """Begin the next block that may begin now, if there is one."""
+        occasion = self._releasable(now)
+        found = self._waiting.take(occasion.bucket, occasion.date, now) if occasion is not None else None
+        if occasion is None or found is None:
+            return False
+        self._begin(BlockRun(*found, occasion, now))
+        return True
 
-    def _waiting(self, now: float) -> deque[Block] | None:
-        """Blocks that may begin now, after probes that are due: this occasion's first, then what its bucket missed."""
+    def _releasable(self, now: float) -> Occasion | None:
+        """The open occasion, if a block waits that may begin now, after probes that are due."""
         occasion = self._calendar.at(now)
         if self._halted or occasion is None or occasion.date > self._last_date:
             return None
         probing = self._probes.round_s if self._probes is not None and self._probes_first(occasion) else 0.0
         if now + probing + self._p95() >= occasion.closes:
             return None
-        for date in (occasion.date, *range(1, occasion.date)):
-            waiting = self._pending.get((occasion.bucket, date))
-            if waiting:
-                return waiting
-        return None
+        return occasion if self._waiting.any(occasion.bucket, occasion.date, now) else None
 
     def _p95(self) -> float:
         """95th percentile of recent block durations (nearest rank); 0 while none is known."""
@@ -297,35 +292,41 @@ class Queue:
 
     def _ended(self, event: Ended, now: float) -> None:
         self._in_flight -= 1
-        active = self._active[self._block_of[event.trial_id]]
+        run = self._active[self._block_of[event.trial_id]]
         if event.cancelled:
-            active.missing.add(event.trial_id)
+            self._ready.append((run, _trial(run, event.trial_id)))
         elif event.cause is None:
-            active.ended.add(event.trial_id)
+            run.ended.add(event.trial_id)
+            self._settle(run, now)
+        elif run.lose(event.trial_id, event.cause, self._caps) and now < run.deadline:
+            self._ready.appendleft((run, _trial(run, event.trial_id)))
         else:
-            self._platform(active, event.trial_id, event.cause, now)
-        if active.settled:
-            self._settle(active, now)
+            self._miss(run, event.trial_id, now)
 
-    def _platform(self, active: _Active, trial_id: str, cause: str, now: float) -> None:
-        key = (trial_id, cause)
-        self._retries[key] += 1
-        if self._retries[key] <= self._caps.get(cause, 0) and now < active.deadline:
-            trial = next(t for t in active.block.trials if t.trial_id == trial_id)
-            self._ready.appendleft((active, trial))
-        else:
-            active.missing.add(trial_id)
+    def _miss(self, run: BlockRun, trial_id: str, now: float) -> None:
+        """The trial gets no further attempt in this run."""
+        run.missing.add(trial_id)
+        self._settle(run, now)
 
-    def _settle(self, active: _Active, now: float) -> None:
-        block = active.block
-        del self._active[block.block_id]
-        for trial in block.trials:
+    def _settle(self, run: BlockRun, now: float) -> None:
+        """Once nothing of the run is left to do: it is complete, or the block waits for another one."""
+        if not run.settled:
+            return
+        del self._active[run.block.block_id]
+        for trial in run.block.trials:
             self._block_of.pop(trial.trial_id, None)
-        if not active.missing:
-            if not active.late:
-                self._durations.append(now - active.began)
-        elif now >= active.deadline:
-            self._runs[block.block_id] = active.run + 1
-            self._pending[block.bucket, block.date].append(block)
+        if run.missing:
+            self._run_again(run, run.occasion.closes)
+        elif not run.late:
+            self._durations.append(now - run.began)
+
+    def _run_again(self, run: BlockRun, after: float) -> None:
+        """The whole block once more from `after` on, or never, when its runs are used up."""
+        if run.number > self._reruns:
+            self._given_up += 1
         else:
-            self._exhausted += 1
+            self._waiting.again(run.block, run.number + 1, after)
+
+
+def _trial(run: BlockRun, trial_id: str) -> PlannedTrial:
+    return next(t for t in run.block.trials if t.trial_id == trial_id)

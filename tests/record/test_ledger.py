@@ -38,7 +38,7 @@ def row(trial="t1", attempt=1, block="b1", run=1, outcome="scored", **more):
 
 
 def platform(trial, attempt, **more):
-    return row(trial, attempt, outcome="infra", cause="node_lost", cause_class="platform", **more)
+    return row(trial, attempt, **{"outcome": "infra", "cause": "node_lost", "cause_class": "platform", **more})
 
 
 def open_ledger(path):
@@ -198,8 +198,9 @@ TWO = {"b1": ["t1", "t2"]}
         # the second run is not complete: the first stands
         ([row("t1"), row("t2"), row("t1", 2, run=2), platform("t2", 2, run=2)], {"t1-1", "t2-1"}),
         ([row("t1", outcome="cancelled"), row("t1", 2), row("t2")], {"t1-2", "t2-1"}),
-        # no complete run: each trial's last one
-        ([platform("t1", 1), row("t2"), row("t2", 2, run=2)], {"t1-1", "t2-2"}),
+        # no complete run: the block's last one, and no arm from another
+        ([platform("t1", 1), row("t2"), row("t2", 2, run=2)], {"t2-2"}),
+        ([row("t1"), platform("t2", 1), platform("t1", 2, run=2), row("t2", 2, run=2)], {"t1-2", "t2-2"}),
         ([row("t1")], {"t1-1"}),
         ([], set()),
     ],
@@ -226,8 +227,16 @@ def test_state_for_resume():
     assert state.blocks["b1"].run == 2
     assert state.blocks["b1"].ended == {"t1"}
     assert state.blocks["b2"].ended == frozenset()
+    assert state.blocks["b1"].lost == {}, "what was lost in an earlier run is no loss of this one"
     assert state.attempts == {"t1": 2, "t2": 1, "t3": 1}
     assert state.last == 1003.0
+
+
+def test_state_for_resume_counts_what_the_platform_took_in_the_last_run():
+    rows = [platform("t2", 1), platform("t2", 2), row("t1"), platform("t2", 3, cause="image")]
+    found = sweep_state(to_table(rows)).blocks["b1"]
+    assert found.lost == {("t2", "node_lost"): 2, ("t2", "image"): 1}
+    assert found.ended == {"t1"}
 
 
 def directory(path, text="name: a\n", plan="p1"):

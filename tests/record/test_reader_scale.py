@@ -146,8 +146,7 @@ def slow_finals(rows, planned):
             if all((found := last.get((block, run, t))) and found["outcome"] == "scored" for t in sizes[block])
             and sizes[block]
         ]  # fmt: skip
-        mine = [run for run in runs if (block, run, trial) in last]
-        chosen = done[-1] if done else mine[-1]
+        chosen = done[-1] if done else runs[-1]
         if (block, chosen, trial) in last:
             finals.add(last[block, chosen, trial]["attempt_id"])
     return finals
