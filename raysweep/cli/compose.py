@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep import config
-from raysweep.cli.images import Images
+from raysweep.cli.images import Images, image_name
 from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
     if sweep.sandbox.kind == "simulated":
         return ProviderRecipe("simulated", scratch_root(), _truth_options(sweep))
     if sweep.sandbox.kind != "local":
-        return ProviderRecipe(sweep.sandbox.kind, scratch_root(), sweep.sandbox.container_options())
+        own = {**sweep.sandbox.container_options(), "image": image_name(sweep, sweep.sandbox.image)}
+        return ProviderRecipe(sweep.sandbox.kind, scratch_root(), own)
     options: dict[str, Any] = {"cgroup_parent": sweep.sandbox.cgroup_parent}
     if sweep.sandbox.rootfs is not None:
         options["rootfs"] = Path(sweep.sandbox.rootfs)
@@ -117,13 +118,13 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
 def planned_sandboxes(study: Study) -> Planned:
     """What the sweep is going to open: each different set of bounds, image and network once."""
     from raysweep.agent.registry import BUILT_IN
-    from raysweep.sandbox.protocol import Planned, SandboxSpec
     from raysweep.plan.design import arms_of
+    from raysweep.sandbox.protocol import Planned, SandboxSpec
 
     sweep = study.sweep
     specs: dict[tuple[Any, ...], SandboxSpec] = {}
-    for block in study.plan.blocks:
     nodes = {arm: sweep.factors.value("node_type", arm.factors, {}) for arm in arms_of(sweep)}
+    for block in study.plan.blocks:
         task = study.tasks[block.task]
         network = task.network and sweep.sandbox.network == "task"
         for trial in block.trials:
@@ -137,10 +138,10 @@ def planned_sandboxes(study: Study) -> Planned:
                     limit=trial.limit,
                     network=network,
                     pids=sweep.sandbox.pids,
-                    image=task.docker_image,
+                    image=task.docker_image and image_name(sweep, task.docker_image),
                     labels={"task": task.name, "band": trial.arm.band},
-                )
                     node_selector=labels,
+                )
     return Planned(
         specs=tuple(specs.values()),
         untrusted=tuple(m.name for m in sweep.models if m.agent not in BUILT_IN),
@@ -191,12 +192,12 @@ class Orders:
         self._names = {task: self._images.of(task) for task in study.tasks}
         self._study, self._run_id, self._calendar, self._traces = study, run_id, calendar, traces
         self._models = {m.name: m for m in study.sweep.models}
+        factors = study.sweep.factors
+        self._conditions = {arm: Conditions.of(factors, arm.factors) for arm in arms_of(study.sweep)}
         self._bands = {b.name: BandMultipliers(b.request.model_dump(), b.limit.model_dump()) for b in study.sweep.bands}
 
     def __call__(self, launch: Launch, now: float) -> TrialOrder:
         """The order for one launch at `now`."""
-        factors = study.sweep.factors
-        self._conditions = {arm: Conditions.of(factors, arm.factors) for arm in arms_of(study.sweep)}
         from raysweep.ids import attempt_id
         from raysweep.trial.order import TrialOrder
 
@@ -220,11 +221,11 @@ class Orders:
             pids=sandbox.pids,
             network=task.network and sandbox.network == "task",
             traces=traces,
+            conditions=self._conditions[trial.arm],
             image=self._names[task.name],
             image_seen=self._images.seen_of(task.name),
         )
 
-            conditions=self._conditions[trial.arm],
 
 def budget_meter(study: Study, store: Store) -> Meter:
     """What the driver asks after every attempt whether the budget is spent; attempts of the ledger are counted."""
@@ -260,7 +261,7 @@ class ProbeRounds:
             number=count_rounds(self._store) + 1,
             cpu_s=sweep.probes.cpu_s,
             now=now,
-            image=self._images.named(next(needed, sandbox.image)),
+            image=self._images.named(image_name(sweep, next(needed, sandbox.image))),
             pids=sandbox.pids,
             uniform=sandbox.qos == "uniform",
         )

@@ -69,8 +69,23 @@ class Images:
         return {name: digest for name, digest in self.by_task.values() if name is not None and digest is not None}
 
 
+def image_name(sweep: Sweep, name: str) -> str:
+    """Where image `name` is taken from: its copy below `sandbox.image_mirror`, where there is one."""
+    from raysweep.sandbox.images import mirrored
+
+    mirror = sweep.sandbox.image_mirror
+    return name if mirror is None else mirrored(name, mirror)
+
+
 def task_images(study: Study) -> dict[str, str | None]:
     """Name of the image of each task; None without containers, and where the engine builds one."""
+    return {
+        task: None if name is None else image_name(study.sweep, name) for task, name in original_images(study).items()
+    }
+
+
+def original_images(study: Study) -> dict[str, str | None]:
+    """The same as tasks and sweep name them, mirror or not."""
     sandbox = study.sweep.sandbox
     if sandbox.kind not in CONTAINERS:
         return dict.fromkeys(study.tasks)
@@ -98,6 +113,11 @@ def resolve_images(study: Study, *, look: bool = True) -> dict[str, TaskImage]:
     if look and failed and sandbox.images == "resolve":
         tell(f"{_count(failed)} could not be resolved to a digest and stays a tag: {_some(failed)}")
     return {task: (None, None) if name is None else (name, found[name].digest) for task, name in by_task.items()}
+
+
+def digests_of(sweep: Sweep, names: Iterable[str]) -> dict[str, Found]:
+    """What registries say that `names` mean now."""
+    return asyncio.run(_look_up(sweep, names, MAKING_S))
 
 
 def tell_moved(sweep: Sweep, images: Images) -> None:

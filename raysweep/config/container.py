@@ -19,7 +19,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rootfs", "cgroup_parent"), ("local",)),
     **dict.fromkeys(("truth",), ("simulated",)),
     **dict.fromkeys(("network",), ("local", *CONTAINERS)),
-    **dict.fromkeys(("image", "images", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS),
+    **dict.fromkeys(
+        ("image", "images", "image_mirror", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS
+    ),
     **dict.fromkeys(("docker_host", "docker_runtime"), ("docker",)),
     **dict.fromkeys(
         ("namespace", "context", "qos", "tenancy", "runtime_class", "node_selector", "tolerations", "pull_secrets",
@@ -31,6 +33,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
 
 _HOST, _PATH = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?/", r"[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*"
 _IMAGE = re.compile(rf"(?:{_HOST})?{_PATH}(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?", re.ASCII)
+_MIRROR = re.compile(rf"{_HOST[:-1]}(?:/{_PATH})?", re.ASCII)
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -60,6 +63,7 @@ def _label_key(value: str) -> str:
 
 
 Image = Annotated[Text, _shaped(_IMAGE, "the name of an image", "docker.io/library/python:3.12-slim-bookworm")]
+Mirror = Annotated[Text, _shaped(_MIRROR, "a registry and a path in it", "registry.example.com/copies")]
 Namespace = Annotated[Text, _shaped(_DNS_LABEL, "the name of a namespace", "raysweep-sandboxes")]
 ObjectName = Annotated[Text, _shaped(_DNS_NAME, "the name of a Kubernetes object", "gvisor")]
 LabelKey = Annotated[Text, AfterValidator(_label_key)]

@@ -14,6 +14,7 @@ from raysweep.config.container import (
     Image,
     LabelKey,
     LabelValue,
+    Mirror,
     Namespace,
     ObjectName,
     Toleration,
@@ -76,15 +77,15 @@ class Truth(Part):
         examples=[{"1x": 0.058, "uncapped": 0.005}],
     )
     models: dict[str, Number] = Field({}, description="offset of success by model", examples=[{"heavy": 0.05}])
-    task_sd: Rate = Field(0.2, description="standard deviation of success between tasks", examples=[0.2])
-    date_sd: Rate = Field(0.0, description="standard deviation between dates", examples=[0.02])
-    occasion_sd: Rate = Field(0.0, description="standard deviation between occasions of one date", examples=[0.01])
-    amplitude: Rate = Field(0.0, description="cosine amplitude of success over the period", examples=[0.02])
     factors: dict[str, dict[str, Number]] = Field(
         {},
         description="offset of success by factor and level; a level that is left out has none",
         examples=[{"agent_timeout": {"2x": 0.05}}],
     )
+    task_sd: Rate = Field(0.2, description="standard deviation of success between tasks", examples=[0.2])
+    date_sd: Rate = Field(0.0, description="standard deviation between dates", examples=[0.02])
+    occasion_sd: Rate = Field(0.0, description="standard deviation between occasions of one date", examples=[0.01])
+    amplitude: Rate = Field(0.0, description="cosine amplitude of success over the period", examples=[0.02])
     peak: Rate = Field(0.0, description="where in the period success is highest, as a share of it", examples=[0.25])
     duration: tuple[Seconds, Seconds] = Field(
         (0.5, 1.5), description="shortest and longest trial, uniform in between", examples=[["0.5s", "1.5s"]]
@@ -166,6 +167,12 @@ class SandboxConfig(Part):
         "nothing is looked up (nodes that cannot pull)",
         examples=["require"],
     )
+    image_mirror: Mirror | None = Field(
+        None,
+        description="docker, kubernetes: registry and path below which copies of all images lie under their full "
+        "names (scripts/mirror-images makes them); left out: images come from where they are named",
+        examples=["europe-west4-docker.pkg.dev/my-project/raysweep"],
+    )
     capabilities: Annotated[Literal["package-install", "strict"], word("package-install", "strict")] = Field(
         "package-install",
         description="docker, kubernetes: Linux capabilities inside, the same in every arm; `package-install`: what "
@@ -242,8 +249,8 @@ class SandboxConfig(Part):
     def container_options(self) -> dict[str, Any]:
         """What a provider of a container kind is made of: its own options as plain values; none that is left out.
 
-        `network` and `images` are not among them: each trial's order says whether its sandbox has a network, and what
-        image it starts from.
+        `network`, `images` and `image_mirror` are not among them: each trial's order says whether its sandbox has a
+        network, and what image it starts from.
         """
-        own = {name for name, owners in OWNERS.items() if self.kind in owners} - {"network", "images"}
+        own = {name for name, owners in OWNERS.items() if self.kind in owners} - {"network", "images", "image_mirror"}
         return {key: value for key, value in self.model_dump(include=own).items() if value is not None}

@@ -11,7 +11,8 @@ import pytest
 from fake_registry import FakeRegistry
 
 from raysweep.cli import images as module
-from raysweep.cli.compose import load_study
+from raysweep.cli import mirror
+from raysweep.cli.compose import load_study, planned_sandboxes, recipe
 from raysweep.cli.images import Images, first_seen, resolve_images, tell_moved
 from raysweep.errors import UnsuitableError
 from raysweep.record.schema import arrow_schema
@@ -212,3 +213,38 @@ def test_an_empty_ledger_tells_nothing():
     images = Images({"one": ("one:1", None)})
     first_seen(arrow_schema().empty_table(), images)
     assert images.seen == {}
+
+
+def test_a_mirror_stands_in_for_every_image(config, registry, monkeypatch, capsys):
+    kept = config(images="tags")
+    exclude = "exclude: [absent]"
+    kept.write_text(kept.read_text().replace("tasks: {source: tasks}", f"tasks: {{source: tasks, {exclude}}}"))
+    tagged, base = registry.tag("team/task", "1", INDEX), registry.tag("base", "1", INDEX + b" ")
+    host = registry.host
+    monkeypatch.setattr(sys, "argv", ["mirror", str(kept), "r.example/copies"])
+    assert mirror.main() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{host}/base@{base} r.example/copies/{host}/base:1",
+        f"{host}/team/task@{tagged} r.example/copies/{host}/team/task:1",
+        f"registry.invalid/fixed@{OWN} r.example/copies/registry.invalid/fixed:latest@{OWN}",
+    ]
+    mirrored = load_study(config(image_mirror="r.example/copies", images="tags"))
+    images = Images(resolve_images(mirrored))
+    assert images.of("tagged") == f"r.example/copies/{host}/team/task:1"
+    assert images.of("plain") == f"r.example/copies/{host}/base:1"
+    assert images.of("fixed") == f"r.example/copies/registry.invalid/fixed@{OWN}"
+    assert {spec.image for spec in planned_sandboxes(mirrored).specs} == {
+        None, f"r.example/copies/{host}/team/task:1", f"r.example/copies/{host}/team/absent:1",
+        f"r.example/copies/registry.invalid/fixed:latest@{OWN}",
+    }  # fmt: skip
+    assert recipe(mirrored.sweep)("driver").options.image == f"r.example/copies/{host}/base:1"
+
+
+def test_an_image_that_is_nowhere_is_not_mirrored(config, registry, monkeypatch, capsys):
+    registry.tag("team/task", "1", INDEX)
+    registry.tag("base", "1", INDEX)
+    monkeypatch.setattr(sys, "argv", ["mirror", str(config()), "r.example/copies"])
+    assert mirror.main() == 2
+    told = capsys.readouterr()
+    assert "team/absent:1" in told.err
+    assert not told.out
