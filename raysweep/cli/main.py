@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysweep import __version__
+from raysweep.cli.cluster import app as cluster_app
 from raysweep.errors import ExitCode, InputError, RaysweepError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def _run_path(text: str) -> RunPath:
         raise typer.BadParameter(str(error)) from None
 
 
+
+app.add_typer(cluster_app, name="cluster")
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
 # Of runs the annotations say Path because typer knows no unions: `_run_path` may also give a Remote.
