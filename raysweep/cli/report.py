@@ -93,6 +93,7 @@ def names_of(paths: Sequence[RunPath]) -> list[str]:
 def design_of(view: LedgerView) -> Design:
     """What the analysis must know of the sweep, from the run directory alone."""
     from raysweep.stats import Design
+    from raysweep.stats.design import Swept
 
     facts, registered = view.facts, view.registration["analysis"]
     return Design(
@@ -110,6 +111,10 @@ def design_of(view: LedgerView) -> Design:
         period_hours=facts.get("period_hours", 24.0),
         contrasts=tuple(registered.get("contrasts", ())),
         looks=registered.get("looks", 0),
+        factors=tuple(
+            Swept(name, factor["reference"], tuple(factor["levels"]), tuple(factor["levels"].values()))
+            for name, factor in facts.get("factors", {}).items()
+        ),
     )
 
 

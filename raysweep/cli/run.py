@@ -145,6 +145,7 @@ def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
             "pids": sweep.sandbox.pids,
             "network": sweep.sandbox.network,
             "sandbox": sweep.sandbox.kind,
+            **({"factors": _factors(sweep)} if sweep.factors.declared else {}),
         },
         clock=_birth(sweep),
     )
@@ -162,6 +163,11 @@ def _birth(sweep: Sweep) -> Clock:
         return SystemClock()
     first = dt.datetime.combine(sweep.buckets.start, dt.time(), ZoneInfo(sweep.buckets.timezone))
     return VirtualClock(first.timestamp())
+
+
+def _factors(sweep: Sweep) -> dict[str, Any]:
+    """What is swept besides the band, for the analysis."""
+    return {name: factor.model_dump(mode="json") for name, factor in sweep.factors.declared.items()}
 
 
 def _bucket_hours(sweep: Sweep) -> list[float]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.report.text import NONE, PROBE, amount, interval_text, name, value_text
+from raysweep.report.text import NONE, PROBE, amount, interval_text, name, value_text, what_text
 from raysweep.stats import Analysis, Finding, Member
+from raysweep.stats.levels import sides
 
+TASKS = ("tasks", "tasks fixed")
 MARKS = {"warning": ("!", "bold yellow"), "note": ("i", "cyan"), "ok": ("ok", "green")}
 
 
@@ -38,6 +41,13 @@ def print_report(analysis: Analysis, console: Console) -> None:
     if contrasts:
         console.print()
         console.print(_contrast_table(analysis, contrasts))
+    levels = [
+        f for f in analysis.findings
+        if f.estimand in {"success", "q_trial"} and sides(f) and not f.bucket and f.resampled_over in TASKS
+    ]  # fmt: skip
+    if levels:
+        console.print()
+        console.print(_level_table(analysis, levels))
     if analysis.findings:
         console.print()
         console.print(_rate_table(analysis))
@@ -70,6 +80,18 @@ def _contrast_table(analysis: Analysis, contrasts: list[Finding]) -> Table:
     return table
 
 
+def _level_table(analysis: Analysis, levels: list[Finding]) -> Table:
+    table = Table(title="Other factors, points", title_justify="left", box=None, pad_edge=False)
+    level = f"{100 * analysis.design.confidence:g} %"
+    for heading, right in (("what", False), ("estimand", False), ("points", True), (level, True)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "estimand")
+    table.add_column("method, over what", overflow="fold", style="dim")
+    for f in levels:
+        how = f"{f.method}; {f.resampled_over}"
+        table.add_row(what_text(f), name(f.estimand), value_text(f), interval_text(f), how)
+    return table
+
+
 def _probe_table(probes: list[Finding]) -> Table:
     table = Table(title="Limits as measured by probes", title_justify="left", box=None, pad_edge=False)
     for heading, right in (("band", False), ("what", False), ("value", True), ("range", True), ("probes", True)):
@@ -96,5 +118,5 @@ def _rate_table(analysis: Analysis) -> Table:
         for estimand in estimands:
             f = found.get((estimand, model, band))
             cells.append(NONE if f is None or f.value is None else amount(f.value, f.unit))
-        table.add_row(model, band, *cells)
+        table.add_row(escape(model), band, *cells)  # rich takes brackets for its markup
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from raysweep.stats import Finding
+from raysweep.stats.levels import sides
 from raysweep.stats.wording import number, p_value
 from raysweep.units import MIB, format_duration
 
@@ -133,7 +134,11 @@ def interval_text(f: Finding) -> str:
 
 
 def what_text(f: Finding) -> str:
-    """What a finding is about: "heavy: uncapped against 1x"."""
+    """What a finding is about: "heavy: uncapped against 1x", "heavy: agent_timeout 2x against 1x at band 1x"."""
+    if (told := sides(f)) is not None:
+        level, reference, band = told
+        where = f" in {f.bucket}" if f.bucket else ""
+        return f"{f.model}: {f.factor} {level} against {reference} at band {band}{where}"
     parts = [f.arm or ("all bands" if f.model else "all arms")]
     if f.factor == "bucket" and f.reference:
         parts = [f"{f.bucket} against {f.reference}"]

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from raysweep.report import plots, text
 from raysweep.report.palette import heat_css, outcome_css
 from raysweep.stats import Analysis, Finding
+from raysweep.stats.levels import sides
 
 SCHEMA_VERSION = 1
 TEMPLATES = Path(__file__).parent / "templates"
@@ -81,6 +82,7 @@ class TableSection:
     rows: tuple[Finding, ...]
 
 
+OTHER_DATES = ("dates", "tasks and dates")
 PARTS = ("rescued", "other_successes", "decomposition_infra", "decomposition_clean")
 
 
@@ -94,6 +96,13 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             " memory limit and burn cpu. A busy machine gives less cpu than the limit; more would mean that it does not"
             " hold.",
             tuple(f for f in a.details if f.factor == text.PROBE),
+        ),
+        TableSection(
+            "factors",
+            "Other factors",
+            "Levels of other infrastructure factors against their reference, one factor at a time at a stated band, all"
+            " others at their reference. Contrasts of bands above are of the references alone.",
+            tuple(f for f in a.findings if sides(f) and f.unit == "points" and not f.bucket),
         ),
         TableSection(
             "parts",
@@ -118,7 +127,7 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             "dates",
             "On other dates",
             "The same success contrasts when dates are resampled too: what another week might show.",
-            tuple(f for f in a.findings if f.reference and f.arm and f.resampled_over in ("dates", "tasks and dates")),
+            tuple(f for f in a.findings if f.resampled_over in OTHER_DATES and f.arm and f.reference and not sides(f)),
         ),
         TableSection(
             "tests",

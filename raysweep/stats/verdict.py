@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from raysweep.stats.finding import Finding
+from raysweep.stats.levels import is_moved, sides
 from raysweep.stats.wording import SCEPTICAL, level_text, listed, number, percent, span
 
 EXPLORATORY = " (exploratory)"
@@ -16,7 +18,7 @@ def verdict(findings: Sequence[Finding], *, registered: bool = True) -> tuple[st
     What was registered before the first trial is said plainly, all else is marked exploratory. registered: whether
     there is a registration at all.
     """
-    found = [*_bands(findings), *_runs(findings), *_course(findings), *_time_of_day(findings)]
+    found = [*_bands(findings), *_factors(findings), *_runs(findings), *_course(findings), *_time_of_day(findings)]
     if not found:
         return ("Nothing can be said: the ledger holds no trial with a result.",)
     if not registered:
@@ -34,8 +36,25 @@ def _bands(findings: Sequence[Finding]) -> Iterator[str]:
             yield contrast_sentence(_last_look(f, findings), findings)
     for f in findings:
         alone = f.estimand == "success" and f.arm and not f.reference and not f.bucket and not f.factor
-        if alone and not any(c.model == f.model for c in contrasts):
+        if alone and not is_moved(f.model or "") and not any(c.model == f.model for c in contrasts):
             yield _rate_sentence(f)
+
+
+def _factors(findings: Sequence[Finding]) -> Iterator[str]:
+    """Contrasts of levels of other factors: the factor that moved is named, the band beside it."""
+    for f in findings:
+        told = sides(f)
+        if told is None or f.estimand != "success" or f.bucket or f.resampled_over != "tasks" or f.unit != "points":
+            continue
+        level, reference, band = told
+        if any(w.code == "not_honoured" for w in f.warnings):
+            yield (
+                f"{f.model}: {f.factor} was not honoured by the sandbox: nothing can be said of {level} against"
+                f" {reference} at band {band}."
+            )
+        else:
+            said = replace(f, reference=f"{f.factor} {reference}", arm=f"{f.factor} {level} at band {band}")
+            yield contrast_sentence(said, ())
 
 
 def _runs(findings: Sequence[Finding]) -> Iterator[str]:

@@ -113,7 +113,7 @@ def _swept(order: TrialOrder, capabilities: Capabilities) -> dict[str, str]:
     if "agent_timeout" in asked.swept:
         found["agent_timeout_s"] = f"{order.agent_timeout_s:g}"
     if "egress" in asked.swept:
-        found["egress_asked"] = "none" if asked.egress is None else str(asked.egress)
+        found["egress_asked"] = "no bound" if asked.egress is None else str(asked.egress)
         if not order.network and capabilities.network_isolation:
             found["egress"] = NO_NETWORK
         elif asked.egress is None:

@@ -110,22 +110,23 @@ def _load(table: pa.Table, factor: Swept) -> Iterator[Check]:
     began, ended = (np.sort(numbers(table[name].drop_null())) for name in ("t_queued", "t_stopped"))
     at = numbers(table["t_queued"])
     flying = np.searchsorted(began, at, side="right") - np.searchsorted(ended, at, side="right")
-    said, low = [], []
+    said, low, high = [], [], []
     for level in factor.levels:
         mine = _of_level(table, factor, level) & np.isfinite(at)
-        if not mine.any():
+        if not mine.any() or not factor.values:
             continue
         mean, wanted = float(flying[mine].mean()), factor.value(level)
-        said.append(f"{level} {mean:.1f}" + (f" of {wanted}" if wanted is not None else ""))
-        if wanted is not None and mean < HELD * wanted:
-            low.append(level)
-    if not said:
-        return
+        said.append(f"{level} {mean:.1f} of {wanted}")
+        low += [level] if mean < HELD * wanted else []
+        high += [level] if int(flying[mine].max()) > wanted else []
     message = f"attempts in flight when one began, on average: {', '.join(said)}"
+    if high:
+        remedy = "do not use these contrasts; report it as a bug of raysweep, if no second driver was at work"
+        yield Check("load_exceeded", "warning", f"{message}; {', '.join(high)} had more than it is called", remedy)
     if low:
         remedy = "more blocks in an occasion keep the load up; read the level as what was in flight"
         yield Check("load_not_held", "note", f"{message}; {', '.join(low)} had less than it is called", remedy)
-    else:
+    elif said and not high:
         yield Check("load_held", "ok", message, "")
 
 
