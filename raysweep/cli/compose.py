@@ -14,7 +14,7 @@ from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
-    from raysweep.plan import Plan
+    from raysweep.plan import Arm, Plan
     from raysweep.probe import ProbeOrder
     from raysweep.record.place import RunPath
     from raysweep.record.probes import Round
@@ -168,6 +168,15 @@ def calendar(sweep: Sweep, anchor: float) -> Calendar:
     if sweep.buckets.period < DAY:
         return Cycles(anchor, sweep.buckets.period, windows)
     return Days(sweep.buckets.timezone, windows, sweep.buckets.weekdays, sweep.buckets.start, anchor)
+
+
+def slots(sweep: Sweep) -> dict[Arm, int] | None:
+    """Trials in flight while each arm runs, where concurrency is swept; else None."""
+    from raysweep.config.factors import trials_at_once
+    from raysweep.plan.design import arms_of
+
+    found = {arm: trials_at_once(sweep.factors, arm.factors) for arm in arms_of(sweep)}
+    return {arm: level for arm, level in found.items() if level is not None} or None
 
 
 class Orders:

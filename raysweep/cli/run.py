@@ -256,6 +256,7 @@ def _queue(session: Session) -> Queue:
         makeup_dates=sweep.buckets.makeup_dates if sweep.buckets else 0,
         restored=session.state,
         probes=compose.probe_book(sweep, session.store),
+        slots=compose.slots(sweep),
     )
 
 

@@ -18,12 +18,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from raysweep.plan.model import Block, PlannedTrial
+from raysweep.plan.model import Arm, Block, PlannedTrial
 from raysweep.record.probes import AFTER, BEFORE, Round
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import Calendar, Occasion
 from raysweep.schedule.probing import ProbeBook, round_of
+from raysweep.schedule.regime import Regime
 from raysweep.schedule.waiting import Waiting
 
 RERUNS = 2
@@ -98,7 +99,8 @@ Instruction: TypeAlias = Launch | Probe | Sleep | Finish
 class Queue:
     """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause, in one block run.
 
-    reruns: further runs of a block at most. probes: which rounds of probes there are; None for none.
+    reruns: further runs of a block at most. probes: which rounds of probes there are; None for none. slots: where
+    concurrency is swept, trials in flight while each arm runs.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Queue:
         makeup_dates: int = 3,
         restored: SweepState | None = None,
         probes: ProbeBook | None = None,
+        slots: Mapping[Arm, int] | None = None,
     ) -> None:
         restored = restored or SweepState()
         self._probes = probes
@@ -125,7 +128,7 @@ class Queue:
         self._reruns = reruns
         self._attempts: Counter[str] = Counter(restored.attempts)
         self._waiting = Waiting()
-        self._ready: deque[tuple[BlockRun, PlannedTrial]] = deque()
+        self._ready = Regime(capacity, slots)
         self._active: dict[str, BlockRun] = {}
         self._block_of: dict[str, str] = {}
         self._in_flight = 0
@@ -245,16 +248,22 @@ class Queue:
     def _next(self, now: float) -> Launch | None:
         if self._abandoned:
             return None
-        held = self._held(now)
-        while self._ready or (held is None and self._release(now)):
-            run, trial = self._ready[0]
+        occasion, held = self._calendar.at(now), self._held(now)
+        while True:
+            wanted = held is None and self._ready.wants_block(self._in_flight, occasion)
+            if wanted and self._release(now):
+                continue
+            head = self._ready.head(self._in_flight)
+            if head is None:
+                return None
+            run, trial = head
             if now >= run.deadline:
-                self._ready.popleft()
+                self._ready.pop()
                 self._miss(run, trial.trial_id, now)
                 continue
             if held is not None and run.occasion == held:
                 return None
-            self._ready.popleft()
+            self._ready.pop()
             self._in_flight += 1
             self._attempts[trial.trial_id] += 1
             return Launch(run.block, trial, self._attempts[trial.trial_id], run.number)
@@ -264,7 +273,7 @@ class Queue:
         self._active[run.block.block_id] = run
         self._last_begun = run.occasion
         self._block_of.update((t.trial_id, run.block.block_id) for t in run.block.trials)
-        self._ready.extend((run, trial) for trial in run.left)
+        self._ready.begin(run)
 
     def _release(self, now: float) -> bool:
         """Begin the next block that may begin now, if there is one."""
@@ -294,12 +303,12 @@ class Queue:
         self._in_flight -= 1
         run = self._active[self._block_of[event.trial_id]]
         if event.cancelled:
-            self._ready.append((run, _trial(run, event.trial_id)))
+            self._ready.again(run, _trial(run, event.trial_id), at_once=False)
         elif event.cause is None:
             run.ended.add(event.trial_id)
             self._settle(run, now)
         elif run.lose(event.trial_id, event.cause, self._caps) and now < run.deadline:
-            self._ready.appendleft((run, _trial(run, event.trial_id)))
+            self._ready.again(run, _trial(run, event.trial_id), at_once=True)
         else:
             self._miss(run, event.trial_id, now)
 

@@ -106,20 +106,26 @@ def _told(table: pa.Table, key: str) -> list[str]:
 
 
 def _load(table: pa.Table, factor: Swept) -> Iterator[Check]:
-    """How many attempts were in flight when one of a level began, it counted in."""
-    began, ended = (np.sort(numbers(table[name].drop_null())) for name in ("t_queued", "t_stopped"))
-    at = numbers(table["t_queued"])
-    flying = np.searchsorted(began, at, side="right") - np.searchsorted(ended, at, side="right")
+    """How many attempts were in flight while those of a level ran, these counted in; by time."""
+    spans = np.stack([numbers(table[name]) for name in ("t_queued", "t_stopped")])
+    known = np.isfinite(spans).all(axis=0)
+    if not known.any():
+        return
+    times = np.unique(spans[:, known])
+    began, ended = (np.sort(side[known]) for side in spans)
+    flying = np.searchsorted(began, times, side="right") - np.searchsorted(ended, times, side="right")
+    area = np.append(0.0, np.cumsum(flying[:-1] * np.diff(times)))
     said, low, high = [], [], []
     for level in factor.levels:
-        mine = _of_level(table, factor, level) & np.isfinite(at)
-        if not mine.any() or not factor.values:
+        first, last = spans[:, _of_level(table, factor, level) & known]
+        if float(np.sum(last - first)) <= 0 or not factor.values:
             continue
-        mean, wanted = float(flying[mine].mean()), factor.value(level)
+        mean = float(np.sum(np.interp(last, times, area) - np.interp(first, times, area)) / np.sum(last - first))
+        most, wanted = int(flying[np.searchsorted(times, first)].max()), factor.value(level)
         said.append(f"{level} {mean:.1f} of {wanted}")
         low += [level] if mean < HELD * wanted else []
-        high += [level] if int(flying[mine].max()) > wanted else []
-    message = f"attempts in flight when one began, on average: {', '.join(said)}"
+        high += [level] if most > wanted else []
+    message = f"attempts in flight while those of a level ran, on average: {', '.join(said)}"
     if high:
         remedy = "do not use these contrasts; report it as a bug of raysweep, if no second driver was at work"
         yield Check("load_exceeded", "warning", f"{message}; {', '.join(high)} had more than it is called", remedy)
