@@ -107,7 +107,9 @@ class Cluster(Part):
         2, description="new starts after a driver that was lost; each goes on with the ledger", examples=[2]
     )
     deadline: Annotated[Seconds, Field(ge=60)] | None = Field(
-        None, description="longest time of a `submit`; KubeRay counts anew at a new start; left out: none", examples=["24h"]
+        None,
+        description="longest time of a `submit`; KubeRay counts anew at a new start; left out: none",
+        examples=["24h"],
     )
     ttl: Annotated[Seconds, Field(ge=0)] = Field(
         3600.0, description="how long a finished job stays to be looked at", examples=["1h"]
