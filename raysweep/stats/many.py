@@ -21,6 +21,7 @@ from raysweep.stats.findings.mechanism import NODE_KEYS
 from raysweep.stats.findings.probes import measure, probe_findings, refusals
 from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.runs import run_findings, runs_of
+from raysweep.stats.levels import reference_part
 from raysweep.stats.merge import Merged, Run
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
@@ -63,7 +64,7 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     each = [(p.run.name, c) for p in parts for c in _checks_of(p)]
     found = [*infer(table, cube, design, how, looked=_looked(parts, merged, cube), checks=[c for _, c in each])]
     own = replace(design, registered=all(r.design.registered for r in merged.runs) and not merged.left_out)
-    found += run_findings(cube, own, how)
+    found += run_findings(reference_part(table, cube, design)[1], own, how)
     measured = measure(merged.probes)
     told = verdict(found, registered=all(r.design.registered for r in merged.runs))
     refused = [s for r in merged.runs for s in refusals(measure(r.view.probes), r.name)]
@@ -119,7 +120,7 @@ def _member(part: _Part) -> Member:
     return Member(
         name=part.run.name,
         run_id=part.run.run_id,
-        models=part.cube.models,
+        models=part.run.models,
         tasks=len(part.cube.tasks),
         dates=part.cube.dates,
         trials=int(part.cube.present.sum()),

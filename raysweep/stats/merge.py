@@ -31,7 +31,7 @@ DESIGN = {
 }
 """What no word of the asker can stand in for: contrasts of runs that differ in it are not contrasts of one thing."""
 IDS = ("block_id", "trial_id", "attempt_id")
-DATES = ("occasion", "actual_occasion", "date")
+DATES = ("occasion", "actual_occasion")
 
 
 @dataclass(frozen=True, slots=True)

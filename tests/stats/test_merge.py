@@ -14,6 +14,7 @@ from merging import part, run, tables, truth
 from raysweep.errors import InputError
 from raysweep.stats import analyse
 from raysweep.stats.cube import build_cube, with_labels
+from raysweep.stats.design import Swept
 from raysweep.stats.many import analyse_runs, dates_of, nodes_of
 from raysweep.stats.merge import merge
 
@@ -285,3 +286,29 @@ def test_dates_and_nodes_of_a_run():
     one = edited(run("a", *tables(truth(("m", 0.4)), 1)), "node", [("hostname", "n1"), ("kernel", "6.1")])
     assert nodes_of(one.view.table) == ("n1",)
     assert dates_of(one.view.table) == ("2026-02-02", "2026-02-03", "2026-02-04")
+
+
+def with_levels(drawn):
+    """The model "slow" as a level of another factor of the model "m"."""
+    made = []
+    for table in drawn:
+        slow = pc.equal(table["model"], "slow").to_pylist()
+        levels = pa.array([[("agent_timeout", "2x")] if s else [] for s in slow], pa.map_(pa.string(), pa.string()))
+        swept = table.set_column(table.column_names.index("factors"), "factors", levels)
+        made.append(swept.set_column(swept.column_names.index("model"), "model", pa.array(["m"] * len(swept))))
+    return tuple(made)
+
+
+def test_levels_of_other_factors_are_pooled_too_and_runs_are_told_apart_at_the_reference():
+    drawn = with_levels(tables(truth(("m", 0.4), ("slow", 0.5), dates=4), seed=10))
+    days = sorted(drawn[0]["occasion"].unique().to_pylist())
+    swept = {"factors": (Swept("agent_timeout", "1x", ("1x", "2x")),)}
+    halves = [part("a", drawn, "occasion", *days[:2], **swept), part("b", drawn, "occasion", *days[2:], **swept)]
+    whole, both = whole_of(run("whole", *drawn, **swept)), analyse_runs(merge(halves))
+    expected = [f for f in whole.findings if f.factor == "agent_timeout" and f.estimand == "success"]
+    found = {key(f): f for f in both.findings}
+    assert len(expected) >= 4
+    for f in expected:
+        assert all(map(same, numbers(found[key(f)]), numbers(f))), f
+    assert [f.model for f in both.findings if (f.factor or "").startswith("run=")] == ["m"] * 4
+    assert both.members[0].models == ("m",)
