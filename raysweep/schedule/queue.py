@@ -267,7 +267,6 @@ class Queue:
             self._in_flight += 1
             self._attempts[trial.trial_id] += 1
             return Launch(run.block, trial, self._attempts[trial.trial_id], run.number)
-        return None
 
     def _begin(self, run: BlockRun) -> None:
         self._active[run.block.block_id] = run
