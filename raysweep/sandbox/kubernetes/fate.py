@@ -11,6 +11,7 @@
 | DeadlineExceeded | deadline |
 | kubelet refused the pod after it was placed (OutOfcpu, NodeAffinity ...) | scheduling |
 | uid or restart count differ from those at start | node_lost: what ran is lost |
+| the task's container was not started | node_lost where kubelet or runtime went away meanwhile, else image |
 | container state unknown to the kubelet (reboot, runtime's state gone) | node_lost |
 | the node's object is gone, or it is not Ready and the pod is gone or told no end | node_lost |
 | deleted by somebody else, its node Ready | drained: no node was lost, and `drain --disable-eviction` looks the same |
@@ -73,6 +74,10 @@ _EVENTS = {
 }
 _LOST_STATES = ("ContainerStatusUnknown", "Unknown")
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
+_INTERRUPTED = re.compile(
+    r"context canceled|context deadline exceeded|ttrpc: closed|code = Unavailable|error while dialing", re.IGNORECASE
+)
+"""What runtimes say where a kubelet or containerd that went away broke a start off; all else is the image's."""
 
 
 def fate(
@@ -159,7 +164,9 @@ def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: 
     if terminated.get("reason") in _LOST_STATES:
         yield "node_lost", f"container state {terminated['reason']}: {terminated.get('message', '')}"
     if terminated.get("reason") in _NOT_STARTED:
-        yield "image", f"the container could not be started: {terminated.get('message', '')}"
+        said = str(terminated.get("message", ""))
+        broken_off = _INTERRUPTED.search(said)
+        yield "node_lost" if broken_off else "image", f"the container could not be started: {said}"
     if removed:
         yield from ((_EVENTS[e["reason"]], _event_words(e)) for e in reversed(events) if e.get("reason") in _EVENTS)
     if node_lost and (removed or not terminated):

@@ -114,6 +114,22 @@ def test_a_state_that_the_kubelet_lost_is_a_lost_node(reason):
 
 
 @pytest.mark.parametrize(
+    ("message", "platform"),
+    [
+        ("context canceled", "node_lost"),
+        ("failed to create containerd task: failed to start shim: ttrpc: closed: unknown", "node_lost"),
+        ("rpc error: code = Unavailable desc = error reading from server: EOF", "node_lost"),
+        ('exec: "/raysweep/supervisor": permission denied: unknown', "image"),
+        ("", "image"),
+    ],
+)
+def test_a_start_that_the_node_broke_off_is_not_the_images_fault(message, platform):
+    ending = fate(state("running", exitCode=128, reason="StartError", message=message), node=READY)
+    assert (ending.ended, ending.platform, ending.oom_killed) == (True, platform, False)
+    assert message in ending.platform_detail
+
+
+@pytest.mark.parametrize(
     ("reason", "message", "platform"),
     [
         ("Terminated", "Pod was terminated in response to imminent node shutdown.", "node_lost"),
