@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raysweep.cli.balance import missed_lines
 from raysweep.cli.output import emit, say, status_lines
 from raysweep.clock import SystemClock
 
@@ -12,13 +13,19 @@ if TYPE_CHECKING:
 
 
 def read_status(path: RunPath) -> dict[str, Any]:
-    """{planned, done, running, by_outcome, complete} of the run directory; InputError when it is none."""
+    """{planned, done, running, by_outcome, complete, missed} of the run directory; InputError when it is none.
+
+    missed: what windows that closed lack, see cli.balance.missed_windows; null for nothing.
+    """
+    from raysweep.cli.balance import missed_windows
     from raysweep.record.place import running_at
     from raysweep.record.reader import read_ledger
     from raysweep.record.resume import status
 
     view = read_ledger(path)
-    return status(view.table, len(view.planned), running_at(path, SystemClock()))
+    clock = SystemClock()
+    told = status(view.table, len(view.planned), running_at(path, clock))
+    return {**told, "missed": None if told["complete"] else missed_windows(path, view.table, clock.now())}
 
 
 def status_command(path: RunPath, *, as_json: bool) -> None:
@@ -27,5 +34,5 @@ def status_command(path: RunPath, *, as_json: bool) -> None:
     if as_json:
         emit(told)
     else:
-        for line in status_lines(told):
+        for line in (*status_lines(told), *missed_lines(told["missed"])):
             say(line)

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raysweep.stats.arrays import Bools
 from raysweep.stats.columns import flags
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
-from raysweep.stats.findings import enforcement, placement
+from raysweep.stats.findings import balance, enforcement, placement
 from raysweep.stats.findings.factors import factor_checks
 from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
@@ -33,6 +34,7 @@ def run_checks(
     """All checks of a ledger (tables labelled) and its probes, warnings first."""
     found = [
         *_completeness(planned, cube),
+        *balance.checks(table, planned, design.confidence),
         *_missing(missing(table, cube)),
         *_tasks(cube),
         *_tasks_without_block(cube, design),
@@ -68,9 +70,7 @@ def _completeness(planned: pa.Table, cube: Cube) -> Iterator[Check]:
     if not len(cube.task):
         yield Check("empty", "warning", "the ledger holds no attempt", "run the sweep: `raysweep run`")
         return
-    known = np.isfinite(cube.y)
-    run = cube.present.any(axis=0)  # an arm that was never run has a check of its own
-    incomplete = ~known[:, run].all(axis=1)
+    incomplete = _incomplete(cube)
     if total > done or cube.not_started:
         message = f"{done} of {total} planned trials have ended; {cube.not_started} blocks were not started"
         yield Check("unfinished", "warning", message, "go on with the same `raysweep run` command")
@@ -83,6 +83,15 @@ def _completeness(planned: pa.Table, cube: Cube) -> Iterator[Check]:
         )  # fmt: skip
     elif total <= done:
         yield Check("complete", "ok", f"all {done} trials ended with a result, in {len(cube.task)} complete blocks", "")
+
+
+def _incomplete(cube: Cube) -> Bools:
+    """Blocks that lack a result in an arm of their run, (n,); one that was never run there has a check of its own."""
+    known, found = np.isfinite(cube.y), np.zeros(len(cube.task), dtype=bool)
+    for run in range(max(1, len(cube.runs))):
+        rows = cube.of_run(run)
+        found[rows] = ~known[rows][:, cube.present[rows].any(axis=0)].all(axis=1)
+    return found
 
 
 def _missing(arms: Sequence[Missing]) -> Iterator[Check]:
