@@ -21,9 +21,10 @@ from raysweep import config
 from raysweep.cli import compose
 from raysweep.plan import make_plan
 from raysweep.record.resume import RunState, SweepState
-from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
+from raysweep.schedule.blockrun import BlockRun
+from raysweep.schedule.calendar import AlwaysOpen, Occasion
 from raysweep.schedule.queue import Ended, Finish, Launch, Queue, Sleep, Tick
-from raysweep.schedule.regime import TURNS
+from raysweep.schedule.regime import TURNS, Regime
 from raysweep.tasks.load import load_tasks
 
 LEVELS = "factors: {{concurrency: {{reference: low, levels: {{low: {low}, high: {high}}}}}}}\n"
@@ -148,15 +149,20 @@ def test_what_a_platform_ended_runs_again_at_once_in_its_level():
 
 
 def test_no_block_of_the_next_window_joins_a_batch_of_the_last():
-    buckets = "buckets: {period: 40s, windows: {first: 0s-20s, second: 20s-40s}, dates: 2, makeup_dates: 9}"
-    sweep, plan = swept(1, 3, tasks=3, buckets=buckets)
-    calendar = Cycles(0.0, 40.0, [Window("first", 0.0, 20.0), Window("second", 20.0, 40.0)])
-    ran = Ran(sweep, plan, calendar=calendar)
-    check(ran, plan)
-    blocks = defaultdict(set)
-    for _, began, _, launch in ran.spans:
-        blocks[launch.block.block_id].add(calendar.at(began).bucket)
-    assert all(len(found) == 1 for found in blocks.values())
+    sweep, plan = swept(1, 3)
+    now, later = (Occasion("all", n, f"day {n}", 100.0 * n, 100.0 * (n + 1)) for n in (1, 2))
+    regime = Regime(3, compose.slots(sweep))
+    regime.begin(BlockRun(plan.blocks[0], 1, now, 0.0))
+    for _ in range(2):
+        assert regime.head(0)[1].arm.factors == ()
+        regime.pop()
+    # The other level of this block is still to come: a block of this window may join it, one of the next may not.
+    assert regime.wants_block(0, now)
+    assert not regime.wants_block(0, later)
+    assert regime.head(0)[1].arm.factors == (("concurrency", "high"),)
+    regime.pop()
+    assert not regime
+    assert regime.wants_block(0, later)
 
 
 def test_a_block_that_was_begun_goes_on_with_what_is_left_of_it():
