@@ -19,13 +19,13 @@ def read_status(path: RunPath) -> dict[str, Any]:
     """
     from raysweep.cli.balance import missed_windows
     from raysweep.record.place import running_at
-    from raysweep.record.reader import read_ledger
+    from raysweep.record.reader import read_progress
     from raysweep.record.resume import status
 
-    view = read_ledger(path)
+    table, planned = read_progress(path)
     clock = SystemClock()
-    told = status(view.table, len(view.planned), running_at(path, clock))
-    return {**told, "missed": None if told["complete"] else missed_windows(path, view.table, clock.now())}
+    told = status(table, planned, running_at(path, clock))
+    return {**told, "missed": None if told["complete"] else missed_windows(path, table, clock.now())}
 
 
 def status_command(path: RunPath, *, as_json: bool) -> None:

@@ -35,6 +35,9 @@ LISTINGS = 5
 CHUNK_ROWS = 1 << 16
 """Rows of the table's chunks: every kernel pays for each chunk, and a segment has about a hundred rows."""
 
+PROGRESS = ("attempt_id", "trial_id", "block_id", "block_run", "attempt", "outcome", "cause", "cause_class")
+"""What is_final and the counts of `status` need of the attempts."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
@@ -76,14 +79,7 @@ def read_run(store: Store, where: str, *, attempts: bool = True) -> LedgerView:
 
     attempts: False leaves the ledger unread and the table without a row.
     """
-    facts = _json(store, where, "run.json")
-    version = facts.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise bad_input(
-            f"the ledger has schema version {version}, this raysweep reads {SCHEMA_VERSION}",
-            "use the raysweep version named in run.json",
-            file=f"{where}/run.json",
-        )
+    facts = _facts(store, where)
     planned = read_plan(store, where)
     return LedgerView(
         table=with_is_final(read_attempts(store) if attempts else arrow_schema().empty_table(), planned),
@@ -94,6 +90,29 @@ def read_run(store: Store, where: str, *, attempts: bool = True) -> LedgerView:
         sweep_text=_blob(store, where, "sweep.yaml").decode(errors="replace"),
         probes=read_probes(store),
     )
+
+
+def read_progress(path: RunPath) -> tuple[pa.Table, int]:
+    """How far the run directory at `path` is: the columns PROGRESS of its attempts with is_final, and planned trials.
+
+    For a long ledger a small part of what `read_ledger` reads. InputError as there.
+    """
+    store = open_run(path)
+    _facts(store, str(path))
+    planned = read_plan(store, str(path), ["block_id"])
+    return with_is_final(read_attempts(store, PROGRESS), planned), len(planned)
+
+
+def _facts(store: Store, where: str) -> dict[str, Any]:
+    facts = _json(store, where, "run.json")
+    version = facts.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise bad_input(
+            f"the ledger has schema version {version}, this raysweep reads {SCHEMA_VERSION}",
+            "use the raysweep version named in run.json",
+            file=f"{where}/run.json",
+        )
+    return facts
 
 
 def _blob(store: Store, where: str, name: str) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -37,38 +37,65 @@ class SweepState:
     last: float = 0.0
 
 
-_COLUMNS = ("block_id", "trial_id", "block_run", "attempt", "outcome", "cause", "cause_class", "t_queued", "t_stopped")
+COLUMNS = (
+    "block_id", "trial_id", "block_run", "attempt", "outcome", "cause", "cause_class", "t_queued", "t_stopped",
+)  # fmt: skip
+"""What `sweep_state` needs of the attempts."""
+_BATCH = 20_000
+"""Rows that are Python objects at a time: a million of them at once take a gigabyte."""
+
+
+@dataclass(slots=True)
+class _Fold:
+    """A block's last run as far as its rows were taken; attempts of a trial are taken in order."""
+
+    run: int
+    began: float
+    ended: set[str] = field(default_factory=set)
+    lost: Counter[tuple[str, str]] | None = None
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Count one attempt of this very run."""
+        trial = row["trial_id"]
+        self.began = min(self.began, row["t_queued"].timestamp())
+        if unfinished(row):
+            self.ended.discard(trial)
+        else:
+            self.ended.add(trial)
+        if row["cause_class"] == "platform":
+            self.lost = self.lost if self.lost is not None else Counter()
+            self.lost[trial, row["cause"]] += 1
+
+    def state(self) -> RunState:
+        return RunState(self.run, frozenset(self.ended), self.began, self.lost if self.lost is not None else _NOTHING)
 
 
 def sweep_state(table: pa.Table) -> SweepState:
-    """The state of a sweep from all its attempts (any order)."""
-    rows = sorted(table.select(_COLUMNS).to_pylist(), key=lambda r: r["attempt"])
-    runs: dict[str, int] = {}
+    """The state of a sweep from all its attempts (any order; columns COLUMNS)."""
     attempts: dict[str, int] = {}
-    began: dict[tuple[str, int], float] = {}
-    ended: defaultdict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
-    lost: defaultdict[tuple[str, int], Counter[tuple[str, str]]] = defaultdict(Counter)
+    blocks: dict[str, Any] = {}
     last = 0.0
-    for row in rows:
-        key = (row["block_id"], row["block_run"])
-        runs[row["block_id"]] = max(runs.get(row["block_id"], 0), row["block_run"])
+    for row in _in_order(table.select(COLUMNS)):
         attempts[row["trial_id"]] = row["attempt"]
-        queued = row["t_queued"].timestamp()
-        began[key] = min(began.get(key, queued), queued)
-        ended[key][row["trial_id"]] = not unfinished(row)
-        if row["cause_class"] == "platform":
-            lost[key][row["trial_id"], row["cause"]] += 1
+        fold = blocks.get(row["block_id"])
+        if fold is None or fold.run < row["block_run"]:
+            fold = blocks[row["block_id"]] = _Fold(row["block_run"], row["t_queued"].timestamp())
+        if fold.run == row["block_run"]:
+            fold.take(row)
         last = max(last, row["t_stopped"].timestamp())
-    blocks = {
-        block: RunState(
-            run,
-            frozenset(t for t, done in ended[block, run].items() if done),
-            began[block, run],
-            lost.get((block, run), _NOTHING),
-        )
-        for block, run in runs.items()
-    }
+    for block, fold in blocks.items():
+        blocks[block] = fold.state()
     return SweepState(blocks, attempts, last)
+
+
+def _in_order(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """All rows in the order of their attempts' numbers: first attempts, which are most, then the rest sorted."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - the command line starts without pyarrow
+
+    again = pc.greater(table["attempt"], 1)
+    for batch in table.filter(pc.invert(again)).to_batches(max_chunksize=_BATCH):
+        yield from batch.to_pylist()
+    yield from sorted(table.filter(again).to_pylist(), key=lambda row: row["attempt"])
 
 
 def unfinished(row: Mapping[str, Any]) -> bool:
@@ -92,13 +119,17 @@ def status(table: pa.Table, planned: int, running: int) -> dict[str, Any]:
     table: all attempts with is_final. done: trials whose final attempt is an outcome; by_outcome counts their final
     attempts, with the cause after a slash ("infra/oom_limit").
     """
-    final = table.filter(table["is_final"]).select(["outcome", "cause", "cause_class"]).to_pylist()
-    done = [row for row in final if not unfinished(row)]
-    by_outcome = Counter(f"{r['outcome']}/{r['cause']}" if r["cause"] else r["outcome"] for r in done)
+    final = table.filter(table["is_final"]).select(["outcome", "cause", "cause_class"])
+    counts = final.group_by(final.column_names).aggregate([([], "count_all")]).to_pylist()
+    by_outcome: Counter[str] = Counter()
+    for row in counts:
+        if not unfinished(row):
+            by_outcome[f"{row['outcome']}/{row['cause']}" if row["cause"] else row["outcome"]] += row["count_all"]
+    done = by_outcome.total()
     return {
         "planned": planned,
-        "done": len(done),
+        "done": done,
         "running": running,
         "by_outcome": dict(sorted(by_outcome.items())),
-        "complete": len(done) == planned,
+        "complete": done == planned,
     }
