@@ -196,14 +196,17 @@ class RayExecutor:
         self._broken: Exception | None = None
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
-        """As Executor.start; starts an embedded Ray unless one is initialised or RAY_ADDRESS is set."""
+        """As Executor.start; starts an embedded Ray unless one is initialised or RAY_ADDRESS is set.
+
+        Comes again after `release`.
+        """
         import ray  # noqa: PLC0415 - 0.6 s that only a run should pay
 
         self._run_id = run_id
         if not ray.is_initialized():
             self._embedded = init_ray(self._per_actor * self._count)
         self._slots = [_Slot(self._new_actor()) for _ in range(self._count)]
-        if self._embedded:
+        if self._embedded and self._watcher is None:
             self._watcher = asyncio.ensure_future(self._watch())
         facts = await self._unless_broken(asyncio.gather(*(slot.actor.start.remote(run_id) for slot in self._slots)))
         for slot in self._slots:
@@ -261,13 +264,21 @@ class RayExecutor:
             self._break(error, slot)
 
     async def _unless_broken(self, started: asyncio.Future[Any]) -> Any:
-        """What the runners say once they are ready; the watcher's error where Ray died before that."""
+        """What the runners say once they are ready; IncompleteError where Ray or one of them died before that."""
+        import ray  # noqa: PLC0415 - as in start
+
         watching = {self._watcher} if self._watcher is not None else set()
         await asyncio.wait({started, *watching}, return_when=asyncio.FIRST_COMPLETED)
         if self._broken is not None:
             started.cancel()
             raise self._broken
-        return await started
+        try:
+            return await started
+        except ray.exceptions.RayTaskError:  # what the runner itself raised
+            raise
+        except ray.exceptions.RayError as error:
+            told = str(error).splitlines()[0]
+            raise IncompleteError(f"a runner died while it started ({told}); the same command goes on") from error
 
     async def _watch(self) -> None:
         """End the run where a process of the embedded Ray died: Ray itself waits for it for ever, and says nothing."""
@@ -317,13 +328,19 @@ class RayExecutor:
 
         if self._watcher is not None:
             self._watcher.cancel()
-        for slot in self._slots:
+        await self.release()
+        if self._embedded:
+            ray.shutdown()
+
+    async def release(self) -> None:
+        """End all runners, none of which has an attempt, and leave Ray as it is: a live actor keeps its node up."""
+        import ray  # noqa: PLC0415 - as above
+
+        for slot in (*self._slots, *self._lost):
             if slot.reader is not None:
                 slot.reader.cancel()
             ray.kill(slot.actor)
-        self._slots = []
-        if self._embedded:
-            ray.shutdown()
+        self._slots, self._lost = [], []
 
 
 def _dead_process() -> tuple[str, int] | None:
@@ -351,12 +368,15 @@ def init_ray(trial_slots: int) -> bool:
     if not embedded:
         ray.init(log_to_driver=False)
         return False
-    ray.init(
-        address="local",
-        resources={"trial_slots": trial_slots},
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100_000_000,
-    )
+    try:
+        ray.init(
+            address="local",
+            resources={"trial_slots": trial_slots},
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=100_000_000,
+        )
+    except Exception as error:  # a plain one, where its processes are slow to come or die
+        raise IncompleteError(f"Ray did not start here ({error}); the same command tries again") from error
     return True
