@@ -161,16 +161,3 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     if isinstance(truth, Mapping) and len(readable) == len(present):
         offsets: dict[str, dict[str, float]] = _readable(dict[str, dict[str, float]], truth.get("factors", {}), {})
         yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(offsets, factors))
-
-
-def _cluster(data: Mapping[str, Any]) -> Iterator[Fault]:
-    if not isinstance(data.get("cluster"), Mapping):
-        return
-    parts = {key: value if isinstance(value := data.get(key), Mapping) else {} for key in ("sandbox", "runner", "tasks")}
-    yield from cluster_faults(
-        data["cluster"].get("operator", "kuberay"),
-        parts["sandbox"].get("kind"),
-        parts["sandbox"].get("context"),
-        parts["runner"].get("executor", "ray"),
-        parts["tasks"].get("source"),
-    )
