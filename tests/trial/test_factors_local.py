@@ -1,0 +1,99 @@
+"""Levels of other factors in attempts: the agent's time limit really moves, and a row says what was honoured."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_oom_real import REWARD, task
+
+from raysweep import config
+from raysweep.cli import compose
+from raysweep.cli.compose import Orders, Study
+from raysweep.clock import SystemClock
+from raysweep.plan import make_plan
+from raysweep.record.evidence import Evidence, Verdict
+from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.protocol import Capabilities
+from raysweep.schedule.queue import Launch
+from raysweep.trial.attempt import run_attempt, sandbox_spec
+from raysweep.trial.row import Course, build_row
+from raysweep.units import Resources
+
+SWEEP = """
+name: factors
+tasks: {source: tasks}
+models: [{name: m, agent: oracle}]
+bands: [{name: 1x, request: 1.0, limit: 1.0}]
+reference: 1x
+repeats: 1
+factors:
+  agent_timeout: {reference: 1x, levels: {1x: 1.0, 20x: 20.0}}
+  egress: {reference: free, levels: {free: none, slow: 1Mi}}
+sandbox: {kind: local}
+"""
+WAITS = "sleep 8; touch /app/done"
+"""Longer than the limit of 3 s, and far shorter than twenty times that."""
+
+
+def orders(folder: Path, solve: str = "true") -> dict[tuple, object]:
+    """The order of each arm by its levels; the task's time limit is 3 s."""
+    task(folder, "one", solve, REWARD)
+    toml = folder / "tasks" / "one" / "task.toml"
+    toml.write_text(toml.read_text().replace("timeout_sec = 30", "timeout_sec = 3"))
+    (folder / "sweep.yaml").write_text(SWEEP)
+    sweep = config.load(folder / "sweep.yaml")
+    tasks = compose.load_tasks(sweep)
+    study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
+    clock, (block,) = SystemClock(), study.plan.blocks
+    make = Orders(study, f"factors-{uuid.uuid4().hex[:10]}", compose.calendar(sweep, clock.now()), None)
+    return {t.arm.factors: make(Launch(block, t, 1, 1), clock.now()) for t in block.trials}
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(("levels", "cut"), [((), True), ((("agent_timeout", "20x"),), False)])
+async def test_the_level_decides_when_the_agent_is_cut(tmp_path, needs_local, levels, cut):
+    order, provider = orders(tmp_path, WAITS)[levels], LocalProvider(scratch=needs_local)
+    await provider.prepare(order.run_id)
+    try:
+        done = await run_attempt(order, provider, SystemClock())
+    finally:
+        await provider.gc(order.run_id)
+    row = done.row
+    assert (row["outcome"], row["timed_out"]) == ("scored", cut)
+    assert row["factors"] == dict(levels)
+    assert row["enforcement"]["agent_timeout_s"] == ("3" if cut else "60")
+
+
+def test_a_longer_limit_gives_the_sandbox_a_longer_life_and_its_labels_say_the_level(tmp_path):
+    made = orders(tmp_path)
+    plain, longer, slow = (sandbox_spec(made[key]) for key in ((), (("agent_timeout", "20x"),), (("egress", "slow"),)))
+    assert longer.lifetime_s - plain.lifetime_s == 57
+    assert (plain.egress, slow.egress) == (None, 1 << 20)
+    assert "factor.agent_timeout" not in plain.labels
+    assert longer.labels["factor.agent_timeout"] == "20x"
+
+
+@pytest.mark.parametrize(
+    ("level", "network", "capabilities", "asked", "told"),
+    [
+        ((("egress", "slow"),), True, Capabilities(network_isolation=True), "1048576", "not honoured"),
+        ((("egress", "slow"),), True, Capabilities(egress="requested"), "1048576", "unknown"),
+        ((("egress", "slow"),), True, Capabilities(egress="enforced"), "1048576", "honoured"),
+        ((("egress", "slow"),), False, Capabilities(network_isolation=True), "1048576", "no network"),
+        ((("egress", "slow"),), False, Capabilities(), "1048576", "not honoured"),
+        ((), True, Capabilities(), "no bound", "no bound asked"),
+    ],
+)
+def test_a_row_says_whether_egress_was_bounded(tmp_path, level, network, capabilities, asked, told):
+    order = replace(orders(tmp_path)[level], network=network)
+    row = build_row(order, Course(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
+    assert (row["enforcement"]["egress_asked"], row["enforcement"]["egress"]) == (asked, told)
+    bare = replace(order, conditions=type(order.conditions)())
+    row = build_row(bare, Course(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
+    assert set(row["enforcement"]) == {"memory", "cpu", "pids", "disk", "oom"}
