@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raysweep.record.store import Store
     from raysweep.sandbox.factory import ProviderRecipe
     from raysweep.sandbox.protocol import Planned
+    from raysweep.schedule.breaker import Breaker
     from raysweep.schedule.budget import Meter
     from raysweep.schedule.calendar import Calendar
     from raysweep.schedule.probing import ProbeBook
@@ -239,13 +240,22 @@ class Orders:
 def budget_meter(study: Study, store: Store) -> Meter:
     """What the driver asks after every attempt whether the budget is spent; attempts of the ledger are counted."""
     from raysweep.record.reader import read_attempts
-    from raysweep.schedule.budget import Meter
+    from raysweep.schedule.budget import COUNTED, Meter
 
     budget = study.sweep.budget
     meter = Meter(budget.usd, budget.agent_hours, budget.usd_per_cpu_hour, budget.usd_per_gib_hour)
-    for row in read_attempts(store).to_pylist() if meter.bounded else ():
+    spent = read_attempts(store, ("attempt_id", *COUNTED)).to_batches(max_chunksize=20_000) if meter.bounded else ()
+    for row in (row for batch in spent for row in batch.to_pylist()):
         meter.add({k: v.timestamp() if k.startswith("t_") and v is not None else v for k, v in row.items()})
     return meter
+
+
+def breaker(sweep: Sweep) -> Breaker | None:
+    """What pauses the sweep when the platform fails too often, closed; None where the sweep has none."""
+    from raysweep.schedule.breaker import Breaker
+
+    found = sweep.breaker
+    return None if found is None else Breaker(found.rate, found.attempts(sweep.runner.concurrency))
 
 
 class ProbeRounds:

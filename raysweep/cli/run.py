@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import io
 import json
 import signal
 import sys
@@ -110,23 +109,21 @@ def _refuse_unsuitable(study: Study) -> None:
 
 
 def _directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
-    import pyarrow.parquet as pq
-
     from raysweep.cli.images import resolve_images
-    from raysweep.plan.table import plan_table
+    from raysweep.plan.table import plan_bytes
     from raysweep.record.place import store_at
     from raysweep.record.rundir import create_or_resume
 
-    sink = io.BytesIO()
-    images = None if store_at(path).exists("run.json") else resolve_images(study)
-    pq.write_table(plan_table(study.plan, study.sweep, list(study.tasks.values()), images), sink, compression="zstd")
     sweep = study.sweep
+    planned = b""  # a directory that is there has its plan, and is known by the plan's id
+    if not store_at(path).exists("run.json"):
+        planned = plan_bytes(study.plan, sweep, list(study.tasks.values()), resolve_images(study))
     analysis = {**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
         path,
         sweep_text=sweep.study_text,
         plan_id=study.plan.plan_id,
-        plan_parquet=sink.getvalue(),
+        plan_parquet=planned,
         analysis=analysis,
         environment=environment(),
         facts={
@@ -201,9 +198,9 @@ def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], b
     from raysweep.cli.images import Images, first_seen
     from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
     from raysweep.record.reader import read_attempts, read_plan
-    from raysweep.record.resume import sweep_state
+    from raysweep.record.resume import COLUMNS, sweep_state
 
-    attempts = read_attempts(store)
+    attempts = read_attempts(store, ("attempt_id", "task", "node", *COLUMNS))
     state = sweep_state(attempts)
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
     first_seen(attempts, images)
@@ -251,12 +248,13 @@ def _queue(session: Session) -> Queue:
         calendar if session.turn is None else Until(calendar, session.turn.end),
         capacity=sweep.runner.concurrency,
         caps=sweep.platform_retries,
+        reruns=sweep.block_reruns,
         now=session.clock.now(),
         last_planned_date=sweep.dates,
         makeup_dates=sweep.buckets.makeup_dates if sweep.buckets else 0,
         restored=session.state,
-        probes=compose.probe_book(sweep, session.store),
         slots=compose.slots(sweep),
+        probes=compose.probe_book(sweep, session.store),
     )
 
 
@@ -274,7 +272,7 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
 
 
 async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
-    from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result
+    from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result, Stop
 
     run_id, sweep = session.facts["run_id"], session.study.sweep
     provider = compose.recipe(sweep)("driver")
@@ -292,9 +290,14 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
         rounds = compose.ProbeRounds(session.study, session.store, run_id, session.images)
         traces = None if sweep.sandbox.kind == "simulated" else _traces(session.path)
 
-        def count(row: Row) -> str | None:
+        breaker, spent = compose.breaker(sweep), meter.reason()
+
+        def count(row: Row) -> Stop | None:
             session.images.note(row)
-            return meter.add(row)
+            reason = meter.add(row)
+            if (trouble := breaker.add(row) if breaker else None) is not None:
+                return Stop(trouble, "breaker", finish_blocks=False)
+            return Stop(reason, "budget") if reason else None
 
         driver = Driver(
             queue=queue,
@@ -305,7 +308,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             make_order=compose.Orders(session.study, run_id, calendar, traces, session.images),
             observe=view,
             stop=count,
-            stopped=meter.reason(),
+            stopped=Stop(spent, "budget") if spent else None,
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
             probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),
         )
@@ -349,7 +352,11 @@ def _exit_code(result: Result, status: dict[str, Any], session: Session, config:
         tell(f"interrupted; go on with: {again}")
         return ExitCode.INTERRUPTED
     if result.stopped is not None:
-        tell(f"stopped: {result.stopped}; go on (after raising the bound) with: {again}")
+        remedy = {
+            "budget": "go on (after raising the bound) with",
+            "breaker": f"look after the machines and `raysweep doctor --config {config}`, then go on with",
+        }[result.stopped.kind]
+        tell(f"stopped: {result.stopped.reason}; {remedy}: {again}")
         return ExitCode.INCOMPLETE
     if result.missing and session.turn is not None:
         from raysweep.cli.window import parting

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from raysweep.clock import Clock
 from raysweep.probe import ProbeOrder, lost_probe
@@ -20,12 +21,16 @@ from raysweep.record.resume import unfinished
 from raysweep.record.schema import Row
 from raysweep.schedule.calendar import Calendar
 from raysweep.schedule.executor import Executor, RunnerLostError
-from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Probe, Probed, Queue, Sleep, Tick
+from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Probe, Probed, Queue, Sleep, Stepped, Tick
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
 
 PULSE_S = 0.25
 """How often, while nothing else happens, segments are sealed, the heartbeat renewed and progress shown."""
+
+
+STEP_S = 1.0
+"""The wall clock was set, or the machine slept, where it leaves the monotonic clock by more in between two events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,24 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """That a run is to end early, and why.
+
+    kind: whose word it is. finish_blocks: blocks that were begun are finished; else nothing more is launched, and what
+    is in flight ends.
+    """
+
+    reason: str
+    kind: Literal["budget", "breaker", "rule", "interrupted"]
+    finish_blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a run ended. missing: planned blocks without a complete run; stopped: why it was stopped early, if so."""
 
     missing: int
-    stopped: str | None = None
+    stopped: Stop | None = None
     interrupted: bool = False
 
 
@@ -60,7 +78,8 @@ class Probes:
 class Driver:
     """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt.
 
-    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent).
+    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent). The
+    first reason stands, unless a later one wants blocks that were begun left unfinished.
     probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any.
     """
 
@@ -71,9 +90,9 @@ class Driver:
     clock: Clock
     make_order: Callable[[Launch, float], TrialOrder]
     observe: Callable[[Progress], None] = lambda _: None
-    stop: Callable[[Row], str | None] = lambda _: None
+    stop: Callable[[Row], Stop | None] = lambda _: None
     pulse: float = PULSE_S
-    stopped: str | None = None
+    stopped: Stop | None = None
     probes: Probes | None = None
     _inbox: asyncio.Queue[tuple[TrialOrder, Row] | Probed] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
@@ -81,6 +100,7 @@ class Driver:
     _by_outcome: Counter[str] = field(default_factory=Counter)
     _finished: int = 0
     _halt: Halt | None = None
+    _ahead: float | None = None
     _interrupted: bool = False
     _failure: BaseException | None = None
 
@@ -99,7 +119,7 @@ class Driver:
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
-        self.stopped = self.stopped or "interrupted"
+        self.stopped = self.stopped or Stop("interrupted", "interrupted", finish_blocks=False)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -125,17 +145,25 @@ class Driver:
 
     def _instructions(self, event: Event) -> list[Instruction]:
         """What the queue says to `event`, told first to halt when that is due: no launch may slip in between."""
-        due = self._due_halt()
-        if due is None:
-            return self.queue.handle(event, self.clock.now())
-        self._halt = due
-        return [*self.queue.handle(due, self.clock.now()), *self.queue.handle(event, self.clock.now())]
+        before: list[Instruction] = []
+        if (due := self._due_halt()) is not None:
+            self._halt = due
+            before += self.queue.handle(due, self.clock.now())
+        if (stepped := self._stepped()) is not None:
+            before += self.queue.handle(stepped, self.clock.now())
+        return [*before, *self.queue.handle(event, self.clock.now())]
+
+    def _stepped(self) -> Stepped | None:
+        """By how much the wall clock has left the monotonic one behind since the last look, if by more than drift."""
+        ahead = self.clock.now() - self.clock.monotonic()
+        before, self._ahead = self._ahead, ahead
+        return Stepped(ahead - before) if before is not None and abs(ahead - before) > STEP_S else None
 
     def _due_halt(self) -> Halt | None:
         """The halt that the queue has yet to hear of; an interruption goes beyond a stop that finishes blocks."""
         if self.stopped is None:
             return None
-        halt = Halt(finish_blocks=not self._interrupted)
+        halt = Halt(finish_blocks=self.stopped.finish_blocks and not self._interrupted)
         return halt if halt != self._halt else None
 
     async def _next_event(self, until: float | None) -> Event:
@@ -166,10 +194,14 @@ class Driver:
         self._place(row)
         self.ledger.append(row)
         self._by_outcome[row["outcome"]] += 1
-        self.stopped = self.stopped or self.stop(row)
+        self._heed(self.stop(row))
         self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
+
+    def _heed(self, stop: Stop | None) -> None:
+        if stop is not None and (self.stopped is None or (self.stopped.finish_blocks and not stop.finish_blocks)):
+            self.stopped = stop
 
     def _place(self, row: Row) -> None:
         """Where in the calendar the attempt really ran."""

@@ -59,7 +59,14 @@ class Probed:
     """The round of probes that was asked for is over, whatever it found."""
 
 
-Event: TypeAlias = Tick | Ended | Halt | Probed
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """The wall clock was set, or the machine slept: it shows `by` seconds more than time has passed."""
+
+    by: float
+
+
+Event: TypeAlias = Tick | Ended | Halt | Probed | Stepped
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +143,9 @@ class Queue:
         self._durations: deque[float] = deque(maxlen=RECENT_BLOCKS)
         self._halted = False
         self._abandoned = False
-        open_now = calendar.at(now)
-        self._last_date = max(last_planned_date, open_now.date if open_now else 0) + makeup_dates
+        opening = calendar.next_opening(now)
+        coming = calendar.at(now) or (calendar.at(opening) if opening is not None else None)
+        self._last_date = max(last_planned_date, coming.date if coming else 0) + makeup_dates
         self._restore(blocks, restored, now)
 
     def _restore(self, blocks: Iterable[Block], restored: SweepState, now: float) -> None:
@@ -169,7 +177,7 @@ class Queue:
         if found is not None and found.bucket == block.bucket:
             return found
         found = self._calendar.occasion(block.bucket, block.date)
-        while (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
+        while found.opens < (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
             found = later
         return found
 
@@ -185,13 +193,7 @@ class Queue:
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take one event and say what to do; the caller launches, sleeps or stops accordingly."""
-        if isinstance(event, Ended):
-            self._ended(event, now)
-        elif isinstance(event, Halt):
-            self._halted = True
-            self._abandoned = self._abandoned or not event.finish_blocks
-        elif isinstance(event, Probed):
-            self._probed()
+        self._heed(event, now)
         if self._probing is not None:
             return []
         instructions: list[Instruction] = []
@@ -207,6 +209,18 @@ class Queue:
             if opening is not None:
                 instructions.append(Sleep(opening))
         return instructions
+
+    def _heed(self, event: Event, now: float) -> None:
+        if isinstance(event, Ended):
+            self._ended(event, now)
+        elif isinstance(event, Halt):
+            self._halted = True
+            self._abandoned = self._abandoned or not event.finish_blocks
+        elif isinstance(event, Probed):
+            self._probed()
+        elif isinstance(event, Stepped):
+            for run in self._active.values():
+                run.began += event.by
 
     def _idle(self, now: float) -> Sleep | Finish:
         """Nothing runs and nothing can be launched now: wait for a window, or be done."""
@@ -325,7 +339,8 @@ class Queue:
             self._block_of.pop(trial.trial_id, None)
         if run.missing:
             self._run_again(run, run.occasion.closes)
-        elif not run.late:
+        elif not run.late and now - run.began <= run.occasion.length:
+            # One that took longer than its window is no guide to what fits: nothing would ever begin again.
             self._durations.append(now - run.began)
 
     def _run_again(self, run: BlockRun, after: float) -> None:

@@ -88,6 +88,7 @@ class Rig:
             calendar,
             capacity=self.sweep.runner.concurrency,
             caps=self.sweep.platform_retries,
+            reruns=self.sweep.block_reruns,
             now=clock.now(),
             last_planned_date=self.sweep.dates,
             makeup_dates=self.sweep.buckets.makeup_dates if self.sweep.buckets else 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysweep.schedule.driver import Stop
 from raysweep.schedule.executor import RunnerLostError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,7 +35,7 @@ def interrupt_at(seconds, launched_then, rig):
 
 def check_interrupted(rig, result, launched_then):
     assert result.interrupted
-    assert result.stopped == "interrupted"
+    assert result.stopped.kind == "interrupted"
     assert len(rig.launched) == launched_then[0], "nothing begins after the interruption"
     rows = Counter((r["trial_id"], r["attempt"]) for r in rig.rows())
     assert rows == Counter((x.trial.trial_id, x.attempt) for x in rig.launched), "every attempt has its one row"
@@ -85,7 +86,7 @@ def test_interrupting_a_run_that_was_finishing_its_last_blocks_leaves_them(tmp_p
             raise RunnerLostError("it would be retried at once")
         return await inner.run(order)
 
-    result = rig.drive(wrap=wrapping(run), stop=lambda _: "the budget is spent")
+    result = rig.drive(wrap=wrapping(run), stop=lambda _: Stop("the budget is spent", "budget"))
     assert result.interrupted
     assert [(x.trial.position, x.attempt) for x in rig.launched] == [(0, 1), (1, 1)]
     assert [r["cause"] for r in rig.rows()].count("runner_lost") == 1

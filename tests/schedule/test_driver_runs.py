@@ -11,6 +11,7 @@ import pytest
 from raysweep.errors import LockLostError
 from raysweep.record.lock import epoch_name
 from raysweep.schedule.budget import Meter
+from raysweep.schedule.driver import Stop
 from raysweep.schedule.executor import RunnerLostError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -112,11 +113,11 @@ def test_a_spent_budget_finishes_begun_blocks_and_releases_no_more(tmp_path, slo
         reason = meter.add(row)
         if reason and not spent_at:
             spent_at.append({launch.block.block_id for launch in rig.launched})
-        return reason
+        return Stop(reason, "budget") if reason else None
 
     result = rig.drive(stop=stop)
     assert result.stopped is not None
-    assert "agent hours" in result.stopped
+    assert "agent hours" in result.stopped.reason
     assert not result.interrupted
     blocks = Counter(r["block_id"] for r in rig.rows())
     assert set(blocks) == spent_at[0], "no block is begun once the budget is spent"
