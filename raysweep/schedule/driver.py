@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 from raysweep.clock import Clock
 from raysweep.probe import ProbeOrder, lost_probe
@@ -44,24 +43,11 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """That a run is to end early, and why.
-
-    kind: whose word it is. finish_blocks: blocks that were begun are finished; else nothing more is launched, and what
-    is in flight ends.
-    """
-
-    reason: str
-    kind: Literal["budget", "breaker", "rule", "interrupted"]
-    finish_blocks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """How a run ended. missing: planned blocks without a complete run; stopped: why it was stopped early, if so."""
 
     missing: int
-    stopped: Stop | None = None
+    stopped: str | None = None
     interrupted: bool = False
 
 
@@ -78,8 +64,7 @@ class Probes:
 class Driver:
     """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt.
 
-    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent). The
-    first reason stands, unless a later one wants blocks that were begun left unfinished.
+    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent).
     probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any.
     """
 
@@ -90,9 +75,9 @@ class Driver:
     clock: Clock
     make_order: Callable[[Launch, float], TrialOrder]
     observe: Callable[[Progress], None] = lambda _: None
-    stop: Callable[[Row], Stop | None] = lambda _: None
+    stop: Callable[[Row], str | None] = lambda _: None
     pulse: float = PULSE_S
-    stopped: Stop | None = None
+    stopped: str | None = None
     probes: Probes | None = None
     _inbox: asyncio.Queue[tuple[TrialOrder, Row] | Probed] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
@@ -119,7 +104,7 @@ class Driver:
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
-        self.stopped = self.stopped or Stop("interrupted", "interrupted", finish_blocks=False)
+        self.stopped = self.stopped or "interrupted"
         self._cancel()
 
     def _cancel(self) -> None:
@@ -163,7 +148,7 @@ class Driver:
         """The halt that the queue has yet to hear of; an interruption goes beyond a stop that finishes blocks."""
         if self.stopped is None:
             return None
-        halt = Halt(finish_blocks=self.stopped.finish_blocks and not self._interrupted)
+        halt = Halt(finish_blocks=not self._interrupted)
         return halt if halt != self._halt else None
 
     async def _next_event(self, until: float | None) -> Event:
@@ -194,14 +179,10 @@ class Driver:
         self._place(row)
         self.ledger.append(row)
         self._by_outcome[row["outcome"]] += 1
-        self._heed(self.stop(row))
+        self.stopped = self.stopped or self.stop(row)
         self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
-
-    def _heed(self, stop: Stop | None) -> None:
-        if stop is not None and (self.stopped is None or (self.stopped.finish_blocks and not stop.finish_blocks)):
-            self.stopped = stop
 
     def _place(self, row: Row) -> None:
         """Where in the calendar the attempt really ran."""

@@ -1,0 +1,90 @@
+"""Sweeps over days while the wall clock steps, or the machine sleeps: on the virtual clock, through the real driver."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from raysweep.clock import VirtualClock
+from raysweep.schedule.calendar import Cycles, Window
+from raysweep.schedule.queue import Ended, Launch, Queue, Sleep, Stepped, Tick
+
+sys.path.insert(0, str(Path(__file__).parent))
+import driving
+from days import DAY, EIGHT, drive, in_window, moment, rig
+from plans import CYCLES, plan_of
+
+
+class SteppingClock(VirtualClock):
+    """A virtual clock whose wall time jumps: (monotonic seconds, seconds of the jump) each."""
+
+    def __init__(self, start: float, *steps: tuple[float, float]) -> None:
+        super().__init__(start)
+        self._steps = steps
+
+    def now(self) -> float:
+        return super().now() + sum(by for at, by in self._steps if self.monotonic() >= at)
+
+
+@pytest.fixture(autouse=True)
+def _days(monkeypatch):
+    monkeypatch.setattr(driving, "HANGS_S", 60 * DAY)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([(DAY + 3.0, 5 * 3600.0)], id="slept-through-a-window"),
+        pytest.param([(DAY + 3.0, 50 * 3600.0)], id="slept-two-days"),
+        pytest.param([(DAY + 3.0, -5 * 3600.0)], id="back-into-a-window-that-was"),
+        pytest.param([(6.0, -2.0), (DAY + 4.0, 700.0), (DAY + 9.0, -700.0)], id="back-and-forth"),
+    ],
+)
+def test_when_the_clock_steps_what_began_ends_and_no_block_runs_twice(tmp_path, steps):
+    sweep = rig(tmp_path, EIGHT, "2026-03-04", 3, zone="UTC", slots=4)
+    start = moment("2026-03-04T00:00", "UTC")
+    assert drive(sweep, SteppingClock(start, *steps)).missing == 0
+    rows = sweep.rows()
+    assert sorted(sweep.finished()) == sweep.planned()
+    assert all(in_window(r, EIGHT, "UTC") for r in rows if not r["crossed_boundary"])
+    assert sum(r["crossed_boundary"] for r in rows) <= 4, "only what was in flight when the clock stepped"
+    assert {r["bucket"] for r in rows} == set(EIGHT)
+
+
+WINDOWS = [Window("first", 0, 90), Window("second", 100, 200)]
+
+
+def queue_of(now, **options):
+    blocks = plan_of(tasks=4, buckets=CYCLES, repeats=2).blocks
+    return Queue(blocks, Cycles(0.0, 200.0, WINDOWS), capacity=1, caps={}, now=now, last_planned_date=2, **options)
+
+
+def test_a_driver_that_comes_back_between_two_windows_makes_up_from_the_next_one():
+    assert queue_of(895.0, makeup_dates=0).handle(Tick(), 895.0) == [Sleep(900.0)]
+
+
+def one_block(queue, now, seconds, *, stepped=0.0):
+    """Run the two trials of one block; returns the moment and what the queue says then."""
+    (launch,) = queue.handle(Tick(), now)
+    told = queue.handle(Ended(launch.trial.trial_id), now + seconds / 2)
+    if stepped:
+        told = [*told, *queue.handle(Stepped(stepped), now + seconds / 2 + stepped)]
+    (launch,) = (i for i in told if isinstance(i, Launch))
+    end = now + seconds + stepped
+    return end, queue.handle(Ended(launch.trial.trial_id), end)
+
+
+def test_a_step_of_the_clock_is_no_duration_of_a_block():
+    end, told = one_block(queue_of(0.0), 0.0, 15.0, stepped=55.0)
+    assert end == 70.0
+    assert isinstance(told[0], Launch), "a block of 15 s fits into the 20 s that are left; one of 70 s would not"
+
+
+def test_a_block_longer_than_its_window_does_not_forbid_all_that_come():
+    queue = queue_of(0.0)
+    end, told = one_block(queue, 0.0, 95.0)
+    assert told == [Sleep(100.0)]
+    assert isinstance(queue.handle(Tick(), 100.0)[0], Launch)
+    assert end < 100.0
