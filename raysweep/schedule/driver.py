@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from raysweep.clock import Clock
 from raysweep.probe import ProbeOrder, lost_probe
@@ -43,11 +44,24 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """That a run is to end early, and why.
+
+    kind: whose word it is. finish_blocks: blocks that were begun are finished; else nothing more is launched, and what
+    is in flight ends.
+    """
+
+    reason: str
+    kind: Literal["budget", "breaker", "rule", "interrupted"]
+    finish_blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a run ended. missing: planned blocks without a complete run; stopped: why it was stopped early, if so."""
 
     missing: int
-    stopped: str | None = None
+    stopped: Stop | None = None
     interrupted: bool = False
 
 
@@ -64,8 +78,10 @@ class Probes:
 class Driver:
     """One run of a sweep. `make_order` turns a launch into an order; `stop` is asked after every attempt.
 
-    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent).
-    probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any.
+    stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent). The
+    first reason stands, unless a later one wants blocks that were begun left unfinished.
+    probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any. rest: told,
+    while nothing is in flight, until when nothing will be asked for.
     """
 
     queue: Queue
@@ -75,10 +91,11 @@ class Driver:
     clock: Clock
     make_order: Callable[[Launch, float], TrialOrder]
     observe: Callable[[Progress], None] = lambda _: None
-    stop: Callable[[Row], str | None] = lambda _: None
+    stop: Callable[[Row], Stop | None] = lambda _: None
     pulse: float = PULSE_S
-    stopped: str | None = None
+    stopped: Stop | None = None
     probes: Probes | None = None
+    rest: Callable[[float], Awaitable[None]] | None = None
     _inbox: asyncio.Queue[tuple[TrialOrder, Row] | Probed] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Future[Row]] = field(default_factory=set)
     _round: asyncio.Task[None] | None = None
@@ -104,7 +121,7 @@ class Driver:
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
         self._interrupted = True
-        self.stopped = self.stopped or "interrupted"
+        self.stopped = self.stopped or Stop("interrupted", "interrupted", finish_blocks=False)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -126,6 +143,8 @@ class Driver:
                     until = instruction.until
                 else:
                     return instruction.missing
+            if self.rest is not None and until is not None and self.queue.in_flight == 0:
+                await self.rest(until)
             event = await self._next_event(until)
 
     def _instructions(self, event: Event) -> list[Instruction]:
@@ -148,7 +167,7 @@ class Driver:
         """The halt that the queue has yet to hear of; an interruption goes beyond a stop that finishes blocks."""
         if self.stopped is None:
             return None
-        halt = Halt(finish_blocks=not self._interrupted)
+        halt = Halt(finish_blocks=self.stopped.finish_blocks and not self._interrupted)
         return halt if halt != self._halt else None
 
     async def _next_event(self, until: float | None) -> Event:
@@ -179,10 +198,14 @@ class Driver:
         self._place(row)
         self.ledger.append(row)
         self._by_outcome[row["outcome"]] += 1
-        self.stopped = self.stopped or self.stop(row)
+        self._heed(self.stop(row))
         self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
+
+    def _heed(self, stop: Stop | None) -> None:
+        if stop is not None and (self.stopped is None or (self.stopped.finish_blocks and not stop.finish_blocks)):
+            self.stopped = stop
 
     def _place(self, row: Row) -> None:
         """Where in the calendar the attempt really ran."""

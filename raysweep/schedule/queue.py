@@ -177,7 +177,7 @@ class Queue:
         if found is not None and found.bucket == block.bucket:
             return found
         found = self._calendar.occasion(block.bucket, block.date)
-        while (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
+        while found.opens < (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
             found = later
         return found
 
