@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.options import points_option
 from raysweep.cli.output import emit, say, tell
-from raysweep.cli.report import design_of, provenance
+from raysweep.cli.report import (
+    design_of,
+    merged_runs,
+    names_of,
+    provenance,
+    provenance_of_all,
+    refuse_assumed,
+)
 from raysweep.errors import ExitCode, InputError, bad_input
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from raysweep.config.model import TaskSource
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
+    from raysweep.stats import Design
     from raysweep.stats.findings.proposal import Proposal
     from raysweep.tasks.model import Task
     from raysweep.tasks.propose import SpecChange
@@ -22,36 +34,45 @@ if TYPE_CHECKING:
 _PERCENT = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
 
 
-def calibrate_command(
-    path: RunPath,
-    floor: str | None,
-    delta: str | None,
-    infra_max: str | None,
-    write: Path | None,
-    tasks: str | None,
-    *,
-    as_json: bool,
-) -> int:
-    """Print the calibration; 0 with an admissible ceiling, 1 with none, 3 when the data do not decide.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said beside the runs: delta and infra_max as written ("2pp", "1%").
 
-    delta, infra_max: as written ("2pp", "1%"); without a delta the registered one holds. write: where proposed files
-    go. tasks: source of the original tasks when it is not the one in sweep.yaml. InputError for what cannot be read,
-    for a floor that is no band, and for originals that are not found.
+    Without a delta the registered one holds. write: where proposed files go. tasks: source of the original tasks when
+    it is not the one in sweep.yaml. assumed: fields of methodology to take as alike.
     """
-    from raysweep.record.reader import read_ledger
+
+    floor: str | None = None
+    delta: str | None = None
+    infra_max: str | None = None
+    write: Path | None = None
+    tasks: str | None = None
+    assumed: tuple[str, ...] = ()
+
+
+def calibrate_command(paths: Sequence[RunPath], options: Options, *, as_json: bool) -> int:
+    """Print the calibration of one run, or of several as one; 0 with an admissible ceiling, 1 with none, 3 undecided.
+
+    InputError for what cannot be read, for a floor that is no band, for originals that are not found (those of several
+    runs are looked for where the oldest had them), and for runs whose designs differ.
+    """
     from raysweep.stats.calibrate import ADMISSIBLE, UNDECIDED, calibrate
 
-    margin, most = points_option("--delta", delta), _percent(infra_max)
-    view = read_ledger(path)
+    margin, most = points_option("--delta", options.delta), _percent(options.infra_max)
+    data = _data(paths, options.assumed)
     found = calibrate(
-        view.table, view.planned, design_of(view), floor=floor, delta=margin, infra_max=most, probes=view.probes
+        data.table, data.planned, data.design, floor=options.floor, delta=margin, infra_max=most, probes=data.probes
     )
-    diff = _write(view, path, found.proposals, write, tasks) if write is not None else None
+    first, view = data.first
+    diff = _write(view, first, found.proposals, options.write, options.tasks) if options.write is not None else None
+    for line in data.notes if not as_json else ():
+        say(line)
     if as_json:
         from raysweep.report.calibration import calibration_document
 
-        command = {"command": f"raysweep calibrate {path} --floor {found.floor} --delta {100 * found.delta:g}pp"}
-        emit(calibration_document(found, [view.facts["run_id"]], provenance(path, view) | command))
+        given = " ".join([*map(str, paths), *(f"--assume-comparable {field}" for field in options.assumed)])
+        command = {"command": f"raysweep calibrate {given} --floor {found.floor} --delta {100 * found.delta:g}pp"}
+        emit(calibration_document(found, data.run_ids, data.provenance | command))
     else:
         from rich.console import Console
 
@@ -62,6 +83,47 @@ def calibrate_command(
             say(f"proposal: {diff}")
     codes = {ADMISSIBLE: ExitCode.OK, UNDECIDED: ExitCode.INCOMPLETE}
     return codes.get(found.status, ExitCode.CLAIM_FAILS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What is calibrated: tables of one run, or of several merged; first: the oldest. notes: what merging left out."""
+
+    table: pa.Table
+    planned: pa.Table
+    probes: pa.Table
+    design: Design
+    first: tuple[RunPath, LedgerView]
+    run_ids: list[str]
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def _data(paths: Sequence[RunPath], assumed: Sequence[str]) -> _Data:
+    from raysweep.record.reader import read_ledger
+
+    if len(paths) == 1:
+        refuse_assumed(assumed)
+        view = read_ledger(paths[0])
+        told, ids = provenance(paths[0], view), [view.facts["run_id"]]
+        return _Data(view.table, view.planned, view.probes, design_of(view), (paths[0], view), ids, told)
+    merged = merged_runs(paths, assumed)
+    oldest = merged.runs[0]
+    notes = [f"{len(merged.runs)} runs are calibrated together: {', '.join(r.name for r in merged.runs)}"]
+    if merged.left_out:
+        notes.append(f"left out, because not every run has them: {', '.join(merged.left_out)}")
+    notes += [f"assumed comparable, though not known to be alike: {a}" for a in merged.assumed]
+    where = dict(zip(names_of(paths), paths, strict=True))[oldest.name]
+    return _Data(
+        table=merged.table,
+        planned=merged.planned,
+        probes=merged.probes,
+        design=merged.design,
+        first=(where, oldest.view),
+        run_ids=[r.run_id for r in merged.runs],
+        provenance=provenance_of_all(paths, merged, None),
+        notes=tuple(notes),
+    )
 
 
 def _percent(text: str | None) -> float | None:

@@ -42,6 +42,10 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", parser=_run_path, help="a run directory, or its s3:// or gs:// URL")
 ]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", parser=_run_path, help="run directories, or their URLs")]
+Assume = Annotated[
+    list[str] | None, typer.Option("--assume-comparable", metavar="FIELD", help="methodology to take as alike")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 
 
@@ -162,16 +166,12 @@ def watch(
 
 @app.command()
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", parser=_run_path, help="run directories, or their URLs")
-    ],
+    runs: Runs,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", parser=_run_path, help="folder for the report; default RUN/report"),
     ] = None,
-    assume: Annotated[
-        list[str] | None, typer.Option("--assume-comparable", metavar="FIELD", help="methodology to take as alike")
-    ] = None,
+    assume: Assume = None,
     as_json: Json = False,
 ) -> None:
     """Print the verdict on one run, or on several as one analysis, and write report.html and report.json."""
@@ -192,9 +192,7 @@ def compare(
     temporal_sd: Annotated[
         str | None, typer.Option("--temporal-sd", metavar="2pp", help="spread between dates, where dates are too few")
     ] = None,
-    assume: Annotated[
-        list[str] | None, typer.Option("--assume-comparable", metavar="FIELD", help="methodology to take as alike")
-    ] = None,
+    assume: Assume = None,
     floor: Annotated[str | None, typer.Option("--floor", metavar="BAND", help="lowest band of a mismatch")] = None,
     ceiling: Annotated[str | None, typer.Option("--ceiling", metavar="BAND", help="highest band of a mismatch")] = None,
     as_json: Json = False,
@@ -208,7 +206,7 @@ def compare(
 
 @app.command()
 def calibrate(
-    run: Run,
+    runs: Runs,
     floor: Annotated[str | None, typer.Option("--floor", help="band to start from; default the reference")] = None,
     delta: Annotated[str | None, typer.Option("--delta", help="largest difference that counts as none (2pp)")] = None,
     infra_max: Annotated[str | None, typer.Option("--infra-max", help="most attempts that limits may end (1%)")] = None,
@@ -216,12 +214,14 @@ def calibrate(
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="where the original tasks are; default: the run's")
     ] = None,
+    assume: Assume = None,
     as_json: Json = False,
 ) -> None:
     """Say how far limits may be raised without changing the benchmark, and what tasks should declare."""
-    from raysweep.cli.calibrate import calibrate_command
+    from raysweep.cli.calibrate import Options, calibrate_command
 
-    raise typer.Exit(calibrate_command(run, floor, delta, infra_max, write, tasks, as_json=as_json))
+    options = Options(floor, delta, infra_max, write, tasks, tuple(assume or ()))
+    raise typer.Exit(calibrate_command(runs, options, as_json=as_json))
 
 
 @app.command()

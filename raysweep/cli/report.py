@@ -43,8 +43,7 @@ def report_command(paths: Sequence[RunPath], out: RunPath | None, assumed: Seque
         merged = merged_runs(paths, assumed)
         _write(analyse_runs(merged), provenance_of_all(paths, merged, out), store, where, as_json=as_json)
         return
-    if assumed:
-        raise bad_input("one run has one methodology", "leave it out", key="--assume-comparable")
+    refuse_assumed(assumed)
     view = read_ledger(paths[0])
     analysis = analyse(view.table, view.planned, design=design_of(view), probes=view.probes)
     _write(
@@ -69,6 +68,12 @@ def _write(
         return
     print_report(analysis, Console())
     say(f"report: {where / 'report.html'}")
+
+
+def refuse_assumed(assumed: Sequence[str]) -> None:
+    """InputError where one run is given and something of it is to be taken as alike."""
+    if assumed:
+        raise bad_input("one run has one methodology", "leave it out", key="--assume-comparable")
 
 
 def merged_runs(paths: Sequence[RunPath], assumed: Sequence[str]) -> Merged:

@@ -32,6 +32,7 @@ DESIGN = {
 """What no word of the asker can stand in for: contrasts of runs that differ in it are not contrasts of one thing."""
 IDS = ("block_id", "trial_id", "attempt_id")
 DATES = ("occasion", "actual_occasion")
+DATE = "date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,10 @@ def _common(runs: Sequence[Run], *, pooled: bool) -> Design:
 
 
 def _named(run: Run, table: pa.Table, tasks: frozenset[str], done: Mapping[str, int]) -> pa.Table:
-    """Rows of the common tasks, with ids and dates of this run's own and repeats counted on from `done`."""
+    """Rows of the common tasks, with ids and dates of this run's own and repeats counted on from `done`.
+
+    The plan's number of a date is counted on too, under the key DATE.
+    """
     table = table.filter(pc.is_in(table["task"], value_set=pa.array(sorted(tasks), pa.string())))
     for name in IDS:
         if name in table.column_names:
@@ -228,6 +232,9 @@ def _named(run: Run, table: pa.Table, tasks: frozenset[str], done: Mapping[str, 
         at = pc.index_in(_cell(table), value_set=pa.array(list(done), pa.string()))
         before = pc.fill_null(pa.array(list(done.values()), pa.int64()).take(at.combine_chunks()), fill_value=0)
         table = table.set_column(table.column_names.index("repeat"), "repeat", pc.add(table["repeat"], before))
+    if DATE in table.column_names:
+        later = pc.add(table[DATE], done.get(DATE, 0))
+        table = table.set_column(table.column_names.index(DATE), DATE, later)
     return _dated(run, table).append_column(RUN, pa.repeat(pa.scalar(run.name, pa.string()), len(table)))
 
 
@@ -241,7 +248,9 @@ def _dated(run: Run, table: pa.Table) -> pa.Table:
 
 
 def _count_on(done: dict[str, int], planned: pa.Table) -> None:
-    """Add a run's repeats to those of the runs before it, by task and bucket."""
+    """Add a run's repeats to those of the runs before it, by task and bucket, and its dates."""
+    if DATE in planned.column_names:
+        done[DATE] = done.get(DATE, 0) + int(pc.max(planned[DATE]).as_py() or 0)
     if "repeat" in planned.column_names and len(planned):
         cells = pa.table({"cell": _cell(planned), "repeat": planned["repeat"]})
         for row in cells.group_by("cell").aggregate([("repeat", "max")]).to_pylist():

@@ -91,6 +91,27 @@ def test_what_differs_is_refused_naming_runs_field_and_values(tmp_path, told):
     )
 
 
+def test_two_runs_are_calibrated_as_one(tmp_path, told):
+    def limits(row):
+        times, unit = float(row["band"].removesuffix("x")), {"cpu": 1000, "memory": 1024**3}
+        return {f"limit_{r}_mult": times for r in unit} | {
+            f"limit_{r}_{what}": int(times * one) for r, one in unit.items() for what in ("asked", "admitted")
+        }
+
+    runs = [make_run(tmp_path / n, truth(("m", 0.5)), seed=i, edit=limits) for i, n in enumerate("ab")]
+    code, said, err = told(*runs, command="calibrate")
+    assert (code, err) == (3, ""), said
+    assert "2 runs are calibrated together: a, b" in said
+    document = json.loads(told(*runs, "--json", command="calibrate")[1])
+    assert document["runs"] == [json.loads((run / "run.json").read_text())["run_id"] for run in runs]
+    assert set(document["provenance"]["runs"]) == {"a", "b"}
+    assert document["provenance"]["command"] == f"raysweep calibrate {runs[0]} {runs[1]} --floor 1x --delta 2pp"
+    fixed = [f["n_attempts"] for f in document["findings"] if f["reference"] == "1x" and f["estimand"] == "success"]
+    assert set(fixed) == {2 * 144}, "trials of both runs"
+    code, _, err = told(runs[0], "--assume-comparable", "sandbox", command="calibrate")
+    assert (code, "one run has one methodology" in err) == (2, True)
+
+
 def test_wrong_use_is_told(tmp_path, told):
     a, b = (make_run(tmp_path / n, truth(("m", 0.5)), seed=i) for i, n in enumerate("ab"))
     shutil.copytree(a, tmp_path / "copy")

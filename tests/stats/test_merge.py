@@ -13,6 +13,7 @@ from merging import part, run, tables, truth
 
 from raysweep.errors import InputError
 from raysweep.stats import analyse
+from raysweep.stats.calibrate import calibrate
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.design import Swept
 from raysweep.stats.many import analyse_runs, dates_of, nodes_of
@@ -108,6 +109,21 @@ def test_halves_by_date_of_one_model_equal_the_whole_and_claim_no_more():
         assert mine.registered
 
 
+def test_calibration_of_halves_by_date_is_that_of_the_whole():
+    drawn = tables(truth(("m", 0.4), dates=4), seed=11)
+    days = sorted(drawn[0]["occasion"].unique().to_pylist())
+    halves = [part(n, drawn, "occasion", *d, created=i) for i, (n, d) in enumerate((("a", days[:2]), ("b", days[2:])))]
+    merged = merge(halves)
+    both, whole = (
+        calibrate(d.table, d.planned, design, probes=d.probes)
+        for d, design in ((merged, merged.design), (run("whole", *drawn).view, run("whole", *drawn).design))
+    )
+    assert both.status == whole.status
+    for one, other in zip(both.findings, whole.findings, strict=True):
+        assert key(one) == key(other)
+        assert all(map(same, numbers(one)[:5], numbers(other)[:5])), one
+
+
 def test_two_runs_of_a_model_claim_nothing_of_other_runs_and_three_do():
     stated = truth(("m", 0.4), repeats=3, concentration=math.inf)
     runs = [run(n, *tables(stated, seed=i), created=float(i), seed=i) for i, n in enumerate("abc")]
@@ -189,6 +205,7 @@ def test_checks_and_looks_are_told_run_by_run_and_missing_cells_come_from_every_
     assert "complete" in codes(both)
     assert message(both, "complete").startswith("a: all ")
     assert [m.trials for m in both.members] == [len(table), len(started)]
+    assert "merged" in codes(both)
 
 
 def test_missing_results_are_those_of_the_runs_that_have_the_arm():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raysweep.stats.methods.runs import run_spread, runs_sampled, tasks_and_runs
-from raysweep.stats.methods.twoway import Grid
+from benchmarks.runs import shares
+from raysweep.stats.methods.runs import run_spread
 from raysweep.stats.methods.variance import mean_squares
 
 RUN = np.array([0, 1, 0, 1, 1, 0, 2, 2], dtype=np.int64)
@@ -73,40 +73,16 @@ def test_run_spread_is_a_nested_analysis_of_variance():
     assert run_spread(np.ones(5), run, 0.95) is None
 
 
-def studies(number, runs, *, run_sd, tasks=20, dates=4, seed=2):
-    """(T, R) cells and (R x D) date means of drawn studies; effect 0.03, task sd 0.1, date sd 0.02, noise 0.2."""
-    rng = np.random.default_rng(seed)
-    for _ in range(number):
-        task = 0.03 + rng.normal(0, 0.1, tasks)
-        date = rng.normal(0, run_sd, runs)[:, None] + rng.normal(0, 0.02, (runs, dates))
-        cells = task[:, None, None] + date + rng.normal(0, 0.2, (tasks, runs, dates))
-        yield task, cells
-
-
 @pytest.mark.parametrize("runs", [3, 6])
-def test_intervals_over_runs_cover_where_those_over_tasks_do_not(runs):
-    number, held = 800, {"runs": 0, "tasks and runs": 0, "dates": 0}
-    for task, cells in studies(number, runs, run_sd=0.05):
-        grid = Grid(cells.mean(axis=2), np.full((20, runs), 4))
-        value = float(cells.mean())
-        over_runs, both = runs_sampled(value, grid, 0.95), tasks_and_runs(cells.mean(axis=(1, 2)), grid, 0.95)
-        dates = cells.mean(axis=0).ravel()
-        half = 2.2 * dates.std(ddof=1) / np.sqrt(len(dates))
-        held["runs"] += over_runs.low <= task.mean() <= over_runs.high
-        held["tasks and runs"] += both.low <= 0.03 <= both.high
-        held["dates"] += abs(value - task.mean()) <= half
-    assert 92.8 < 100 * held["runs"] / number < 97.2
-    assert 100 * held["tasks and runs"] / number > 92.8
-    assert 100 * held["dates"] / number < 85, "dates pooled over runs do not speak of other runs: the report says so"
+def test_intervals_over_runs_cover_where_those_over_dates_do_not(runs):
+    held = shares(800, runs, 0.05, seed=2)
+    assert 92.8 < held["runs"] < 97.2
+    assert held["tasks and runs"] > 92.8
+    assert held["dates"] < 85, "dates pooled over runs do not speak of other runs: the report says so"
 
 
 @pytest.mark.parametrize(("run_sd", "runs"), [(0.0, 2), (0.0, 4), (0.05, 2), (0.05, 4)])
 def test_the_spread_between_runs_covers_and_claims_nothing_where_there_is_none(run_sd, runs):
-    number, held, claimed = 1000, 0, 0
-    for _, cells in studies(number, runs, run_sd=run_sd):
-        c = run_spread(cells.mean(axis=0).ravel(), np.repeat(np.arange(runs), 4), 0.95).component
-        held += c.low <= run_sd**2 <= c.high
-        claimed += c.low > 0
-    assert 100 * held / number > 92.5
-    if not run_sd:
-        assert 100 * claimed / number < 4.5, "2.5 % and its Monte Carlo error"
+    held = shares(800, runs, run_sd, seed=3)
+    assert held["run_sd"] > 92.5
+    assert run_sd or held["claimed"] < 4.5, "2.5 % and its Monte Carlo error"
