@@ -43,11 +43,19 @@ opened. `repeats` counts per task, arm and bucket over all dates, so it must be 
 the same number. Blocks that could not be run in their window may be made up in the same window on `makeup_dates`
 further dates. Without `buckets` there is one bucket `all`, always open.
 
+## How factors make arms
+
+The band is one factor; `factors` adds others, each with named levels and a reference. By default each varies alone: an
+arm for every level that is not the reference, at the reference band, with all other factors at their reference. With
+`design: full` every combination of levels has an arm under every band. [factors.md](factors.md) says what each factor
+does to an attempt, and where it is honoured.
+
 ## What stays the same
 
-Identifiers of blocks and trials are made of the sweep's name and seed, the names of task, model and band, the repeat,
-the bucket and the number of the date. They do not depend on real dates or on the order of keys and entries, and a
-task, model or band that is added or left out leaves the others' as they were. Every trial has a seed of its own, bands
+Identifiers of blocks and trials are made of the sweep's name and seed, the names of task, model and band and of levels
+that are not the reference, the repeat, the bucket and the number of the date. They do not depend on real dates or on
+the order of keys and entries, and a task, model, band or factor that is added or left out leaves the others' as they
+were. Every trial has a seed of its own, bands
 of one block included: what an agent does by chance is noise in a contrast of bands, as it is with a language model.
 """
 
