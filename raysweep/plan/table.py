@@ -98,17 +98,37 @@ def plan_schema() -> pa.Schema:
     return pa.schema(fields)
 
 
+def plan_batches(
+    plan: Plan, sweep: Sweep, tasks: Sequence[Task], images: Mapping[str, TaskImage] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of plan.parquet, BATCH at a time. images: by name of the task."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    schema, rows = plan_schema(), plan_rows(plan, sweep, tasks, images)
+    while batch := list(islice(rows, BATCH)):
+        arrays = [pa.array([row[field.name] for row in batch], field.type) for field in schema]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def plan_table(
     plan: Plan, sweep: Sweep, tasks: Sequence[Task], images: Mapping[str, TaskImage] | None = None
 ) -> pa.Table:
     """plan.parquet as an Arrow table: one row per planned trial. images: by name of the task."""
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    schema, rows, batches = plan_schema(), plan_rows(plan, sweep, tasks, images), []
-    while batch := list(islice(rows, BATCH)):
-        arrays = [pa.array([row[field.name] for row in batch], field.type) for field in schema]
-        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema=schema)
+    return pa.Table.from_batches(plan_batches(plan, sweep, tasks, images), schema=plan_schema())
+
+
+def plan_bytes(plan: Plan, sweep: Sweep, tasks: Sequence[Task], images: Mapping[str, TaskImage] | None = None) -> bytes:
+    """plan.parquet itself; of a large plan only one batch is in memory beside it. images: by name of the task."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, plan_schema(), compression="zstd") as writer:
+        for batch in plan_batches(plan, sweep, tasks, images):
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def images_from_table(table: pa.Table) -> dict[str, TaskImage]:

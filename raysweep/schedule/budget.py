@@ -8,6 +8,11 @@ from typing import Any
 
 from raysweep.units import GIB
 
+COUNTED = (
+    "t_created", "t_stopped", "t_agent_start", "t_agent_end", "request_cpu_asked", "request_memory_asked", "cost_usd",
+)  # fmt: skip
+"""Columns of an attempt that `Meter.add` looks at."""
+
 
 @dataclass(slots=True)
 class Meter:
