@@ -1,4 +1,4 @@
-"""`run --until-window-end`: what one invocation may begin, and what it says about the windows that come."""
+"""Runs and windows: what an invocation `--until-window-end` may begin and says, and what a long run does in between."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from raysweep.cli.output import tell
+from raysweep.errors import RaysweepError
+
 if TYPE_CHECKING:
+    from raysweep.clock import Clock
     from raysweep.config import Sweep
+    from raysweep.sandbox.protocol import SandboxProvider
     from raysweep.schedule.calendar import Calendar, Occasion
+    from raysweep.schedule.resting import Releasable, Resting
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,19 @@ def parting(turn: Turn, missing: int, again: str) -> str:
         return f"{left}, and no window for them on the planned and make-up dates; {remedy}"
     over = "no window is open" if turn.open is None else f"done with window {turn.open.bucket} of {turn.open.label}"
     return f"{over}; {left}; the next window opens {_utc(turn.opens)}: {again} --until-window-end"
+
+
+def resting(inner: Releasable, clock: Clock, provider: SandboxProvider, run_id: str) -> Resting:
+    """The executor without runners in long gaps between windows; what they leave is removed, as at a run's end."""
+    from raysweep.schedule.resting import Resting
+
+    async def cleared() -> None:
+        try:
+            await provider.gc(run_id)
+        except (RaysweepError, OSError) as error:  # it can wait: the end of the run, and `raysweep gc`, do it again
+            tell(f"not everything that runners left could be removed: {error}")
+
+    return Resting(inner, clock, cleared)
 
 
 def _utc(moment: float) -> str | None:
