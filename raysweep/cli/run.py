@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from raysweep.record.resume import SweepState
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
-    from raysweep.sandbox.protocol import SandboxProvider
     from raysweep.schedule.driver import Driver, Result
     from raysweep.schedule.executor import Executor
     from raysweep.schedule.queue import Queue
@@ -226,18 +225,16 @@ def _turn_json(session: Session) -> dict[str, Any]:
     return {} if session.turn is None else turn_json(session.turn)
 
 
-def _executor(session: Session, provider: SandboxProvider) -> Executor:
+def _executor(session: Session) -> Executor:
     recipe = compose.recipe(session.study.sweep)
     runner = session.study.sweep.runner
     if runner.executor == "inprocess":
         from raysweep.schedule.executor import InProcessExecutor
 
         return InProcessExecutor(recipe("driver", session.clock), session.clock)
-    from raysweep.cli.window import resting
     from raysweep.schedule.ray_executor import RayExecutor
 
-    inner = RayExecutor(recipe, runner.concurrency, runner.actors)
-    return resting(inner, session.clock, provider, session.facts["run_id"])
+    return RayExecutor(recipe, runner.concurrency, runner.actors)
 
 
 def _queue(session: Session) -> Queue:
@@ -276,7 +273,6 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
 
 async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
     from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result, Stop
-    from raysweep.schedule.resting import Resting
 
     run_id, sweep = session.facts["run_id"], session.study.sweep
     provider = compose.recipe(sweep)("driver")
@@ -287,7 +283,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
         return Result(0)  # nothing is left to do: no runner is started
     if session.turn is not None and session.turn.open is None and _nothing_begun(session):
         return Result(queue.missing)
-    executor = _executor(session, provider)
+    executor = _executor(session)
     try:
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
@@ -315,7 +311,6 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             stopped=Stop(spent, "budget") if spent else None,
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
             probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),
-            rest=executor.rest if isinstance(executor, Resting) else None,
         )
         _stop_on_signals(driver)
         result = await driver.run()
