@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from raysweep.cli import compose
 from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, status_lines, tell
+from raysweep.cli.rule import Rule, read_record, refuse_without_looks, write_record
 from raysweep.cli.status import read_status
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.buckets import DAY
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from raysweep.record.resume import SweepState
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
+    from raysweep.sandbox.protocol import SandboxProvider
     from raysweep.schedule.driver import Driver, Result
     from raysweep.schedule.executor import Executor
     from raysweep.schedule.queue import Queue
+    from raysweep.stats.stop import Stop as Decided
 
 VIRTUAL_PULSE_S = 3600.0
 """Pulse of the driver on the virtual clock: nothing there is sealed or shown by time."""
@@ -41,7 +44,10 @@ VIRTUAL_PULSE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One invocation of `run` on one run directory, once the lock is held. turn: its window, if it ends with one."""
+    """One invocation of `run` on one run directory, once the lock is held.
+
+    turn: its window, if it ends with one. rule: what may stop the sweep at a look, if that is asked for.
+    """
 
     study: Study
     path: RunPath
@@ -52,6 +58,7 @@ class Session:
     clock: Clock
     blocks: int | None
     turn: Turn | None = None
+    rule: Rule | None = None
 
     @property
     def virtual(self) -> bool:
@@ -60,14 +67,24 @@ class Session:
 
 
 def run_command(
-    config: Path, run_dir: RunPath | None, blocks: int | None, *, as_json: bool, until_window_end: bool = False
+    config: Path,
+    run_dir: RunPath | None,
+    blocks: int | None,
+    *,
+    as_json: bool,
+    until_window_end: bool = False,
+    stop_when_decided: bool = False,
+    go_on: bool = False,
 ) -> int:
     """Run or resume; the exit code of design.md.
 
     until_window_end: begin only what the window that is open now holds, then end; INCOMPLETE while more is to come,
-    and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too.
+    and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too. stop_when_decided: end
+    at a registered look at which the registered rule decides; later calls then begin nothing unless told to go_on.
     """
     study = compose.load_study(config)
+    if stop_when_decided:
+        refuse_without_looks(study.sweep)
     path = run_dir or Path("runs") / study.sweep.name
     _refuse_unsuitable(study)
     store, facts = _directory(study, path)
@@ -78,9 +95,14 @@ def run_command(
     lock = lock_of(store, system, waiting=tell)
     lock.acquire({"environment": environment()})
     try:
+        stopped = None if go_on else read_record(store)
+        if stopped is not None:
+            return _already_stopped(path, stopped, config, as_json=as_json)
         session = _session(study, path, store, facts, blocks)
         if until_window_end:
             session = _for_one_window(session)
+        if stop_when_decided and not go_on:
+            session = replace(session, rule=_rule(session))
         ledger = LedgerWriter(store, lock, system)
         try:
             result = _drive(session, ledger)
@@ -95,6 +117,28 @@ def run_command(
         for line in status_lines(status):
             say(line)
     return _exit_code(result, status, session, config)
+
+
+def _already_stopped(path: RunPath, stopped: dict[str, Any], config: Path, *, as_json: bool) -> int:
+    """The registered rule ended the sweep before: nothing is begun."""
+    status = read_status(path)
+    if as_json:
+        emit(status)
+    else:
+        for line in status_lines(status):
+            say(line)
+    tell(f"stopped before by the registered rule: {stopped['reason']}; to run the rest all the same, beyond the")
+    tell(f"registered analysis: raysweep run {config} --run-dir {path} --go-on")
+    return ExitCode.OK
+
+
+def _rule(session: Session) -> Rule:
+    from raysweep.cli.report import design_of
+    from raysweep.record.reader import read_attempts, read_run
+    from raysweep.stats.live import COLUMNS
+
+    frame = read_run(session.store, str(session.path), attempts=False)
+    return Rule(read_attempts(session.store, COLUMNS), frame.planned, design_of(frame))
 
 
 def _refuse_unsuitable(study: Study) -> None:
@@ -225,16 +269,18 @@ def _turn_json(session: Session) -> dict[str, Any]:
     return {} if session.turn is None else turn_json(session.turn)
 
 
-def _executor(session: Session) -> Executor:
+def _executor(session: Session, provider: SandboxProvider) -> Executor:
     recipe = compose.recipe(session.study.sweep)
     runner = session.study.sweep.runner
     if runner.executor == "inprocess":
         from raysweep.schedule.executor import InProcessExecutor
 
         return InProcessExecutor(recipe("driver", session.clock), session.clock)
+    from raysweep.cli.window import resting
     from raysweep.schedule.ray_executor import RayExecutor
 
-    return RayExecutor(recipe, runner.concurrency, runner.actors)
+    inner = RayExecutor(recipe, runner.concurrency, runner.actors)
+    return resting(inner, session.clock, provider, session.facts["run_id"])
 
 
 def _queue(session: Session) -> Queue:
@@ -273,6 +319,7 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
 
 async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
     from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result, Stop
+    from raysweep.schedule.resting import Resting
 
     run_id, sweep = session.facts["run_id"], session.study.sweep
     provider = compose.recipe(sweep)("driver")
@@ -283,21 +330,31 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
         return Result(0)  # nothing is left to do: no runner is started
     if session.turn is not None and session.turn.open is None and _nothing_begun(session):
         return Result(queue.missing)
-    executor = _executor(session)
+    executor = _executor(session, provider)
     try:
         await executor.start(run_id)
         calendar = compose.calendar(sweep, session.facts["created"])
         rounds = compose.ProbeRounds(session.study, session.store, run_id, session.images)
         traces = None if sweep.sandbox.kind == "simulated" else _traces(session.path)
 
-        breaker, spent = compose.breaker(sweep), meter.reason()
+        breaker, rule = compose.breaker(sweep), session.rule
+
+        def ruled(found: Decided | None) -> Stop | None:
+            if found is None:
+                return None
+            write_record(session.store, found, session.clock.now())
+            return Stop(found.reason, "rule")
+
+        def spent(reason: str | None) -> Stop | None:
+            return Stop(reason, "budget") if reason else None
 
         def count(row: Row) -> Stop | None:
             session.images.note(row)
-            reason = meter.add(row)
+            over = spent(meter.add(row))
+            decided = ruled(rule.add(row) if rule else None)
             if (trouble := breaker.add(row) if breaker else None) is not None:
                 return Stop(trouble, "breaker", finish_blocks=False)
-            return Stop(reason, "budget") if reason else None
+            return decided or over
 
         driver = Driver(
             queue=queue,
@@ -308,9 +365,10 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             make_order=compose.Orders(session.study, run_id, calendar, traces, session.images),
             observe=view,
             stop=count,
-            stopped=Stop(spent, "budget") if spent else None,
+            stopped=ruled(rule.decided if rule else None) or spent(meter.reason()),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
             probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),
+            rest=executor.rest if isinstance(executor, Resting) else None,
         )
         _stop_on_signals(driver)
         result = await driver.run()
@@ -351,6 +409,9 @@ def _exit_code(result: Result, status: dict[str, Any], session: Session, config:
     if result.interrupted:
         tell(f"interrupted; go on with: {again}")
         return ExitCode.INTERRUPTED
+    if result.stopped is not None and result.stopped.kind == "rule":
+        tell(f"stopped by the registered rule: {result.stopped.reason}; report: raysweep report {session.path}")
+        return ExitCode.OK
     if result.stopped is not None:
         remedy = {
             "budget": "go on (after raising the bound) with",
