@@ -63,13 +63,14 @@ class Rig:
     async def session(self, clock: Clock, executor: Executor, begin, **options: Any) -> Result:
         self.lock = LocalLock(self.path, self.store, clock)
         self.lock.acquire({})
+        ledger = LedgerWriter(self.store, self.lock, clock)
         try:
             await executor.start(self.run_id)
             calendar = compose.calendar(self.sweep, ANCHOR)
             self.driver = Driver(
                 queue=self.queue(clock, calendar),
                 executor=executor,
-                ledger=LedgerWriter(self.store, self.lock, clock),
+                ledger=ledger,
                 calendar=calendar,
                 clock=clock,
                 make_order=self.noting(compose.Orders(self.study, self.run_id, calendar, None)),
@@ -80,6 +81,7 @@ class Rig:
                 return await self.driver.run()
         finally:
             await executor.close()
+            ledger.close()
             self.lock.release()
 
     def queue(self, clock: Clock, calendar) -> Queue:
