@@ -152,16 +152,19 @@ async def raw(ground: Ground, run_id: str, count: int) -> float:
         listed = await core.list_namespaced_pod(namespace, label_selector=selector)
 
         async def watch() -> None:
-            stream = await core.list_namespaced_pod_without_preload_content(
-                namespace, label_selector=selector, watch=True, resource_version=listed.metadata.resource_version
-            )
-            async for line in stream.content:
-                pod = json.loads(line)["object"]
-                if pod["status"].get("phase") == "Running":
-                    waiting.discard(pod["metadata"]["name"])
-                if not waiting:
-                    break
-            stream.close()
+            version = listed.metadata.resource_version
+            while waiting:  # an API server under load ends watches that fall behind
+                stream = await core.list_namespaced_pod_without_preload_content(
+                    namespace, label_selector=selector, watch=True, resource_version=version
+                )
+                async for line in stream.content:
+                    pod = json.loads(line)["object"]
+                    version = pod["metadata"]["resourceVersion"]
+                    if pod["status"].get("phase") == "Running":
+                        waiting.discard(pod["metadata"]["name"])
+                    if not waiting:
+                        break
+                stream.close()
 
         start = time.monotonic()
         watching = asyncio.create_task(watch())
