@@ -4,14 +4,15 @@ Where concurrency is swept, an arm says how many trials run at once while it run
 trials are launched up to its number, and the next level begins when none of this one is left and nothing is in flight.
 A batch of blocks shares its turns of the levels, so that a level has work for a while, and the arms of a block are not
 far from each other. A batch begins with the level that ended the one before: no slot is emptied between batches, and
-no level always comes first. Without the factor it is a line.
+no level always comes first. A block lasts as long as its batch, so that in a window a batch is no longer than a part of
+it, by the pace of the batches before. Without the factor it is a line.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, isinf
 from typing import TypeAlias
 
 from raysweep.plan.model import Arm, PlannedTrial
@@ -21,6 +22,8 @@ from raysweep.schedule.calendar import Occasion
 Ready: TypeAlias = tuple[BlockRun, PlannedTrial]
 TURNS = 2
 """Trials in a turn of a level, as a multiple of its number: with one each the load would begin to fall at once."""
+PART = 0.25
+"""Share of a window that a batch may last."""
 
 
 class Regime:
@@ -37,16 +40,32 @@ class Regime:
         self._batch = max((ceil(TURNS * level / n) for level, n in members.items()), default=1)
         self._room = 0
         self._occasion: Occasion | None = None
+        self._began, self._blocks = 0.0, 0
+        self._pace: float | None = None
 
     def __bool__(self) -> bool:
         return any(self._lines.values())
 
     def begin(self, run: BlockRun) -> None:
         """All that is left of a block run is ready."""
-        self._room = max(0, self._room - 1) if self else self._batch - 1
-        self._occasion = run.occasion
+        if not self:
+            self._next_batch(run)
+        self._room, self._blocks = max(0, self._room - 1), self._blocks + 1
         for trial in run.left:
             self._line(trial).append((run, trial))
+
+    def _next_batch(self, run: BlockRun) -> None:
+        """A batch begins with `run`: how many blocks may be in it."""
+        if run.occasion == self._occasion:
+            self._pace = (run.began - self._began) / self._blocks
+        self._occasion, self._began, self._blocks = run.occasion, run.began, 0
+        length = run.occasion.closes - run.occasion.opens
+        if isinf(length):
+            self._room = self._batch
+        elif self._pace is None:
+            self._room = 1  # nothing is known yet
+        else:
+            self._room = max(1, min(self._batch, int(PART * length / max(self._pace, 1e-9))))
 
     def again(self, run: BlockRun, trial: PlannedTrial, *, at_once: bool) -> None:
         """A trial that was launched needs another attempt: before the others of its level, or after them."""

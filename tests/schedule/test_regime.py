@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import sys
 from collections import Counter, defaultdict
 from itertools import count, pairwise
@@ -22,7 +23,7 @@ from raysweep.cli import compose
 from raysweep.plan import make_plan
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.blockrun import BlockRun
-from raysweep.schedule.calendar import AlwaysOpen, Occasion
+from raysweep.schedule.calendar import AlwaysOpen, Cycles, Occasion, Window
 from raysweep.schedule.queue import Ended, Finish, Launch, Queue, Sleep, Tick
 from raysweep.schedule.regime import TURNS, Regime
 from raysweep.tasks.load import load_tasks
@@ -150,7 +151,7 @@ def test_what_a_platform_ended_runs_again_at_once_in_its_level():
 
 def test_no_block_of_the_next_window_joins_a_batch_of_the_last():
     sweep, plan = swept(1, 3)
-    now, later = (Occasion("all", n, f"day {n}", 100.0 * n, 100.0 * (n + 1)) for n in (1, 2))
+    now, later = (Occasion("all", n, f"day {n}", 0.0, math.inf) for n in (1, 2))
     regime = Regime(3, compose.slots(sweep))
     regime.begin(BlockRun(plan.blocks[0], 1, now, 0.0))
     for _ in range(2):
@@ -163,6 +164,19 @@ def test_no_block_of_the_next_window_joins_a_batch_of_the_last():
     regime.pop()
     assert not regime
     assert regime.wants_block(0, later)
+
+
+def test_batches_fit_their_windows_whatever_a_level_would_like():
+    # Sixteen blocks would give the level of eight two turns, and take 128 s: more than a window has.
+    buckets = "buckets: {period: 160s, windows: {first: 0s-80s, second: 80s-160s}, dates: 2, makeup_dates: 0}"
+    sweep, plan = swept(1, 8, tasks=6, buckets=buckets)
+    calendar = Cycles(0.0, 160.0, [Window("first", 0.0, 80.0), Window("second", 80.0, 160.0)])
+    ran = Ran(sweep, plan, calendar=calendar, seconds=lambda _: 4.0)
+    check(ran, plan)
+    for _, began, ended, launch in ran.spans:
+        at = calendar.at(began)
+        assert (at.bucket, at.date) == (launch.block.bucket, launch.block.date)
+        assert ended <= at.closes
 
 
 def test_a_block_that_was_begun_goes_on_with_what_is_left_of_it():
