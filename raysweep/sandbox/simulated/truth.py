@@ -43,11 +43,15 @@ class Truth:
         p = self.success.get(band, self.success.get(REST, 0.5)) + self.models.get(labels["model"], 0.0)
         p += sum(levels.get(labels.get(f"factor.{name}", ""), 0.0) for name, levels in self.factors.items())
         p += self._normal(self.task_sd, "task", labels["task"])
-        p += self._normal(self.date_sd, "date", occasion)
-        p += self._normal(self.occasion_sd, "occasion", occasion, bucket)
+        p += self.luck(occasion, bucket)
         if self.amplitude and bucket in self.phases:
             p += self.amplitude * math.cos(2 * math.pi * (self.phases[bucket] - self.peak))
         return min(max(p, 0.0), 1.0 - self.infra_rate(labels))
+
+    def luck(self, occasion: str, bucket: str) -> float:
+        """What the date and the occasion themselves add to success."""
+        of_date = self._normal(self.date_sd, "date", occasion)
+        return of_date + self._normal(self.occasion_sd, "occasion", occasion, bucket)
 
     def infra_rate(self, labels: Mapping[str, str]) -> float:
         """Share of trials like this one that die of their own memory."""

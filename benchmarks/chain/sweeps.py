@@ -1,0 +1,81 @@
+"""The sweeps: their YAML, and a run of one by `raysweep run` in this process until it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+from raysweep import config
+from raysweep.cli import compose
+from raysweep.cli.run import run_command
+from raysweep.config import Sweep
+from raysweep.errors import ExitCode
+from raysweep.record.reader import LedgerView, read_ledger
+from raysweep.sandbox.simulated import Truth
+
+DRIVERS = 100
+"""Most drivers of one sweep: each that ended incomplete (circuit breaker, retries used up) is followed by the next."""
+
+HOURS = "1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1, 1.2, 1.3, 1.4, 1.4, 1.4, 1.4, 1.3, 1.3, 1.2, 1.2, 1.1, 1.1"
+FAULTS = f"""
+    nodes: 4
+    node_loss: {{every: 6h, share: 0.5, lasts: 20m}}
+    api_outage: {{every: 12h, lasts: 40m, patience: 5m}}
+    latency: [{HOURS}, 1.0, 1.0, 1.0, 1.0]
+    platform: {{image: 0.01}}"""
+
+COVERAGE = """
+name: chain-coverage
+seed: {seed}
+tasks: {{source: "synthetic:{tasks}", defaults: {{cpus: 1, memory: 2Gi}}}}
+models: [{{name: m, agent: oracle}}]
+bands:
+  - {{name: 1x, request: 1.0, limit: 1.0}}
+  - {{name: twin, request: 1.0, limit: 1.5}}  # the same truth as 1x
+  - {{name: 3x, request: 1.0, limit: 3.0}}
+  - {{name: uncapped, request: 1.0, limit: none}}
+reference: 1x
+repeats: {dates}
+buckets:
+  windows: {{night: "00:00-01:00", morning: "06:00-07:00", noon: "12:00-13:00", evening: "18:00-19:00"}}
+  dates: {dates}
+  start: 2026-03-02
+sandbox:
+  kind: simulated
+  truth:
+    success: {{1x: 0.45, twin: 0.45, 3x: 0.50, uncapped: 0.51}}
+    infra: {{1x: 0.12, twin: 0.12, 3x: 0.05, uncapped: 0.005}}
+    task_sd: 0.1
+    date_sd: 0.02
+    occasion_sd: 0.01
+    amplitude: 0.03
+    peak: 0.6
+    duration: [4m, 10m]{faults}
+runner: {{concurrency: 12, executor: inprocess}}
+platform_retries: {{node_lost: 4, api_server: 4, image: 2, scheduling: 4}}
+analysis: {{primary: success, delta: 2pp, confidence: 0.95}}
+"""
+"""Faults that a third of the occasions meet, windows so short that an outage sends blocks to another date."""
+
+
+def run(text: str, folder: Path) -> tuple[LedgerView, int]:
+    """Run a sweep to its end as the command line does; its ledger, and how many drivers it took.
+
+    RuntimeError when it is still incomplete after DRIVERS of them.
+    """
+    file = folder / "sweep.yaml"
+    file.write_text(text)
+    for number in range(1, DRIVERS + 1):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            code = run_command(file, folder / "run", None, as_json=False)
+        if code == ExitCode.OK:
+            return read_ledger(folder / "run"), number
+    raise RuntimeError(f"{folder}: still incomplete after {DRIVERS} drivers (exit code {code})")
+
+
+def stated(text: str) -> tuple[Sweep, Truth]:
+    """The sweep of a YAML text, and the truth that its simulated sandboxes follow."""
+    sweep = config.parse(text)
+    options = {k: v for k, v in compose.recipe(sweep).options.items() if k != "faults"}
+    return sweep, Truth(**options)
