@@ -34,7 +34,6 @@ def _run_path(text: str) -> RunPath:
         raise typer.BadParameter(str(error)) from None
 
 
-
 app.add_typer(cluster_app, name="cluster")
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="the sweep's YAML file")]
@@ -117,12 +116,27 @@ def run(
         bool,
         typer.Option("--until-window-end", help="run what the open window holds, then end (3: more windows to come)"),
     ] = False,
+    stop_when_decided: Annotated[
+        bool, typer.Option("--stop-when-decided", help="end at a registered look where the registered rule decides")
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="run the rest of a sweep that the registered rule has stopped")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with it: the same command resumes."""
     from raysweep.cli.run import run_command
 
-    raise typer.Exit(run_command(config, run_dir, blocks, as_json=as_json, until_window_end=until_window_end))
+    code = run_command(
+        config,
+        run_dir,
+        blocks,
+        as_json=as_json,
+        until_window_end=until_window_end,
+        stop_when_decided=stop_when_decided,
+        go_on=go_on,
+    )
+    raise typer.Exit(code)
 
 
 @app.command("try")
