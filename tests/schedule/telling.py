@@ -16,8 +16,8 @@ TRUTH = Truth(seed=3, duration=(0.1, 0.3), task_sd=0.0)
 
 
 class TellingSandbox(SimulatedSandbox):
-    def __init__(self, spec, truth, folder):
-        super().__init__(spec, truth)
+    def __init__(self, spec, truth, faults, clock, folder):
+        super().__init__(spec, truth, faults, clock)
         self._place = folder / f"{spec.name}.{os.getpid()}"
 
     async def start(self):
@@ -39,7 +39,7 @@ class TellingProvider(SimulatedProvider):
         self._folder = folder
 
     def open(self, spec):
-        return TellingSandbox(spec, self._truth, self._folder)
+        return TellingSandbox(spec, self._truth, self._faults, self._clock, self._folder)
 
 
 @dataclass(frozen=True)
