@@ -61,12 +61,16 @@ def _robust(c: Comparison) -> Iterator[str]:
         yield f"Mismatched resources: {' and '.join(c.matched)} alone cannot tell; give both more bands."
         return
     band, other, f = weakest(c)
-    pair = f"{first} at {band} against {second} at {other}"
+    pair, ends = f"{first} at {band} against {second} at {other}", f"{c.matched[0]} to {c.matched[-1]}"
     if c.robust:
-        ends = f"{c.matched[0]} to {c.matched[-1]}"
         yield f"Robust to mismatched resources from {ends}: the closest pair, {pair}, is {_lead(c, f)}."
-    else:
-        yield f"Not robust to mismatched resources: {pair} is {_lead(c, f)}; quote the lead for equal bands only."
+        return
+    yield f"Not robust to mismatched resources: {pair} is {_lead(c, f)}; quote the lead for equal bands only."
+    if c.question.ceiling is None and len(c.matched) > 2:
+        yield (
+            f"No --ceiling was given, so bands from {ends} were matched, the widest too: give the ceiling that"
+            " `raysweep calibrate` recommends to ask only of limits that do not change the benchmark."
+        )
 
 
 def weakest(c: Comparison) -> tuple[str, str, Finding]:

@@ -35,7 +35,9 @@ class Question:
 
     temporal_sd: spread between dates, a fraction, in place of what the dates show: of either run's score for two runs,
     of the difference A - B within one.
-    floor, ceiling: the outermost bands that the two may be given when resources are mismatched; None: all common ones.
+    floor, ceiling: the outermost bands that the two may be given when resources are mismatched; None: all common ones,
+    which is the strictest question. The ceiling to give is the one that a calibration recommends; it is not taken from
+    these very data unasked, because where they are too few to recommend one the verdict would hang on that.
     """
 
     level: float = 0.95

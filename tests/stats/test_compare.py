@@ -139,6 +139,7 @@ def test_equal_bands_but_not_robust_when_resources_matter_more_than_the_models()
     assert (band, other) == ("1x", "uncapped")
     assert f.low < 0
     assert "Not robust to mismatched resources: A at 1x against B at uncapped" in comparison_sentences(found)[1]
+    assert "give the ceiling that `raysweep calibrate` recommends" in comparison_sentences(found)[2]
     narrower = compare(*within(cube), Question(floor="3x", ceiling="3x"))
     assert (narrower.matched, narrower.pairs, narrower.robust) == (("3x",), (), None)
     assert "alone cannot tell" in comparison_sentences(narrower)[1]
