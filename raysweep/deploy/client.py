@@ -160,6 +160,7 @@ def _refused(status: int, body: bytes) -> CallError:
 
 def remedy(error: CallError, kinds: Sequence[str]) -> str:
     """What helps against a refusal of these kinds."""
-    if error.status == 404 and any(kind.startswith("Ray") for kind in kinds):
+    # An API group that is not there answers without a name; a namespace is named.
+    if error.status == 404 and "namespaces" not in str(error) and any(kind.startswith("Ray") for kind in kinds):
         return OPERATOR
     return BASE if error.status in {403, 404} else "see the message"
