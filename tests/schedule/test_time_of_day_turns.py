@@ -88,6 +88,7 @@ def test_where_no_window_is_open_it_ends_at_once_and_says_when_one_opens(tmp_pat
     assert told["done"] == 0
 
 
+@pytest.mark.ray
 @pytest.mark.usefixtures("embedded_ray")
 def test_on_ray_it_ends_with_the_window_though_the_next_one_is_near(tmp_path, capsys):
     buckets = "buckets: {period: 20m, windows: {first: 0s-10m, second: 10m-20m}, dates: 1}"
