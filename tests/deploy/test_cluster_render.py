@@ -3,6 +3,9 @@
 import datetime as dt
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -241,3 +244,24 @@ def test_the_date_of_a_window_is_that_on_which_it_opened(moment, window, date):
     (found,) = [w for w in buckets.windows if w.name == window]
     told = names.open_date(buckets, found, local.astimezone(dt.UTC))
     assert (told and told.isoformat()) == date
+
+
+RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
+
+
+def told(*words):
+    return subprocess.run([RAYSWEEP, "cluster", *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_what_the_library_renders(tmp_path):
+    of = sweep()
+    file = tmp_path / "sweep.yaml"
+    file.write_text(of.source_text)
+    done = told("render", file, "--form", "job")
+    assert (done.returncode, list(yaml.safe_load_all(done.stdout))) == (0, render(of, "job"))
+    wrong = told("render", file, "--form", "jobs")
+    assert (wrong.returncode, "did you mean `job`?" in wrong.stderr) == (2, True)
+    file.write_text(of.study_text)
+    without = told("render", file)
+    assert (without.returncode, "cluster: {image" in without.stderr) == (2, True)
+    assert str(file) in without.stderr
