@@ -44,7 +44,7 @@ def raysweep(tmp_path, s3_server):
     return run
 
 
-def test_a_sweep_is_run_gone_on_with_looked_at_and_reported(raysweep, bucket):
+def test_a_sweep_is_run_gone_on_with_looked_at_and_reported(raysweep, bucket, tmp_path):
     code, out, err = raysweep("run", "sweep.yaml", "--run-dir", bucket, "--blocks", "10", "--json")
     assert (code, json.loads(out)["done"]) == (0, 40), err
     code, out, err = raysweep("run", "sweep.yaml", "--run-dir", bucket, "--json")
@@ -65,6 +65,13 @@ def test_a_sweep_is_run_gone_on_with_looked_at_and_reported(raysweep, bucket):
     view = read_ledger(Remote(bucket))
     assert len(view.table) == 192
     assert store.names("ledger")[:2] == ["epoch-0001.json", "epoch-0002.json"]
+    (tmp_path / "sweep.yaml").write_text(f"seed: 2\n{SWEEP}")
+    assert raysweep("run", "sweep.yaml", "--run-dir", "here")[0] == 0
+    code, out, err = raysweep("report", bucket, "here", "--out", f"{bucket}/merged", "--json")
+    assert code == 0, err
+    assert store.names("merged") == ["report.html", "report.json"]
+    runs = json.loads(out)["provenance"]["runs"]
+    assert {r["run"] for r in runs.values()} == {bucket, "here"}, "one in the bucket, one on this disk"
 
 
 def test_another_sweep_and_foreign_objects_are_refused(raysweep, bucket, tmp_path):

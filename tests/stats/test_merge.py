@@ -299,6 +299,17 @@ def test_the_same_run_twice_and_runs_without_a_common_task_are_refused():
         merge([a, run("b", *tables(others, 1), created=1.0)])
 
 
+def test_nodes_of_one_name_in_two_clusters_are_two_machines():
+    drawn = tables(truth(("m", 0.4)), seed=12)
+    a, b = (edited(run(n, *drawn, created=i), "node", [("name", "node-1")]) for i, n in enumerate("ab"))
+    alone, both = (
+        next(f.value for f in x.details if f.estimand == "cotenancy")
+        for x in (whole_of(a), analyse_runs(merge([a, b])))
+    )
+    assert alone > 0
+    assert both == alone
+
+
 def test_dates_and_nodes_of_a_run():
     one = edited(run("a", *tables(truth(("m", 0.4)), 1)), "node", [("hostname", "n1"), ("kernel", "6.1")])
     assert nodes_of(one.view.table) == ("n1",)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Floats
-from raysweep.stats.cube import Cube
+from raysweep.stats.cube import RUN, Cube
 from raysweep.stats.finding import Finding
 
 MEDIANS = {"api_p50_ms": "ms", "api_p95_ms": "ms"}
@@ -61,6 +61,8 @@ def _measures(table: pa.Table) -> dict[str, tuple[str, pa.ChunkedArray]]:
 def _others(table: pa.Table) -> pa.Array:
     """Other attempts in their agent phase on the same node at the start of each one's; null where not known."""
     node = pc.coalesce(*(pc.map_lookup(table["node"], pa.scalar(key), "first") for key in NODE_KEYS))
+    if RUN in table.column_names:  # a name is one machine within its run; in another cluster it is another
+        node = pc.binary_join_element_wise(table[RUN], node, "/")
     start, end = (pc.cast(table[f"t_agent_{side}"], pa.int64()) for side in ("start", "end"))
     known = np.asarray(pc.and_(pc.is_valid(node), pc.and_(pc.is_valid(start), pc.is_valid(end))))
     found = np.full(len(table), np.nan)
