@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from raysweep.cli import compose
 from raysweep.cli.environment import environment
-from raysweep.cli.output import ProgressView, emit, say, status_lines, tell
+from raysweep.cli.output import ProgressView, emit, say, tell
 from raysweep.cli.rule import Rule, read_record, refuse_without_looks, write_record
-from raysweep.cli.status import read_status
+from raysweep.cli.status import look, status_command
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.buckets import DAY
 from raysweep.config.model import Analysis
@@ -110,23 +110,18 @@ def run_command(
             ledger.close()
     finally:
         lock.release()
-    status = read_status(path)
+    status, lines = look(path)
     if as_json:
         emit({**status, **_turn_json(session)})
     else:
-        for line in status_lines(status):
+        for line in lines:
             say(line)
     return _exit_code(result, status, session, config)
 
 
 def _already_stopped(path: RunPath, stopped: dict[str, Any], config: Path, *, as_json: bool) -> int:
     """The registered rule ended the sweep before: nothing is begun."""
-    status = read_status(path)
-    if as_json:
-        emit(status)
-    else:
-        for line in status_lines(status):
-            say(line)
+    status_command(path, as_json=as_json)
     tell(f"stopped before by the registered rule: {stopped['reason']}; to run the rest all the same, beyond the")
     tell(f"registered analysis: raysweep run {config} --run-dir {path} --go-on")
     return ExitCode.OK
@@ -425,7 +420,8 @@ def _exit_code(result: Result, status: dict[str, Any], session: Session, config:
         tell(parting(session.turn, result.missing, again))
         return ExitCode.INCOMPLETE
     if result.missing:
-        tell(f"{result.missing} blocks have no complete run (retries or windows used up); try again with: {again}")
+        left = f"{result.missing} blocks have no complete run (retries, `block_reruns` or windows used up)"
+        tell(f"{left}; `raysweep status {session.path}` names what was tried; try again with: {again}")
         return ExitCode.INCOMPLETE
     if session.blocks is not None and not status["complete"]:
         tell(f"the pilot of {session.blocks} blocks is done; the rest runs with: {again}")

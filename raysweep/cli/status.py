@@ -9,6 +9,8 @@ from raysweep.cli.output import emit, say, status_lines
 from raysweep.clock import SystemClock
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from raysweep.record.place import RunPath
 
 
@@ -17,6 +19,11 @@ def read_status(path: RunPath) -> dict[str, Any]:
 
     missed: what windows that closed lack, see cli.balance.missed_windows; null for nothing.
     """
+    return look(path)[0]
+
+
+def look(path: RunPath) -> tuple[dict[str, Any], list[str]]:
+    """The status of the run directory, and the lines that say the same and what was superseded to a person."""
     from raysweep.cli.balance import missed_windows
     from raysweep.record.place import running_at
     from raysweep.record.reader import read_progress
@@ -25,14 +32,30 @@ def read_status(path: RunPath) -> dict[str, Any]:
     table, planned = read_progress(path)
     clock = SystemClock()
     told = status(table, planned, running_at(path, clock))
-    return {**told, "missed": None if told["complete"] else missed_windows(path, table, clock.now())}
+    told["missed"] = None if told["complete"] else missed_windows(path, table, clock.now())
+    return told, [*status_lines(told), *missed_lines(told["missed"]), *_rerun_lines(path, table)]
+
+
+def _rerun_lines(path: RunPath, table: pa.Table) -> list[str]:
+    """What was superseded, blocks that lack trials by name, and that the registered rule stopped the sweep."""
+    from raysweep.cli.rule import read_record
+    from raysweep.record.reader import open_run, read_plan
+    from raysweep.record.reruns import named, reruns, sentence
+
+    found, store = reruns(table), open_run(path)
+    lines = [said] if (said := sentence(found)) is not None else []
+    if found.lacking:
+        planned = read_plan(store, str(path), ["block_id", "task", "repeat", "bucket", "date"])
+        lines.append(f"{len(found.lacking)} blocks lack trials that the platform took: {named(found.lacking, planned)}")
+    stopped = read_record(store)
+    return [*lines, f"stopped by the registered rule: {stopped['reason']}"] if stopped is not None else lines
 
 
 def status_command(path: RunPath, *, as_json: bool) -> None:
     """Print the status."""
-    told = read_status(path)
+    told, lines = look(path)
     if as_json:
         emit(told)
     else:
-        for line in (*status_lines(told), *missed_lines(told["missed"])):
+        for line in lines:
             say(line)

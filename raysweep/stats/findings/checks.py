@@ -13,7 +13,7 @@ from raysweep.stats.columns import flags
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
-from raysweep.stats.findings import balance, enforcement, placement
+from raysweep.stats.findings import balance, enforcement, placement, reruns
 from raysweep.stats.findings.factors import factor_checks
 from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
@@ -35,6 +35,7 @@ def run_checks(
     found = [
         *_completeness(planned, cube),
         *balance.checks(table, planned, design.confidence),
+        *reruns.checks(table, planned),
         *_missing(missing(table, cube)),
         *_tasks(cube),
         *_tasks_without_block(cube, design),
