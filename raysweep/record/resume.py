@@ -30,17 +30,23 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class SweepState:
-    """Last run by block, highest attempt number by trial, and when the last attempt stopped."""
+    """Last run by block, highest attempt number by trial, and when the last attempt stopped.
+
+    durations: seconds that the latest whole block runs took, the last one last.
+    """
 
     blocks: Mapping[str, RunState] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     last: float = 0.0
+    durations: tuple[float, ...] = ()
 
 
 COLUMNS = (
     "block_id", "trial_id", "block_run", "attempt", "outcome", "cause", "cause_class", "t_queued", "t_stopped",
 )  # fmt: skip
 """What `sweep_state` needs of the attempts."""
+RECENT = 200
+"""Block runs whose durations are told: enough for a percentile, recent enough for a drift."""
 _BATCH = 20_000
 """Rows that are Python objects at a time: a million of them at once take a gigabyte."""
 
@@ -85,7 +91,30 @@ def sweep_state(table: pa.Table) -> SweepState:
         last = max(last, row["t_stopped"].timestamp())
     for block, fold in blocks.items():
         blocks[block] = fold.state()
-    return SweepState(blocks, attempts, last)
+    return SweepState(blocks, attempts, last, _durations(table))
+
+
+def _durations(table: pa.Table) -> tuple[float, ...]:
+    """Seconds of the latest block runs in which every arm was run and none was interrupted."""
+    import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    runs = (
+        table.select(["block_id", "block_run", "trial_id", "t_queued", "t_stopped"])
+        .append_column("cancelled", pc.equal(table["outcome"].cast(pa.string()), "cancelled"))
+        .group_by(["block_id", "block_run"])
+        .aggregate([("trial_id", "count_distinct"), ("cancelled", "any"), ("t_queued", "min"), ("t_stopped", "max")])
+    )
+    if not len(runs):
+        return ()
+    whole = pc.equal(runs["trial_id_count_distinct"], pc.max(runs["trial_id_count_distinct"]))
+    runs = runs.filter(pc.and_not(whole, runs["cancelled_any"])).sort_by("t_stopped_max")
+    ends = zip(
+        runs["t_queued_min"].slice(max(0, len(runs) - RECENT)).to_pylist(),
+        runs["t_stopped_max"].slice(max(0, len(runs) - RECENT)).to_pylist(),
+        strict=True,
+    )
+    return tuple((stopped - queued).total_seconds() for queued, stopped in ends)
 
 
 def _in_order(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from raysweep.plan.model import Arm, Block, PlannedTrial
 from raysweep.record.probes import AFTER, BEFORE, Round
-from raysweep.record.resume import RunState, SweepState
+from raysweep.record.resume import RECENT, RunState, SweepState
 from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import Calendar, Occasion
 from raysweep.schedule.probing import ProbeBook, round_of
@@ -29,8 +29,6 @@ from raysweep.schedule.waiting import Waiting
 
 RERUNS = 2
 """Further runs of a block, where nobody says how many."""
-RECENT_BLOCKS = 200
-"""Blocks over which the 95th percentile of duration is taken: enough for a percentile, recent enough for a drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ class Queue:
         self._block_of: dict[str, str] = {}
         self._in_flight = 0
         self._given_up = 0
-        self._durations: deque[float] = deque(maxlen=RECENT_BLOCKS)
+        self._durations: deque[float] = deque(restored.durations, maxlen=RECENT)
         self._halted = False
         self._abandoned = False
         opening = calendar.next_opening(now)
@@ -249,7 +247,7 @@ class Queue:
         return occasion if occasion is not None and self._probes_first(occasion) else None
 
     def _probes_first(self, occasion: Occasion) -> bool:
-        return self._probes is not None and self._probes.before_due(occasion, self._p95())
+        return self._probes is not None and self._probes.before_due(occasion, self._p95(occasion))
 
     def _probed(self) -> None:
         assert self._probes is not None  # noqa: S101 - only an answer to our own instruction comes here
@@ -303,13 +301,16 @@ class Queue:
         if self._halted or occasion is None or occasion.date > self._last_date:
             return None
         probing = self._probes.round_s if self._probes is not None and self._probes_first(occasion) else 0.0
-        if now + probing + self._p95() >= occasion.closes:
+        if now + probing + self._p95(occasion) >= occasion.closes:
             return None
         return occasion if self._waiting.any(occasion.bucket, occasion.date, now) else None
 
-    def _p95(self) -> float:
-        """95th percentile of recent block durations (nearest rank); 0 while none is known."""
-        known = sorted(self._durations)
+    def _p95(self, occasion: Occasion) -> float:
+        """95th percentile of recent block durations (nearest rank); 0 while none is known.
+
+        One that is longer than the occasion is no guide to what fits: nothing would ever begin in such a window again.
+        """
+        known = sorted(d for d in self._durations if d <= occasion.length)
         return known[-(-95 * len(known) // 100) - 1] if known else 0.0
 
     def _ended(self, event: Ended, now: float) -> None:
@@ -339,8 +340,7 @@ class Queue:
             self._block_of.pop(trial.trial_id, None)
         if run.missing:
             self._run_again(run, run.occasion.closes)
-        elif not run.late and now - run.began <= run.occasion.length:
-            # One that took longer than its window is no guide to what fits: nothing would ever begin again.
+        elif not run.late:
             self._durations.append(now - run.began)
 
     def _run_again(self, run: BlockRun, after: float) -> None:

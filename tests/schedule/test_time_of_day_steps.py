@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
 from raysweep.clock import VirtualClock
+from raysweep.record.resume import SweepState
 from raysweep.schedule.calendar import Cycles, Window
 from raysweep.schedule.queue import Ended, Launch, Queue, Sleep, Stepped, Tick
 
@@ -88,3 +90,33 @@ def test_a_block_longer_than_its_window_does_not_forbid_all_that_come():
     assert told == [Sleep(100.0)]
     assert isinstance(queue.handle(Tick(), 100.0)[0], Launch)
     assert end < 100.0
+
+
+def test_a_queue_that_is_restored_knows_how_long_blocks_take():
+    known = SweepState(durations=(25.0, 25.0))
+    assert queue_of(70.0, restored=known).handle(Tick(), 70.0) == [Sleep(100.0)]
+    assert isinstance(queue_of(60.0, restored=known).handle(Tick(), 60.0)[0], Launch)
+    stale = SweepState(durations=(5000.0,))
+    assert isinstance(queue_of(0.0, restored=stale).handle(Tick(), 0.0)[0], Launch), "no guide for windows of 90 s"
+
+
+def test_the_ledger_tells_how_long_whole_block_runs_took(tmp_path):
+    sweep = rig(tmp_path, {"night": (0, 3)}, "2026-03-04", 1, zone="UTC", tasks=3, slots=1)
+    start = moment("2026-03-04T00:00", "UTC")
+
+    def interrupt(driver):
+        asyncio.get_running_loop().call_later(20.0, driver.interrupt)
+
+    drive(sweep, VirtualClock(start), begin=interrupt)
+    rows = sweep.rows()
+    whole = [b for b in {r["block_id"] for r in rows} if sum(r["block_id"] == b for r in rows) == 2]
+    uncut = [b for b in whole if not any(r["outcome"] == "cancelled" for r in rows if r["block_id"] == b)]
+    assert 0 < len(uncut) < 3
+    spans = sorted(
+        (
+            max(r["t_stopped"] for r in rows if r["block_id"] == b)
+            - min(r["t_queued"] for r in rows if r["block_id"] == b)
+        ).total_seconds()
+        for b in uncut
+    )
+    assert sorted(sweep.state().durations) == pytest.approx(spans)
