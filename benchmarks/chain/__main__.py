@@ -31,6 +31,10 @@ def table(raw: Path) -> None:
     shares = ", ".join(f"{cause} {100 * n / rows:.2f} %" for cause, n in sorted(platform_causes.items()))
     print(f"   {shares}, further block runs {100 * sum(line['again'] for line in lines) / rows:.2f} %,")
     print(f"   outside their window {100 * sum(line['crossed'] for line in lines) / rows:.2f} %;")
+    missing = sum(line["missing"] for line in lines) / sum(line["trials"] for line in lines)
+    print(
+        f"   never completed {100 * missing:.2f} % of trials, in {sum(line['missing'] > 0 for line in lines)} sweeps;"
+    )
     print(f"   more than one driver in {sum(line['drivers'] > 1 for line in lines)} sweeps")
     print(
         "coverage % of 95 % intervals; sweeps: in which the interval was given; error: mean of estimate - truth in its"

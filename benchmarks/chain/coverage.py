@@ -70,10 +70,12 @@ def _chain(view: LedgerView) -> dict[str, Any]:
     """What the ledger went through: rows by platform cause, block runs, dates, and attempts of a trial by band."""
     table = view.table
     platform = table.filter(pc.equal(table["cause_class"], "platform"))
-    bands, final = table["band"].to_pylist(), Counter(table.filter(table["is_final"])["band"].to_pylist())
+    done = table.filter(pc.and_(table["is_final"], pc.fill_null(pc.not_equal(table["cause_class"], "platform"), True)))
+    bands, final = table["band"].to_pylist(), Counter(done["band"].to_pylist())
     return {
         "rows": len(table),
         "trials": len(view.planned),
+        "missing": len(view.planned) - len(done),
         "platform": dict(Counter(platform["cause"].to_pylist())),
         "again": int(pc.sum(pc.greater(table["block_run"], 1)).as_py() or 0),
         "crossed": int(pc.sum(table["crossed_boundary"]).as_py() or 0),

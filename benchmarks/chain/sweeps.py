@@ -14,9 +14,6 @@ from raysweep.errors import ExitCode
 from raysweep.record.reader import LedgerView, read_ledger
 from raysweep.sandbox.simulated import Truth
 
-DRIVERS = 100
-"""Most drivers of one sweep: each that ended incomplete (circuit breaker, retries used up) is followed by the next."""
-
 HOURS = "1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1, 1.2, 1.3, 1.4, 1.4, 1.4, 1.4, 1.3, 1.3, 1.2, 1.2, 1.1, 1.1"
 FAULTS = f"""
     nodes: 4
@@ -62,16 +59,22 @@ analysis: {{primary: success, delta: 2pp, confidence: 0.95}}
 def run(text: str, folder: Path) -> tuple[LedgerView, int]:
     """Run a sweep to its end as the command line does; its ledger, and how many drivers it took.
 
-    RuntimeError when it is still incomplete after DRIVERS of them.
+    A driver that ends incomplete (circuit breaker) is followed by the next, until one has nothing left that it may run:
+    blocks that used up their further runs stay incomplete.
     """
-    file = folder / "sweep.yaml"
+    file, path = folder / "sweep.yaml", folder / "run"
     file.write_text(text)
-    for number in range(1, DRIVERS + 1):
+    drivers, before = 0, -1
+    while True:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            code = run_command(file, folder / "run", None, as_json=False)
-        if code == ExitCode.OK:
-            return read_ledger(folder / "run"), number
-    raise RuntimeError(f"{folder}: still incomplete after {DRIVERS} drivers (exit code {code})")
+            code = run_command(file, path, None, as_json=False)
+        drivers += 1
+        view = read_ledger(path)
+        if code == ExitCode.OK or len(view.table) == before:
+            return view, drivers
+        if code != ExitCode.INCOMPLETE:
+            raise RuntimeError(f"{path}: `raysweep run` ended with exit code {int(code)}")
+        before = len(view.table)
 
 
 def stated(text: str) -> tuple[Sweep, Truth]:
