@@ -50,6 +50,8 @@ MARK = "RAYSWEEP_CHAOS_MARK"
 PATIENCE_S = 600.0
 """How long a driver may take to start its runners, or to end once nothing disturbs it any more."""
 STARTS = 40
+ENDS = {0, 3, 1, -signal.SIGKILL}
+"""How a driver may end here. 1: Ray ends the process itself where its raylet dies while the two find each other."""
 OUTCOME = ("outcome", "cause", "cause_class", "phase", "reward", "agent_exit", "oom_kills")
 """What of a final attempt must be as in the undisturbed run."""
 ESTIMANDS = ("success", "q_trial", "success_given_clean")
@@ -317,11 +319,13 @@ def campaign(
     began = time.monotonic()
     try:
         undisturbed.finish()
+        assert undisturbed.codes == [0], undisturbed.log.read_text()[-3000:]
         calm = time.monotonic() - began
         done = disturb(disturbed, server, kinds, rng, longest_s)
         disturbed.finish()
         print(f"   undisturbed {calm:.0f} s; disturbed {time.monotonic() - began - calm:.0f} s, {len(disturbed.codes)}"
               f" starts, exit codes {disturbed.codes}; killed {dict(done)}")  # fmt: skip
+        assert set(disturbed.codes) <= ENDS, disturbed.log.read_text()[-3000:]
         return compare(disturbed, undisturbed) and all(done[kind] for kind in set(kinds))
     except BaseException:
         print(disturbed.log.read_text()[-3000:] if disturbed.log.exists() else "", file=sys.stderr)
