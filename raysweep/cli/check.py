@@ -16,8 +16,10 @@ def check_command(path: Path, *, as_json: bool) -> None:
     if as_json:
         emit({"ok": True, "tasks": len(study.tasks), "trials": study.plan.trials, "notes": notes})
         return
+    factors = sweep.factors.declared
     say(
         f"{path}: ok. {len(study.tasks)} tasks, {len(sweep.models)} models, {len(sweep.bands)} bands, "
+        f"{f'{len(factors)} factors, ' if factors else ''}"
         f"{len(sweep.bucket_names)} buckets, {study.plan.trials} trials in {len(study.plan.blocks)} blocks"
     )
     for name, lines in notes.items():
