@@ -79,6 +79,7 @@ class SimulatedSandbox:
         self._began: float | None = None
         self._phase = "setup"
         self._killed = False
+        self._fate: str | None = None
         self._counters: dict[str, PhaseCounters] = {}
 
     async def start(self) -> Admitted:
@@ -141,7 +142,8 @@ class SimulatedSandbox:
             await self._live(timeout_s)
             await self._reach()
             return ExecResult(CommandFacts(signal=9, timed_out=True, duration_s=timeout_s))
-        self._killed = self._truth.fate(self._spec.labels) == "dies"
+        self._fate = self._truth.fate(self._spec.labels)
+        self._killed = self._fate == "dies"
         lived = seconds / 2 if self._killed else seconds
         await self._live(lived)
         await self._reach()
@@ -155,7 +157,8 @@ class SimulatedSandbox:
         """As Sandbox.get; the only file there is the reward."""
         if not path.endswith("reward.txt"):
             raise FileNotFoundError(path)
-        return _reward(solved=self._truth.fate(self._spec.labels) == "solves")
+        self._fate = self._fate or self._truth.fate(self._spec.labels)
+        return _reward(solved=self._fate == "solves")
 
     async def counters(self) -> PhaseCounters:
         """As Sandbox.counters; a death is one OOM kill, proven at the own limit where there is one."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import NormalDist
 
 from raysweep.seeds import uniform
 
 REST = "*"
 _NORMAL = NormalDist()
+
+
+@lru_cache(maxsize=4096)
+def _standard(seed: int, path: tuple[str, ...]) -> float:
+    """A standard normal number for this place; kept, as a task, a date and an occasion are asked for by many trials."""
+    return _NORMAL.inv_cdf(max(1e-12, uniform(seed, "truth", *path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Truth:
     phases: Mapping[str, float] = field(default_factory=dict)
 
     def _normal(self, sd: float, *path: str) -> float:
-        return sd * _NORMAL.inv_cdf(max(1e-12, uniform(self.seed, "truth", *path))) if sd else 0.0
+        return sd * _standard(self.seed, path) if sd else 0.0
 
     def success_rate(self, labels: Mapping[str, str]) -> float:
         """Success over all trials like this one (infrastructure deaths count 0), clipped to [0, 1 - infra rate]."""
