@@ -223,7 +223,8 @@ def _named(run: Run, table: pa.Table, tasks: frozenset[str], done: Mapping[str, 
 
     The plan's number of a date is counted on too, under the key DATE.
     """
-    table = table.filter(pc.is_in(table["task"], value_set=pa.array(sorted(tasks), pa.string())))
+    common = pc.is_in(table["task"], value_set=pa.array(sorted(tasks), pa.string()))
+    table = table if pc.all(common).as_py() else table.filter(common)
     for name in IDS:
         if name in table.column_names:
             own = pc.binary_join_element_wise(run.name, table[name].cast(pa.string()), "/")

@@ -71,7 +71,7 @@ def methodology(
     are read: what they do not say is None.
     """
     facts, planned = view.facts, _of(view.planned, model, tasks, bands)
-    rows = _of(view.table, model, tasks, bands)
+    rows = _of(view.table.select(["model", "task", "band", "enforcement", "node"]), model, tasks, bands)
     return {
         "sandbox": facts.get("sandbox"),
         "agent": _uniques(planned, "agent"),
