@@ -23,8 +23,9 @@ class Finding:
     it cannot be said (a warning says why), never NaN. arm: band (or "band/model"); reference: the band (for a
     contrast between buckets: the bucket) a contrast is against; of levels of another swept factor both are the band
     with the level ("1x [agent_timeout=2x]"), and factor is that factor's name. factor: what else is told apart, as
-    "name" or "name=level" ("task=sort", "date=2026-02-05", "outcome=oom_limit", "bucket", "band x bucket").
-    resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates" or "" for a plain value.
+    "name" or "name=level" ("task=sort", "date=2026-02-05", "outcome=oom_limit", "bucket", "band x bucket",
+    "run=gke"). resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates", "runs", "tasks and runs" or "" for a
+    plain value.
     """
 
     estimand: str
