@@ -32,6 +32,7 @@ sandbox:
     duration: ["5m", "10m"], {faults}}}
 runner: {{concurrency: 5, executor: inprocess}}
 platform_retries: {{node_lost: 90, api_server: 90, scheduling: 90}}
+breaker: null
 """
 LOSSES = "nodes: 3, node_loss: {every: 30m, share: 0.7, lasts: 10m}"
 OUTAGES = "api_outage: {every: 2h, lasts: 20m, patience: 5m}"
