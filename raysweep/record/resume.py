@@ -77,7 +77,7 @@ class _Fold:
 
 
 def sweep_state(table: pa.Table) -> SweepState:
-    """The state of a sweep from all its attempts (any order; columns COLUMNS)."""
+    """The state of a sweep from all its attempts (columns COLUMNS; `durations` are those of the last rows)."""
     attempts: dict[str, int] = {}
     blocks: dict[str, Any] = {}
     last = 0.0
@@ -99,6 +99,7 @@ def _durations(table: pa.Table) -> tuple[float, ...]:
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
+    table = table.slice(max(0, len(table) - _BATCH))  # in order of sealing: the latest are here
     runs = (
         table.select(["block_id", "block_run", "trial_id", "t_queued", "t_stopped"])
         .append_column("cancelled", pc.equal(table["outcome"].cast(pa.string()), "cancelled"))
