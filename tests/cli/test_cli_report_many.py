@@ -54,6 +54,7 @@ def test_two_clusters_in_one_report(tmp_path, told):
     page = (out / "report.html").read_text()
     for text in ("What these runs say", *ids, "Run by run", "2026-02-02 to 2026-02-04", "gke: all 144 trials ended"):
         assert text in page
+    assert "{&#39;" not in page, "nested provenance is told in words"
     assert not (a / "report").exists(), "a merged report is nobody's own"
     assert told(b, a, "--out", tmp_path / "other")[0] == 0
     assert json.loads((tmp_path / "other" / "report.json").read_text())["findings"] == document["findings"]
