@@ -5,12 +5,12 @@ Belongs here: when to ask `stats.stop.decide`, and the record of its answer in t
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from raysweep.errors import bad_input
+from raysweep.record.stopped import write_stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from raysweep.stats.design import Design
     from raysweep.stats.stop import Stop
 
-RECORD = "stopped.json"
-"""In the run directory: the look, the reason and the moment at which the rule stopped the sweep. Written once."""
 BATCH = 1000
 """Rows that wait as Python objects before they are kept as columns."""
 
@@ -41,21 +39,9 @@ def refuse_without_looks(sweep: Sweep) -> None:
         )
 
 
-def read_record(store: Store) -> dict[str, Any] | None:
-    """What stopped the sweep by the registered rule: {look, looks, dates, planned_dates, reason, stopped_at}."""
-    if not store.exists(RECORD):
-        return None
-    told: dict[str, Any] = json.loads(store.get(RECORD))
-    return told
-
-
 def write_record(store: Store, stop: Stop, now: float) -> None:
     """Record that the rule stopped the sweep at `now`; the first record stands."""
-    told = {key: value for key, value in asdict(stop).items() if key != "findings"}
-    try:
-        store.put_new(RECORD, json.dumps({**told, "stopped_at": now}, indent=1).encode())
-    except FileExistsError:
-        return
+    write_stop(store, {key: value for key, value in asdict(stop).items() if key != "findings"}, now)
 
 
 class Dates:

@@ -38,16 +38,16 @@ def look(path: RunPath) -> tuple[dict[str, Any], list[str]]:
 
 def _rerun_lines(path: RunPath, table: pa.Table) -> list[str]:
     """What was superseded, blocks that lack trials by name, and that the registered rule stopped the sweep."""
-    from raysweep.cli.rule import read_record
     from raysweep.record.reader import open_run, read_plan
     from raysweep.record.reruns import named, reruns, sentence
+    from raysweep.record.stopped import read_stop
 
     found, store = reruns(table), open_run(path)
     lines = [said] if (said := sentence(found)) is not None else []
     if found.lacking:
         planned = read_plan(store, str(path), ["block_id", "task", "repeat", "bucket", "date"])
         lines.append(f"{len(found.lacking)} blocks lack trials that the platform took: {named(found.lacking, planned)}")
-    stopped = read_record(store)
+    stopped = read_stop(store)
     return [*lines, f"stopped by the registered rule: {stopped['reason']}"] if stopped is not None else lines
 
 

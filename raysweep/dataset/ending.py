@@ -1,8 +1,8 @@
 """Whether a sweep goes on: new rows as long as it does, and why they came to an end.
 
-A sweep is over when no driver holds its lock and every planned trial is done; where trials are missing, when no driver
-came back for as long as the reader has patience (a driver that was killed is started again, and one that is started in
-each window leaves the lock free between windows).
+A sweep is over when no driver holds its lock and every planned trial is done, or the registered rule stopped it; where
+trials are missing else, when no driver came back for as long as the reader has patience (a driver that was killed is
+started again, and one that is started in each window leaves the lock free between windows).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from raysweep.dataset.follow import Follower, Piece
 from raysweep.record.place import Remote, RunPath, holder_of
 from raysweep.record.reader import open_run, read_attempts, read_plan, with_is_final
 from raysweep.record.resume import count_done
+from raysweep.record.stopped import RECORD
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +82,8 @@ class Live:
                 if checked != self.cursor or checked is None:
                     checked = self.cursor
                     self.complete = is_complete(self._store, self._planned)
-                if self.complete or (self._patience_s is not None and now - alone_since >= self._patience_s):
+                stopped = self._store.exists(RECORD)
+                if self.complete or stopped or (self._patience_s is not None and now - alone_since >= self._patience_s):
                     return
             if not new:
                 yield None

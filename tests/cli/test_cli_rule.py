@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.cli.rule import RECORD, Dates
+from raysweep.cli.rule import Dates
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
 from raysweep.record.reader import read_ledger, with_is_final
 from raysweep.record.resume import unfinished
+from raysweep.record.stopped import RECORD
 from raysweep.stats.findings.progress import progress
 
 SWEEP = """\

@@ -9,6 +9,7 @@ from ledgers import Ledger, attempts, row
 
 from raysweep.dataset.ending import Live
 from raysweep.errors import InputError
+from raysweep.record.stopped import write_stop
 
 
 class Steps:
@@ -46,6 +47,23 @@ def test_a_complete_run_without_a_driver_ends_at_once(tmp_path):
     assert attempts(pieces(stream)) == ["t0-1", "t1-1", "t2-1"]
     assert stream.complete
     assert steps.time < 3
+
+
+def test_a_sweep_that_the_registered_rule_stopped_ends_when_its_driver_does(tmp_path):
+    ledger = Ledger(tmp_path, planned=3)
+    lock = ledger.lock()
+    lock.acquire({})
+    ledger.epoch = lock.epoch
+    ledger.seal(1)
+
+    def stop():
+        write_stop(ledger.store, {"reason": "decided"}, 0.0)
+
+    steps = Steps(at20=stop, at30=lambda: ledger.seal(1), at40=lock.release)
+    stream = live(ledger, steps, patience_s=None)
+    assert attempts(pieces(stream)) == ["t0-1", "t1-1"], "a block that was begun is finished"
+    assert not stream.complete
+    assert 40 <= steps.time < 50
 
 
 def test_while_a_driver_holds_the_lock_rows_are_awaited(tmp_path):
