@@ -133,12 +133,17 @@ def tell_moved(sweep: Sweep, images: Images) -> None:
         tell(f"warning: moved since the run was made: {_some(moved)}; the run goes on with the digests of its plan")
 
 
+def unresolved(images: Images) -> bool:
+    """Whether some task's image is known by a name only, so that what attempts saw first matters."""
+    return any(digest is None and name is not None for name, digest in images.by_task.values())
+
+
 def first_seen(attempts: pa.Table, images: Images) -> None:
     """Note what the ledger's attempts saw first. attempts: columns task, node and cause, in the order of recording."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if all(digest is not None or name is None for name, digest in images.by_task.values()):
+    if not unresolved(images):
         return
     facts = [pc.map_lookup(attempts["node"], pa.scalar(key), "first") for key in ("image_id", "image_digest")]
     told = pa.table(

@@ -15,13 +15,12 @@ from zoneinfo import ZoneInfo
 from raysweep.cli import compose
 from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, tell
-from raysweep.cli.rule import Rule, refuse_without_looks, write_record
+from raysweep.cli.rule import Rule, read_record, refuse_without_looks, write_record
 from raysweep.cli.status import look, status_command
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.buckets import DAY
 from raysweep.config.model import Analysis
 from raysweep.errors import ExitCode, UnsuitableError, bad_input
-from raysweep.record.stopped import read_stop
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
@@ -96,7 +95,7 @@ def run_command(
     lock = lock_of(store, system, waiting=tell)
     lock.acquire({"environment": environment()})
     try:
-        stopped = None if go_on else read_stop(store)
+        stopped = None if go_on else read_record(store)
         if stopped is not None:
             return _already_stopped(path, stopped, config, as_json=as_json)
         session = _session(study, path, store, facts, blocks)
@@ -235,14 +234,15 @@ def _refuse_other_registration(path: RunPath, stands: dict[str, Any], analysis: 
 
 
 def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
-    from raysweep.cli.images import Images, first_seen
+    from raysweep.cli.images import Images, first_seen, unresolved
     from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
     from raysweep.record.reader import read_attempts, read_plan
     from raysweep.record.resume import COLUMNS, sweep_state
 
-    attempts = read_attempts(store, ("attempt_id", "task", "node", *COLUMNS))
-    state = sweep_state(attempts)
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
+    facts_of_nodes = ("task", "node") if unresolved(images) else ()
+    attempts = read_attempts(store, ("attempt_id", *facts_of_nodes, *COLUMNS))
+    state = sweep_state(attempts)
     first_seen(attempts, images)
     virtual = _in_virtual_time(study.sweep)
     clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
