@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 from raysweep.cli import compose
 from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, tell
-from raysweep.cli.rule import Rule, read_record, refuse_without_looks, write_record
+from raysweep.cli.rule import Rule, refuse_without_looks, write_record
 from raysweep.cli.status import look, status_command
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.buckets import DAY
 from raysweep.config.model import Analysis
 from raysweep.errors import ExitCode, UnsuitableError, bad_input
+from raysweep.record.stopped import read_stop
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
@@ -95,7 +96,7 @@ def run_command(
     lock = lock_of(store, system, waiting=tell)
     lock.acquire({"environment": environment()})
     try:
-        stopped = None if go_on else read_record(store)
+        stopped = None if go_on else read_stop(store)
         if stopped is not None:
             return _already_stopped(path, stopped, config, as_json=as_json)
         session = _session(study, path, store, facts, blocks)
@@ -324,7 +325,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
     if not queue.missing:
         return Result(0)  # nothing is left to do: no runner is started
-    if session.turn is not None and _nothing_begun(session):
+    if session.turn is not None and session.turn.open is None and _nothing_begun(session):
         return Result(queue.missing)
     executor = _executor(session, provider)
     try:
@@ -376,7 +377,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
 
 
 def _nothing_begun(session: Session) -> bool:
-    """Whether nothing can begin or go on now, so that no runner is needed; a queue of its own is asked."""
+    """Whether no block run of an earlier process can be finished now; a queue of its own is asked."""
     from raysweep.schedule.queue import Finish, Tick
 
     return all(isinstance(i, Finish) for i in _queue(session).handle(Tick(), session.clock.now()))
