@@ -10,6 +10,7 @@ import json
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -144,6 +145,7 @@ class Api:
     def __init__(self, configuration: Configuration) -> None:
         self._client: Any = ApiClient(configuration)
         self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._failures: Counter[str] = Counter()
 
     @classmethod
     async def connect(cls, context: str | None = None) -> Self:
@@ -153,6 +155,12 @@ class Api:
     async def close(self) -> None:
         """Give up all connections."""
         await self._client.close()
+
+    def take_failures(self) -> str:
+        """Calls that failed for a reason that passes since this was last asked, by status: `429=2 none=1`."""
+        told = " ".join(f"{status}={count}" for status, count in sorted(self._failures.items()))
+        self._failures.clear()
+        return told
 
     async def get(self, path: str, *, patience: float = PATIENCE_S, **query: str) -> Json:
         """An object, or whatever JSON is at `path`."""
@@ -260,9 +268,14 @@ class Api:
         timeout: float = CALL_TIMEOUT_S,
     ) -> Json:
         limit = aiohttp.ClientTimeout(total=timeout)
-        async with self._turns, self._response(method, path, query, body, limit) as response:
-            answer: Json = json.loads(await response.read())
-            return answer
+        try:
+            async with self._turns, self._response(method, path, query, body, limit) as response:
+                answer: Json = json.loads(await response.read())
+                return answer
+        except ApiError as error:
+            if error.transient:
+                self._failures[str(error.status or "none")] += 1
+            raise
 
     @asynccontextmanager
     async def _response(

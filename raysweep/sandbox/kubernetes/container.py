@@ -43,6 +43,9 @@ SETTLE_S = 10.0
 PULL_EVENT_S = 1.0
 """How long a start waits for the event that tells whether the image was pulled."""
 
+API_ERRORS = "api_errors"
+"""Node fact: failed calls of the runner, for reasons that pass, since its attempt before this one ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -270,7 +273,9 @@ class PodContainer:
             told = fate(last.pod, gone=last.gone, events=found, node=view.node, node_gone=view.gone, uid=self._uid)
         elif view.gone:
             told = fate(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
-        return replace(told, node={**told.node, **_facts_at_end(node_facts(view, self.name))})
+        failures = ground.api.take_failures()
+        calls = {API_ERRORS: failures} if failures else {}
+        return replace(told, node={**told.node, **_facts_at_end(node_facts(view, self.name)), **calls})
 
     async def _settled(self, last: Seen) -> Seen:
         """The pod once its status is final: an eviction is told only when the keeper has ended, too."""

@@ -18,6 +18,7 @@ async def test_a_read_is_tried_again_while_the_error_passes(tmp_path, monkeypatc
     answer = answers(throttled, down, (200, pod("a", "u", 1), {}))
     async with serving(answer, tmp_path, monkeypatch) as (fake, api):
         found = await api.get(pods("ns", "a"))
+        assert (api.take_failures(), api.take_failures()) == ("429=1 503=1", "")
     assert found["metadata"]["uid"] == "u"
     assert [r[:2] for r in fake.requests] == [("GET", "/api/v1/namespaces/ns/pods/a")] * 3
 
