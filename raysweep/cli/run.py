@@ -325,7 +325,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
     queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
     if not queue.missing:
         return Result(0)  # nothing is left to do: no runner is started
-    if session.turn is not None and session.turn.open is None and _nothing_begun(session):
+    if session.turn is not None and _nothing_begun(session):
         return Result(queue.missing)
     executor = _executor(session, provider)
     try:
@@ -377,7 +377,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
 
 
 def _nothing_begun(session: Session) -> bool:
-    """Whether no block run of an earlier process can be finished now; a queue of its own is asked."""
+    """Whether nothing can begin or go on now, so that no runner is needed; a queue of its own is asked."""
     from raysweep.schedule.queue import Finish, Tick
 
     return all(isinstance(i, Finish) for i in _queue(session).handle(Tick(), session.clock.now()))
