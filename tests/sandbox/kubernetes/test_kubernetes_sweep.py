@@ -25,6 +25,21 @@ def finals(run):
     return {(r["task"], r["model"], r["band"]): r for r in rows if r["is_final"]}
 
 
+def expect_limits_probed(run):
+    """Before the first block and after the last each band was put to the test, and its limit seen to be its own."""
+    probes = read_ledger(run).probes.to_pylist()
+    bands = ("1x", "3x", "uncapped")
+    assert sorted((p["moment"], p["band"]) for p in probes) == sorted(
+        (m, b) for m in ("before", "after") for b in bands
+    )
+    assert {p["band"]: (p["held"], p["killed"], p["own_limit"]) for p in probes} == {
+        "1x": (True, True, True),
+        "3x": (True, True, True),
+        "uncapped": (True, None, None),
+    }
+    assert {p["platform"] for p in probes} == {None}
+
+
 def written(folder, kind, sandbox):
     """The shipped sweep, once over, without windows; left out is the task whose outcome hangs on a free cpu."""
     sweep = yaml.safe_load(CONFIG.read_text())
@@ -43,6 +58,7 @@ async def test_the_quickstart_in_pods_agrees_with_local_task_by_task(tmp_path, c
         done = raysweep("run", written(tmp_path, kind, sandbox), "--run-dir", tmp_path / kind)
         assert done.returncode == 0, done.stderr
         rows[kind] = finals(tmp_path / kind)
+        expect_limits_probed(tmp_path / kind)
     in_pods, here = ({k: (r["outcome"], r["cause"], r["reward"]) for k, r in rows[kind].items()} for kind in rows)
     assert len(in_pods) == 54
     assert in_pods == here
