@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -122,6 +122,16 @@ def run(
     go_on: Annotated[
         bool, typer.Option("--go-on", help="run the rest of a sweep that the registered rule has stopped")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", min=0, max=65535, envvar="RAYSWEEP_METRICS_PORT", help="Prometheus metrics there"
+        ),
+    ] = None,
+    logs: Annotated[
+        Literal["plain", "json"],
+        typer.Option("--logs", envvar="RAYSWEEP_LOGS", help="json: one object per line, with the ids of trials"),
+    ] = "plain",
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with it: the same command resumes."""
@@ -135,6 +145,8 @@ def run(
         until_window_end=until_window_end,
         stop_when_decided=stop_when_decided,
         go_on=go_on,
+        metrics_port=metrics_port,
+        logs=logs,
     )
     raise typer.Exit(code)
 

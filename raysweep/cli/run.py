@@ -17,6 +17,7 @@ from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, tell
 from raysweep.cli.rule import Rule, refuse_without_looks, write_record
 from raysweep.cli.status import look, status_command
+from raysweep.cli.telemetry import Logs, Telemetry, log_as
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.buckets import DAY
 from raysweep.config.model import Analysis
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
     from raysweep.sandbox.protocol import SandboxProvider
-    from raysweep.schedule.driver import Driver, Result
+    from raysweep.schedule.driver import Driver, Progress, Result
     from raysweep.schedule.executor import Executor
     from raysweep.schedule.queue import Queue
     from raysweep.stats.stop import Stop as Decided
@@ -76,13 +77,17 @@ def run_command(
     until_window_end: bool = False,
     stop_when_decided: bool = False,
     go_on: bool = False,
+    metrics_port: int | None = None,
+    logs: Logs = "plain",
 ) -> int:
     """Run or resume; the exit code of design.md.
 
     until_window_end: begin only what the window that is open now holds, then end; INCOMPLETE while more is to come,
     and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too. stop_when_decided: end
     at a registered look at which the registered rule decides; later calls then begin nothing unless told to go_on.
+    metrics_port: as Telemetry's `port`.
     """
+    log_as(logs)
     study = compose.load_study(config)
     if stop_when_decided:
         refuse_without_looks(study.sweep)
@@ -106,7 +111,7 @@ def run_command(
             session = replace(session, rule=_rule(session))
         ledger = LedgerWriter(store, lock, system)
         try:
-            result = _drive(session, ledger)
+            result = _drive(session, ledger, (metrics_port, logs))
         finally:
             ledger.close()
     finally:
@@ -301,7 +306,7 @@ def _queue(session: Session) -> Queue:
     )
 
 
-def _drive(session: Session, ledger: LedgerWriter) -> Result:
+def _drive(session: Session, ledger: LedgerWriter, told: tuple[int | None, Logs]) -> Result:
     from raysweep.cli.images import tell_moved
 
     done = sum(len(b.ended) for b in session.state.blocks.values())
@@ -309,12 +314,13 @@ def _drive(session: Session, ledger: LedgerWriter) -> Result:
         tell(f"going on with {session.path}: {done} of {session.study.plan.trials} trials are done")
     if 0 < done < session.study.plan.trials:
         tell_moved(session.study.sweep, session.images)
-    with ProgressView(session.study.plan.trials, done) as view:
-        main = _run(session, ledger, view)
+    planned, run_id = session.study.plan.trials, session.facts["run_id"]
+    with Telemetry(run_id, planned, done, *told) as telemetry, ProgressView(planned, done) as view:
+        main = _run(session, ledger, view, telemetry)
         return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
 
 
-async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Result:
+async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telemetry: Telemetry) -> Result:
     from raysweep.schedule.driver import PULSE_S, Driver, Probes, Result, Stop
     from raysweep.schedule.resting import Resting
 
@@ -347,11 +353,16 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
 
         def count(row: Row) -> Stop | None:
             session.images.note(row)
+            telemetry.row(row)
             over = spent(meter.add(row))
             decided = ruled(rule.add(row) if rule else None)
             if (trouble := breaker.add(row) if breaker else None) is not None:
                 return Stop(trouble, "breaker", finish_blocks=False)
             return decided or over
+
+        def observe(progress: Progress) -> None:
+            view(progress)
+            telemetry.progress(progress)
 
         driver = Driver(
             queue=queue,
@@ -360,7 +371,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView) -> Re
             calendar=calendar,
             clock=session.clock,
             make_order=compose.Orders(session.study, run_id, calendar, traces, session.images),
-            observe=view,
+            observe=observe,
             stop=count,
             stopped=ruled(rule.decided if rule else None) or spent(meter.reason()),
             pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
