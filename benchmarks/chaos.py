@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,7 @@ from s3_server import BUCKET, Server  # type: ignore[import-not-found]
 T = TypeVar("T")
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
+IN_FLIGHT = re.compile(rb"trials, [1-9]\d* running")
 MARK = "RAYSWEEP_CHAOS_MARK"
 PATIENCE_S = 600.0
 """How long a driver may take to start its runners, or to end once nothing disturbs it any more."""
@@ -138,6 +140,7 @@ class Run:
         self.scratch = Path(tempfile.mkdtemp(prefix="raysweep-chaos-", dir="/var/tmp"))
         self.env = {**os.environ, **self.environment, MARK: self.mark, "RAYSWEEP_SCRATCH": str(self.scratch)}
         self.driver: subprocess.Popen[bytes] | None = None
+        self._before = 0  # bytes of the log that are of earlier drivers
 
     @property
     def log(self) -> Path:
@@ -148,6 +151,7 @@ class Run:
         """Start the command, again or for the first time."""
         command = [RAYSWEEP, "run", str(self.folder / "sweep.yaml"), "--run-dir", str(self.place)]
         with self.log.open("ab") as log:
+            self._before = log.tell()
             self.driver = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, start_new_session=True)
         return self.driver
 
@@ -195,8 +199,8 @@ class Run:
         return True
 
     def at_work(self) -> bool:
-        """Whether runners are there, or the sweep is done."""
-        return self.running() is None or bool(self.victims("runner"))
+        """Whether attempts are in flight, as the driver at work has said, or the sweep is done."""
+        return self.running() is None or IN_FLIGHT.search(self.log.read_bytes(), self._before) is not None
 
     def left(self) -> list[str]:
         """Processes, mounts, loop devices, cgroups and scratch folders of this sweep."""
@@ -243,18 +247,20 @@ def strike(run: Run, kind: str, choice: float) -> bool:
 def disturb(
     run: Run, server: Server | None, kinds: Sequence[str], rng: random.Random, longest_s: float
 ) -> Counter[str]:
-    """Kill one of each of `kinds`, each at a random moment of up to `longest_s` after the sweep was seen at work.
+    """Kill one of each of `kinds`, each at a random moment of up to `longest_s` after attempts were seen in flight.
+
+    One of four is killed while the driver starts, or a little after the last one.
 
     While the store is away a sweep may come to its end, or another one: not all may be killed. Where it is the last,
-    and the sweep has work for `longest_s` times the number of kinds, all are.
+    and the sweep has work for twice `longest_s` times the number of kinds, all are.
     """
     done: Counter[str] = Counter()
     for kind in kinds:
         pause, choice, starting = rng.uniform(0, longest_s), rng.random(), rng.random() < 0.25
-        if kind == "driver" and starting:
-            run.running()  # it may be killed while it starts
+        if starting:
+            run.running()
         else:
-            wait_for(run.at_work, "runners")
+            wait_for(run.at_work, "attempts in flight")
         time.sleep(pause)
         if kind == "store":
             assert server is not None
@@ -351,7 +357,7 @@ def simulated(folder: Path, trials: int, kinds: Sequence[str], rng: random.Rando
     shortest = trials * 0.4 / 40
     title = f"1. {trials} simulated trials on Ray, ledger in a bucket; to be killed: {', '.join(kinds)}"
     try:
-        return campaign(title, kinds, rng, shortest / len(kinds), (pair[0], pair[1]), server)
+        return campaign(title, kinds, rng, shortest / 2 / len(kinds), (pair[0], pair[1]), server)
     finally:
         server.kill()
 
@@ -366,7 +372,7 @@ def local(folder: Path, trials: int, kinds: Sequence[str], rng: random.Random) -
             write_task(folder / name / "tasks" / task, solution)
         pair.append(Run(folder / name, folder / name / "run", {}))
     title = f"2. {trials} trials in local sandboxes, ledger on disk; to be killed: {', '.join(kinds)}"
-    return campaign(title, kinds, rng, trials / 4 / len(kinds), (pair[0], pair[1]), None)
+    return campaign(title, kinds, rng, trials / 4 / 2 / len(kinds), (pair[0], pair[1]), None)
 
 
 def write_task(folder: Path, solution: str) -> None:
