@@ -44,6 +44,20 @@ def render(config: Config, form: FormName = None) -> None:
 
 
 @app.command()
+def prepull(config: Config) -> None:
+    """Print a DaemonSet that pulls the sweep's images to every sandbox node: `... | kubectl apply -f -`, then wait."""
+    from raysweep.cli.compose import load_study
+    from raysweep.cli.images import Images, resolve_images
+    from raysweep.deploy.prepull import prepull as daemon_set
+    from raysweep.deploy.render import as_yaml
+
+    study = load_study(config)
+    images = Images(resolve_images(study))
+    names = sorted({name for task in study.tasks if (name := images.of(task)) is not None})
+    sys.stdout.write(as_yaml([daemon_set(study.sweep, names)]))
+
+
+@app.command()
 def apply(config: Config, form: FormName = None, context: Context = None, dry_run: DryRun = False) -> None:
     """Apply the manifests (server-side): from then on the cluster begins every window by itself."""
     from raysweep.cli.output import say
