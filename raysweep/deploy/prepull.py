@@ -53,11 +53,7 @@ def prepull(sweep: Sweep, images: Sequence[str]) -> Json:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **({"nodeSelector": dict(sandbox.node_selector)} if sandbox.node_selector else {}),
-        **(
-            {"tolerations": [t.model_dump(exclude_none=True) for t in sandbox.tolerations]}
-            if sandbox.tolerations
-            else {}
-        ),
+        **({"tolerations": tolerated} if tolerated else {}),
         **({"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}),
         "initContainers": [begun, *pulled],
         "containers": [container("done", cluster.image, ["sleep", "infinity"], cluster.pull)],
