@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from faulted_sweeps import Held, Parts
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, load_configuration
 
@@ -20,6 +21,11 @@ COLLECTIONS = {
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 }
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that stop what others stand on come last."""
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,25 @@ async def admin(cluster_namespace, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", before)
     yield api
     await api.close()
+
+
+@pytest.fixture
+async def held(tmp_path, cluster, admin):
+    """A sweep whose agents wait; its driver is gone at the end."""
+    sweep = Held(tmp_path, cluster, admin)
+    yield sweep
+    await sweep.kill()
+
+
+@pytest.fixture
+async def parts(admin):
+    """What the test cluster is made of, to be stopped; at the end all of it runs, and its nodes take pods."""
+    script = os.environ.get("RAYSWEEP_DEVCLUSTER")
+    if not script:
+        pytest.skip("RAYSWEEP_DEVCLUSTER does not name a script that stops and starts parts of the cluster")
+    parts = Parts(script, admin)
+    yield parts
+    await parts.whole()
 
 
 async def _make(namespace, folder):
