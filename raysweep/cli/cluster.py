@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raysweep.cli.options import LogForm, MetricsPort
 from raysweep.errors import ExitCode, UnsuitableError, bad_input
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
 def run(
     config: Config,
     until_window_end: Annotated[bool, typer.Option("--until-window-end", help="as of `raysweep run`")] = False,
+    metrics_port: MetricsPort = None,
+    logs: LogForm = "plain",
 ) -> None:
     """What pods run: `raysweep run` on the cluster's run directory.
 
@@ -158,7 +161,15 @@ def run(
     from raysweep.record.place import run_path
 
     place = run_path(cluster_of(_sweep(config)).run_dir)
-    code = run_command(config, place, None, as_json=False, until_window_end=until_window_end)
+    code = run_command(
+        config,
+        place,
+        None,
+        as_json=False,
+        until_window_end=until_window_end,
+        metrics_port=metrics_port,
+        logs=logs,
+    )
     raise typer.Exit(ExitCode.OK if code == ExitCode.INCOMPLETE else code)
 
 

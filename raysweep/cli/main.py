@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raysweep import __version__
 from raysweep.cli.cluster import app as cluster_app
+from raysweep.cli.options import LogForm, MetricsPort
 from raysweep.errors import ExitCode, InputError, RaysweepError
 
 if TYPE_CHECKING:
@@ -122,16 +123,8 @@ def run(
     go_on: Annotated[
         bool, typer.Option("--go-on", help="run the rest of a sweep that the registered rule has stopped")
     ] = False,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port", min=0, max=65535, envvar="RAYSWEEP_METRICS_PORT", help="Prometheus metrics there"
-        ),
-    ] = None,
-    logs: Annotated[
-        Literal["plain", "json"],
-        typer.Option("--logs", envvar="RAYSWEEP_LOGS", help="json: one object per line, with the ids of trials"),
-    ] = "plain",
+    metrics_port: MetricsPort = None,
+    logs: LogForm = "plain",
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with it: the same command resumes."""

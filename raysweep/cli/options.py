@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import typer
+
 from raysweep.errors import bad_input
 from raysweep.units import parse_duration, parse_points
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option("--metrics-port", min=0, max=65535, envvar="RAYSWEEP_METRICS_PORT", help="serve Prometheus metrics"),
+]
+LogForm = Annotated[
+    Literal["plain", "json"],
+    typer.Option("--logs", envvar="RAYSWEEP_LOGS", help="json: one object per line, with the ids of trials"),
+]
 
 
 def points_option(option: str, text: str | None) -> float | None:

@@ -17,6 +17,10 @@ USER = 65532
 GRACE_S = 120
 """A driver that is told to stop cancels what is in flight, seals and removes its pods within this."""
 PULL = {"missing": "IfNotPresent", "never": "Never", "always": "Always"}
+METRICS_PORT = 9464
+"""Where a driver serves its metrics; the port is called `driver` (cluster/observability)."""
+TOLD = {"RAYSWEEP_LOGS": "json", "RAYSWEEP_METRICS_PORT": str(METRICS_PORT)}
+"""What a driver in a pod tells machines; `cluster.env` may say otherwise."""
 ACCOUNTS = {"head": "raysweep-head", "runner": "raysweep-runner", "submitter": "raysweep-submitter"}
 """Service accounts of cluster/base."""
 HARDENED: Json = {
@@ -34,6 +38,7 @@ def head_pod(cluster: Cluster, study: str) -> Json:
         {"name": "dashboard", "containerPort": 8265},
         {"name": "client", "containerPort": 10001},
         {"name": "metrics", "containerPort": 8080},
+        {"name": "driver", "containerPort": METRICS_PORT},
     ]
     return _template(cluster, study, "head", cluster.pools.head, container, cluster.head)
 
@@ -48,6 +53,7 @@ def runner_pod(cluster: Cluster, study: str) -> Json:
 def only_pod(cluster: Cluster, study: str, arguments: Sequence[str]) -> Json:
     """Template of the one pod without an operator: driver and runners on a Ray of its own."""
     container = _container(cluster, "driver", cluster.runners, (*cluster.bucket_secrets, *cluster.keys))
+    container["ports"] = [{"name": "driver", "containerPort": METRICS_PORT}]
     container["command"] = ["raysweep", "cluster", "run", SWEEP_FILE, *arguments]
     return _template(cluster, study, "runner", cluster.pools.runners, container, cluster.runners)
 
@@ -116,7 +122,7 @@ def _container(cluster: Cluster, name: str, machine: Machine, secrets: Sequence[
             "limits": {"memory": quantity(machine.memory)},
         },
         "securityContext": {**HARDENED},
-        "env": _environment({"HOME": "/tmp", "USER": "raysweep", **cluster.env}),
+        "env": _environment({"HOME": "/tmp", "USER": "raysweep", **TOLD, **cluster.env}),
         "volumeMounts": [
             {"name": "sweep", "mountPath": SWEEP_FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
