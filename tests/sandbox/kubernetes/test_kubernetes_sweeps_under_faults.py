@@ -1,9 +1,4 @@
-"""Whole sweeps while parts of the cluster go and come back: pods that start or end, and agents at work.
-
-By hand, with $KUBECONFIG and $RAYSWEEP_DEVCLUSTER, where nobody else uses the cluster:
-
-    pytest tests/sandbox/kubernetes/sweeps_under_faults.py
-"""
+"""Whole sweeps while parts of the cluster go and come back: pods that start or end, and agents at work."""
 
 import pytest
 from faulted_sweeps import Sweep, cordoned, evict
@@ -16,7 +11,7 @@ CAUSES = {"kubelet": {"node_lost"}, "apiserver": {"api_server"}, "containerd": {
 
 @pytest.fixture
 async def sweep(tmp_path, cluster, admin):
-    sweep = Sweep(tmp_path, cluster, admin, work="sleep 1", repeats=4, concurrency=3)
+    sweep = Sweep(tmp_path, cluster, admin, work="sleep 1", repeats=2, concurrency=3)
     yield sweep
     await sweep.kill()
 
