@@ -6,13 +6,13 @@ import asyncio
 import datetime as dt
 import json
 import signal
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from raysweep.cli import compose
+from raysweep.cli.ending import exit_code
 from raysweep.cli.environment import environment
 from raysweep.cli.output import ProgressView, emit, say, tell
 from raysweep.cli.rule import Rule, refuse_without_looks, write_record
@@ -122,7 +122,7 @@ def run_command(
     else:
         for line in lines:
             say(line)
-    return _exit_code(result, status, session, config)
+    return exit_code(result, status, session, config)
 
 
 def _already_stopped(path: RunPath, stopped: dict[str, Any], config: Path, *, as_json: bool) -> int:
@@ -329,10 +329,10 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telem
     # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
     await provider.gc(run_id)
     queue, meter = _queue(session), compose.budget_meter(session.study, session.store)
-    if not queue.missing:
-        return Result(0)  # nothing is left to do: no runner is started
+    if queue.missing == queue.for_good:
+        return Result(queue.missing, for_good=queue.for_good)  # nothing is left to do: no runner is started
     if session.turn is not None and _nothing_begun(session):
-        return Result(queue.missing)
+        return Result(queue.missing, for_good=queue.for_good)
     executor = _executor(session, provider)
     try:
         await executor.start(run_id)
@@ -410,34 +410,3 @@ def _stop_on_signals(driver: Driver) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt, number)
-
-
-def _exit_code(result: Result, status: dict[str, Any], session: Session, config: Path) -> int:
-    again = f"raysweep run {config} --run-dir {session.path}"
-    if result.interrupted:
-        tell(f"interrupted; go on with: {again}")
-        return ExitCode.INTERRUPTED
-    if result.stopped is not None and result.stopped.kind == "rule":
-        tell(f"stopped by the registered rule: {result.stopped.reason}; report: raysweep report {session.path}")
-        return ExitCode.OK
-    if result.stopped is not None:
-        remedy = {
-            "budget": "go on (after raising the bound) with",
-            "breaker": f"look after the machines and `raysweep doctor --config {config}`, then go on with",
-        }[result.stopped.kind]
-        tell(f"stopped: {result.stopped.reason}; {remedy}: {again}")
-        return ExitCode.INCOMPLETE
-    if result.missing and session.turn is not None:
-        from raysweep.cli.window import parting
-
-        tell(parting(session.turn, result.missing, again))
-        return ExitCode.INCOMPLETE
-    if result.missing:
-        left = f"{result.missing} blocks have no complete run (retries, `block_reruns` or windows used up)"
-        tell(f"{left}; `raysweep status {session.path}` names what was tried; try again with: {again}")
-        return ExitCode.INCOMPLETE
-    if session.blocks is not None and not status["complete"]:
-        tell(f"the pilot of {session.blocks} blocks is done; the rest runs with: {again}")
-    elif sys.stderr.isatty():
-        tell(f"report: raysweep report {session.path}")
-    return ExitCode.OK

@@ -58,11 +58,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. missing: planned blocks without a complete run; stopped: why it was stopped early, if so."""
+    """How a run ended. missing: planned blocks without a complete run; stopped: why it was stopped early, if so.
+
+    for_good: how many of the missing have used up their runs.
+    """
 
     missing: int
     stopped: Stop | None = None
     interrupted: bool = False
+    for_good: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Driver:
             while not self._inbox.empty():
                 self._take(self._inbox.get_nowait())
             self.ledger.seal()
-        return Result(missing, self.stopped, self._interrupted)
+        return Result(missing, self.stopped, self._interrupted, self.queue.for_good)
 
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""

@@ -189,6 +189,11 @@ class Queue:
         """Blocks without a complete run so far."""
         return len(self._active) + self._given_up + len(self._waiting)
 
+    @property
+    def for_good(self) -> int:
+        """How many of the missing have used up their runs: no driver begins them again."""
+        return self._given_up
+
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take one event and say what to do; the caller launches, sleeps or stops accordingly."""
         self._heed(event, now)
