@@ -214,8 +214,10 @@ class Run:
             with contextlib.suppress(OSError):
                 found += [text for text in (path.read_text(),) if str(self.scratch) in text]
         run_id = read_ledger(self.place).facts["run_id"]
-        found += [str(p) for p in Path("/sys/fs/cgroup").rglob(f"*{run_id}*")]
-        return found + [str(p) for p in self.scratch.rglob("raysweep-*/*")]
+        # os.walk, as others on the machine make and remove theirs meanwhile
+        found += [f"{at}/{name}" for at, names, _ in os.walk("/sys/fs/cgroup") for name in names if run_id in name]
+        inside = ((Path(at), [*names, *files]) for at, names, files in os.walk(self.scratch))
+        return found + [f"{at}/{n}" for at, names in inside if at.name.startswith("raysweep-") for n in names]
 
     def report(self) -> list[dict[str, Any]]:
         """The findings that faults must not move."""

@@ -10,6 +10,8 @@ import time
 import uuid
 from pathlib import Path
 
+from seen import below, cgroups, loops, mounts, processes
+
 from raysweep.errors import RaysweepError
 from raysweep.record.lock import LocalLock
 from raysweep.record.reader import read_ledger
@@ -106,28 +108,12 @@ class Sweep:
 
     def left(self) -> list[str]:
         """Processes, mounts, loop devices, cgroups and scratch folders of this sweep."""
-        found = self._processes()
-        found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.scratch) in line]
-        for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-            try:
-                found += [f"{path}: {text}" for text in (path.read_text(),) if str(self.scratch) in text]
-            except OSError:
-                continue  # detached meanwhile
+        scratch = str(self.scratch)
+        found = processes(self.mark, scratch, environ=True) + mounts(scratch) + loops(scratch)
         if (self.run / "run.json").exists():
-            found += [str(p) for p in Path("/sys/fs/cgroup").rglob(f"*{self.run_id}*")]
-        return found + [str(p) for p in self.scratch.rglob("raysweep-*/*")]
-
-    def _processes(self) -> list[str]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    seen = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if self.mark.encode() in seen or str(self.scratch).encode() in seen:
-                    found.append(f"process {entry.name}: {(entry / 'cmdline').read_bytes()!r}")
-        return found
+            found += cgroups(self.run_id)
+        inside = (Path(path) for path in below(self.scratch, ""))
+        return found + [str(p) for p in inside if p.parent != self.scratch and p.parent.name.startswith("raysweep-")]
 
     def expect_nothing_left(self) -> None:
         """The kernel and Ray get time to end what dies with its parent."""

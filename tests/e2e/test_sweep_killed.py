@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from seen import below, cgroups, loops, mounts, processes
 
 from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
@@ -95,29 +96,11 @@ def expect_whole(sweep: Sweep) -> list[dict]:
     return rows
 
 
-def processes_of(run_id: str, scratch: Path) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if run_id in line or str(scratch) in line:
-                found.append(line)
-    return found
-
-
 def leftovers(sweep: Sweep) -> list[str]:
     """Processes, mounts, loop devices, cgroups and scratch folders of the run."""
-    run_id = json.loads((sweep.run / "run.json").read_text())["run_id"]
-    found = processes_of(run_id, sweep.scratch)
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(sweep.scratch) in line]
-    found += [str(p) for p in Path("/sys/fs/cgroup").rglob(f"*{run_id}*")]
-    backing = Path("/sys/block").glob("loop*/loop/backing_file")
-    found += [p.read_text() for p in backing if str(sweep.scratch) in p.read_text()]
-    found += [str(p) for p in sweep.scratch.rglob(f"*{run_id}*")] if sweep.scratch.exists() else []
-    return found
+    run_id, scratch = json.loads((sweep.run / "run.json").read_text())["run_id"], str(sweep.scratch)
+    found = processes(run_id, scratch) + mounts(scratch) + loops(scratch)
+    return found + cgroups(run_id) + below(sweep.scratch, run_id)
 
 
 def wait_until_gone(sweep: Sweep) -> list[str]:
