@@ -1,8 +1,10 @@
 """A place on a real cluster with cluster/overlays/kind in it, gone at the end of the session."""
 
+import os
 import uuid
 
 import pytest
+import store
 from deployed import Place, apply, built, has_cluster, kubectl
 
 
@@ -24,3 +26,32 @@ def place():
         for manifest in manifests:
             if manifest["kind"] in {"ClusterRole", "ClusterRoleBinding"}:
                 kubectl("delete", manifest["kind"], manifest["metadata"]["name"], "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def images():
+    """(image of raysweep, image of the sandboxes), both on the nodes; the first may still be on its way."""
+    own = os.environ.get("RAYSWEEP_CLUSTER_IMAGE")
+    if not own:
+        pytest.skip("RAYSWEEP_CLUSTER_IMAGE names no image of cluster/image that the nodes have")
+    return own, os.environ.get("RAYSWEEP_TEST_IMAGE", "localhost/task:dev")
+
+
+@pytest.fixture(scope="session")
+def bucket(place, images):
+    """A store in the cluster, its Secret `bucket` in the control namespace, and the same for this process."""
+    if not os.environ.get("RAYSWEEP_DEVCLUSTER"):
+        pytest.skip("the store's binary is mounted from the node, which must be this machine (RAYSWEEP_DEVCLUSTER)")
+    namespace = f"raysweep-test-store{place.mark}"
+    kubectl("create", "namespace", namespace)
+    try:
+        environment = store.start(namespace, images[1])
+        metadata = {"name": "bucket", "namespace": place.control}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": environment}
+        kubectl("create", "-f", "-", given=secret)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield f"s3://{store.BUCKET}"
+    finally:
+        kubectl("delete", "--wait=false", "namespace", namespace)
