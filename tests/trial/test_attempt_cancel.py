@@ -16,6 +16,7 @@ from raysweep.cli import compose
 from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
+from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.queue import Launch
@@ -52,7 +53,7 @@ def begin(seconds: float) -> tuple[asyncio.Task, list[Watched]]:
     provider = SimulatedProvider(Truth())
 
     def open_one(spec):
-        made.append(Watched(spec, Truth(duration=(seconds, seconds))))
+        made.append(Watched(spec, Truth(duration=(seconds, seconds)), Faults(), SystemClock()))
         return made[-1]
 
     provider.open = open_one

@@ -15,6 +15,7 @@ from raysweep.cli import compose
 from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
+from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.queue import Launch
@@ -42,7 +43,7 @@ async def test_files_that_do_not_fit_are_an_outcome_never_a_bug(phase, outcome, 
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     provider = SimulatedProvider(Truth())
     sandbox_class = type("FullHere", (Full,), {"phase": phase})
-    provider.open = lambda spec: sandbox_class(spec, Truth(duration=(0.0, 0.0)))
+    provider.open = lambda spec: sandbox_class(spec, Truth(duration=(0.0, 0.0)), Faults(), SystemClock())
     block = study.plan.blocks[0]
     order = Orders(study, "run-x", compose.calendar(sweep, 0.0), None)(Launch(block, block.trials[0], 1, 1), 0.0)
     done = await run_attempt(order, provider, SystemClock())

@@ -17,6 +17,7 @@ from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.errors import SandboxError
 from raysweep.plan import make_plan
+from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.executor import InProcessExecutor
@@ -108,7 +109,7 @@ async def test_an_attempt_of_a_moved_tag_is_void_and_the_next_of_the_first_image
     digests = iter((A, B, A))
 
     def open_one(spec):
-        sandbox = Imaged(spec, Truth(duration=(0.0, 0.0)))
+        sandbox = Imaged(spec, Truth(duration=(0.0, 0.0)), Faults(), SystemClock())
         sandbox.digest = next(digests)
         return sandbox
 
