@@ -265,7 +265,8 @@ async def simulated(args: argparse.Namespace) -> None:
     await api.close()
     for count in args.counts:
         async with own_namespace() as namespace:
-            await _again("driver", str(count), "--namespace", namespace, "--rate", str(args.rate))
+            rate = ("--rate", str(args.rate)) if args.rate is not None else ()
+            await _again("driver", str(count), "--namespace", namespace, *rate)
 
 
 async def _again(*words: str) -> None:
