@@ -77,7 +77,7 @@ def _v2_group(folder: Path) -> Group:
 
 def _try(parent: Group) -> str | None:
     """Make `parent` ready and prove it by a bounded child cgroup; what is wrong with it, or None."""
-    probe = parent.child(f"raysweep-probe-{os.getpid()}")
+    probe = parent.child(f"probe-raysweep-{os.getpid()}")  # no name of a run: a clean-up elsewhere would take it
     try:
         if parent.version == 2:
             _move_processes_away(parent)
