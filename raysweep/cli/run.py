@@ -341,11 +341,12 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telem
         traces = None if sweep.sandbox.kind == "simulated" else _traces(session.path)
 
         breaker, rule = compose.breaker(sweep), session.rule
+        decisions: list[Decided] = []
 
         def ruled(found: Decided | None) -> Stop | None:
             if found is None:
                 return None
-            write_record(session.store, found, session.clock.now())
+            decisions.append(found)
             return Stop(found.reason, "rule")
 
         def spent(reason: str | None) -> Stop | None:
@@ -380,6 +381,8 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telem
         )
         _stop_on_signals(driver)
         result = await driver.run()
+        for decided in decisions[:1]:  # only now: a record must not stand without the rows that decided
+            write_record(session.store, decided, session.clock.now())
     finally:
         await executor.close()
     # What a lost runner left behind. Not after an error: the run may be another driver's by then.
