@@ -216,8 +216,9 @@ class Run:
         run_id = read_ledger(self.place).facts["run_id"]
         # os.walk, as others on the machine make and remove theirs meanwhile
         found += [f"{at}/{name}" for at, names, _ in os.walk("/sys/fs/cgroup") for name in names if run_id in name]
-        inside = ((Path(at), [*names, *files]) for at, names, files in os.walk(self.scratch))
-        return found + [f"{at}/{n}" for at, names in inside if at.name.startswith("raysweep-") for n in names]
+        for run in self.scratch.glob("raysweep-*"):
+            found += [f"{at}/{name}" for at, names, files in os.walk(run) for name in (*names, *files)]
+        return found
 
     def report(self) -> list[dict[str, Any]]:
         """The findings that faults must not move."""
