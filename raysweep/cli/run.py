@@ -92,17 +92,27 @@ def run_command(
     if stop_when_decided:
         refuse_without_looks(study.sweep)
     path = run_dir or Path("runs") / study.sweep.name
+    from raysweep.record.ledger import LedgerWriter
+    from raysweep.record.place import lock_of, store_at
+
+    if store_at(path).exists("run.json"):
+        store, facts = _directory(study, path)
+        if not go_on and (stopped := read_stop(store)) is not None:
+            return _already_stopped(path, stopped, config, as_json=as_json)
+        seen = _session(study, path, store, facts, blocks) if until_window_end else None
+    else:
+        seen = _unborn(study, path, blocks) if until_window_end else None
+    if seen is not None and _nothing_begun(seen := _for_one_window(seen)):
+        # Nothing is written but a new run's directory, so no lock is needed, and the sandbox host is left alone.
+        _directory(study, path)
+        return _end(seen, _untouched(seen), config, as_json=as_json)
     _refuse_unsuitable(study)
     store, facts = _directory(study, path)
-    from raysweep.record.ledger import LedgerWriter
-    from raysweep.record.place import lock_of
-
     system = SystemClock()
     lock = lock_of(store, system, waiting=tell)
     lock.acquire({"environment": environment()})
     try:
-        stopped = None if go_on else read_stop(store)
-        if stopped is not None:
+        if not go_on and (stopped := read_stop(store)) is not None:  # by the driver that held the lock until now
             return _already_stopped(path, stopped, config, as_json=as_json)
         session = _session(study, path, store, facts, blocks)
         if until_window_end:
@@ -116,7 +126,12 @@ def run_command(
             ledger.close()
     finally:
         lock.release()
-    status, lines = look(path)
+    return _end(session, result, config, as_json=as_json)
+
+
+def _end(session: Session, result: Result, config: Path, *, as_json: bool) -> int:
+    """Say how far the run is; the exit code."""
+    status, lines = look(session.path)
     if as_json:
         emit({**status, **_turn_json(session)})
     else:
@@ -248,11 +263,30 @@ def _session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], b
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
     facts_of_nodes = ("task", "node") if unresolved(images) else ()
     attempts = read_attempts(store, ("attempt_id", *facts_of_nodes, *COLUMNS))
-    state = sweep_state(attempts)
+    state = sweep_state(attempts, len(study.plan.blocks[0].trials))
     first_seen(attempts, images)
     virtual = _in_virtual_time(study.sweep)
     clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
     return Session(study, path, store, facts, state, images, clock, blocks)
+
+
+def _unborn(study: Study, path: RunPath, blocks: int | None) -> Session:
+    """The session of a run that would begin now; nothing is written."""
+    from raysweep.cli.images import Images
+    from raysweep.record.place import store_at
+    from raysweep.record.resume import SweepState
+
+    created = _birth(study.sweep).now()
+    clock: Clock = VirtualClock(created) if _in_virtual_time(study.sweep) else SystemClock()
+    return Session(study, path, store_at(path), {"created": created}, SweepState(), Images(), clock, blocks)
+
+
+def _untouched(session: Session) -> Result:
+    """How an invocation ends that begins nothing."""
+    from raysweep.schedule.driver import Result
+
+    queue = _queue(session)
+    return Result(queue.missing, for_good=queue.for_good)
 
 
 def _for_one_window(session: Session) -> Session:
@@ -309,7 +343,7 @@ def _queue(session: Session) -> Queue:
 def _drive(session: Session, ledger: LedgerWriter, told: tuple[int | None, Logs]) -> Result:
     from raysweep.cli.images import tell_moved
 
-    done = sum(len(b.ended) for b in session.state.blocks.values())
+    done = session.state.done
     if done:
         tell(f"going on with {session.path}: {done} of {session.study.plan.trials} trials are done")
     if 0 < done < session.study.plan.trials:

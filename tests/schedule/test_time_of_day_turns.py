@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 
 from raysweep.cli.run import run_command
 from raysweep.cli.window import arrival, parting, turn_at
+from raysweep.errors import UnsuitableError
 from raysweep.record.reader import read_ledger
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
 
@@ -18,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from plans import sweep_text
 
 DAYS = 'buckets: {windows: {night: "00:00-06:00", day: "12:00-18:00"}, dates: 2, makeup_dates: 1}'
+ALL_DAY = 'buckets: {windows: {am: "00:00-12:00", pm: "12:00-24:00"}, dates: 2, start: %s}'
 CYCLES = Cycles(0.0, 200.0, [Window("first", 0, 90), Window("second", 100, 200)])
 
 
@@ -73,7 +76,9 @@ def test_one_invocation_for_each_window_until_the_sweep_is_complete(tmp_path, ca
     assert codes == [3, 3, 3, 0]
     assert [bucket for bucket, _ in windows] == ["night", "day", "night", "day"]
     assert len(set(windows)) == 4
+    written = sorted((run / "ledger").iterdir())
     assert invoke(capsys, path, run)[0] == 0, "one more changes nothing"
+    assert sorted((run / "ledger").iterdir()) == written, "it does not even begin"
     assert len(read_ledger(run).table) == seen
 
 
@@ -99,3 +104,27 @@ def test_on_ray_it_ends_with_the_window_though_the_next_one_is_near(tmp_path, ca
     assert told["window"]["bucket"] == "first"
     assert (told["done"], told["planned"]) == (4, 8)
     assert {r["bucket"] for r in read_ledger(run).table.to_pylist()} == {"first"}
+
+
+UNREACHABLE = {"KUBECONFIG": "/nowhere", "KUBERNETES_SERVICE_HOST": "", "KUBERNETES_SERVICE_PORT": ""}
+
+
+def test_outside_of_every_window_the_sandbox_host_is_left_alone(tmp_path, capsys, monkeypatch):
+    for name, value in UNREACHABLE.items():
+        monkeypatch.setenv(name, value)
+    pods = "sandbox: {kind: kubernetes, images: tags}"
+    far = DAYS.replace("dates: 2", "dates: 2, start: 2099-01-01")
+    text = sweep_text(buckets=far).replace("synthetic:3", "bundled:headroom")
+    head, _ = text.split("sandbox:")
+    path, run = tmp_path / "sweep.yaml", tmp_path / "run"
+    path.write_text(f"{head}{pods}\nrunner: {{concurrency: 2}}\n")
+    code, told, said = invoke(capsys, path, run)
+    assert (code, told["window"], told["done"]) == (3, None, 0)
+    assert "no window is open" in said
+    assert not list((run / "ledger").glob("*")), "no driver began"
+    assert invoke(capsys, path, run)[0] == 3, "nor does it in a run that is there"
+
+    path.write_text(path.read_text().replace(far, ALL_DAY % dt.datetime.now(dt.UTC).date()))
+    with pytest.raises(UnsuitableError):
+        invoke(capsys, path, tmp_path / "open")
+    assert not (tmp_path / "open").exists(), "in a window the host is looked at before anything is written"
