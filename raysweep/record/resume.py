@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -30,13 +32,17 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class SweepState:
-    """Last run by block, highest attempt number by trial, and when the last attempt stopped.
+    """Where a sweep is; of blocks that are complete nothing but their ids, as nothing of them is ever run again.
 
-    durations: seconds that the latest whole block runs took, the last one last.
+    blocks: last run of each other block that was begun. attempts: highest attempt number of each trial of `blocks`.
+    done: trials that ended for good, in either. last: when the last attempt stopped (epoch seconds). durations: seconds
+    that the latest whole block runs took, the last one last.
     """
 
     blocks: Mapping[str, RunState] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
+    complete: frozenset[str] = frozenset()
+    done: int = 0
     last: float = 0.0
     durations: tuple[float, ...] = ()
 
@@ -53,45 +59,80 @@ _BATCH = 20_000
 
 @dataclass(slots=True)
 class _Fold:
-    """A block's last run as far as its rows were taken; attempts of a trial are taken in order."""
+    """A block's last run as far as its rows were taken, in the order of their attempts; attempt numbers of all runs."""
 
     run: int
     began: float
     ended: set[str] = field(default_factory=set)
-    lost: Counter[tuple[str, str]] | None = None
+    lost: Counter[tuple[str, str]] = field(default_factory=Counter)
+    attempts: dict[str, int] = field(default_factory=dict)
 
     def take(self, row: Mapping[str, Any]) -> None:
-        """Count one attempt of this very run."""
-        trial = row["trial_id"]
-        self.began = min(self.began, row["t_queued"].timestamp())
+        """Count one attempt, of this run or another."""
+        trial, run, began = row["trial_id"], row["block_run"], row["t_queued"].timestamp()
+        self.attempts[trial] = row["attempt"]
+        if run > self.run:
+            self.run, self.began, self.ended, self.lost = run, began, set(), Counter()
+        if run < self.run:
+            return
+        self.began = min(self.began, began)
         if unfinished(row):
             self.ended.discard(trial)
         else:
             self.ended.add(trial)
         if row["cause_class"] == "platform":
-            self.lost = self.lost if self.lost is not None else Counter()
             self.lost[trial, row["cause"]] += 1
 
     def state(self) -> RunState:
-        return RunState(self.run, frozenset(self.ended), self.began, self.lost if self.lost is not None else _NOTHING)
+        return RunState(self.run, frozenset(self.ended), self.began, self.lost or _NOTHING)
 
 
-def sweep_state(table: pa.Table) -> SweepState:
-    """The state of a sweep from all its attempts (columns COLUMNS; `durations` are those of the last rows)."""
-    attempts: dict[str, int] = {}
-    blocks: dict[str, Any] = {}
-    last = 0.0
-    for row in _in_order(table.select(COLUMNS)):
-        attempts[row["trial_id"]] = row["attempt"]
-        fold = blocks.get(row["block_id"])
-        if fold is None or fold.run < row["block_run"]:
-            fold = blocks[row["block_id"]] = _Fold(row["block_run"], row["t_queued"].timestamp())
-        if fold.run == row["block_run"]:
-            fold.take(row)
-        last = max(last, row["t_stopped"].timestamp())
-    for block, fold in blocks.items():
-        blocks[block] = fold.state()
-    return SweepState(blocks, attempts, last, _durations(table))
+def sweep_state(table: pa.Table, arms: int) -> SweepState:
+    """The state of a sweep from all its attempts (columns COLUMNS; `durations` are those of the last rows).
+
+    arms: trials of a block.
+    """
+    if not len(table):
+        return SweepState()
+    import pyarrow.compute as pc  # noqa: PLC0415 - the command line starts without pyarrow
+
+    complete, rest = _at_once(table, arms)
+    folds: dict[str, _Fold] = {}
+    for row in _in_order(rest):
+        block = row["block_id"]
+        if block not in folds:
+            folds[block] = _Fold(row["block_run"], row["t_queued"].timestamp())
+        folds[block].take(row)
+    complete.update(block for block, fold in folds.items() if len(fold.ended) == arms)
+    left = {block: fold for block, fold in folds.items() if len(fold.ended) < arms}
+    return SweepState(
+        blocks={block: fold.state() for block, fold in left.items()},
+        attempts={trial: number for fold in left.values() for trial, number in fold.attempts.items()},
+        complete=frozenset(complete),
+        done=arms * len(complete) + sum(len(fold.ended) for fold in left.values()),
+        last=pc.max(table["t_stopped"]).as_py().timestamp(),
+        durations=_durations(table),
+    )
+
+
+def _at_once(table: pa.Table, arms: int) -> tuple[set[str], pa.Table]:
+    """(blocks whose every trial ended in its first attempt, attempts of all others): most blocks need no more."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    coded = table["block_id"].combine_chunks().dictionary_encode()
+    codes = np.asarray(coded.indices)
+    left = pc.or_(
+        pc.fill_null(pc.equal(table["cause_class"], "platform"), fill_value=False),
+        pc.fill_null(pc.equal(table["outcome"], "cancelled"), fill_value=False),
+    )
+    first = pc.and_(pc.equal(table["attempt"], 1), pc.equal(table["block_run"], 1))
+    plain = pc.fill_null(pc.and_not(first, left), fill_value=False).to_numpy()
+    size = len(coded.dictionary)
+    rows, plain_rows = np.bincount(codes, minlength=size), np.bincount(codes[plain], minlength=size)
+    whole = (rows == arms) & (plain_rows == arms)
+    complete = set(coded.dictionary.filter(pa.array(whole)).to_pylist())
+    return complete, table.select(COLUMNS).filter(pa.array(~whole[codes]))
 
 
 def _durations(table: pa.Table) -> tuple[float, ...]:
@@ -119,13 +160,11 @@ def _durations(table: pa.Table) -> tuple[float, ...]:
 
 
 def _in_order(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """All rows in the order of their attempts' numbers: first attempts, which are most, then the rest sorted."""
+    """All rows in the order of their attempts' numbers, and of sealing where these are equal."""
     import pyarrow.compute as pc  # noqa: PLC0415 - the command line starts without pyarrow
 
-    again = pc.greater(table["attempt"], 1)
-    for batch in table.filter(pc.invert(again)).to_batches(max_chunksize=_BATCH):
+    for batch in table.take(pc.sort_indices(table["attempt"])).to_batches(max_chunksize=_BATCH):
         yield from batch.to_pylist()
-    yield from sorted(table.filter(again).to_pylist(), key=lambda row: row["attempt"])
 
 
 def unfinished(row: Mapping[str, Any]) -> bool:

@@ -148,10 +148,11 @@ class Queue:
 
     def _restore(self, blocks: Iterable[Block], restored: SweepState, now: float) -> None:
         for block in blocks:
-            before = restored.blocks.get(block.block_id)
-            if before is None:
+            if block.block_id in restored.complete:
+                continue
+            if (before := restored.blocks.get(block.block_id)) is None:
                 self._waiting.add(block)
-            elif len(before.ended) < len(block.trials):
+            else:
                 self._continue(block, before, now)
 
     def _continue(self, block: Block, before: RunState, now: float) -> None:
@@ -345,15 +346,23 @@ class Queue:
             self._block_of.pop(trial.trial_id, None)
         if run.missing:
             self._run_again(run, run.occasion.closes)
-        elif not run.late:
+            return
+        self._forget(run.block)
+        if not run.late:
             self._durations.append(now - run.began)
 
     def _run_again(self, run: BlockRun, after: float) -> None:
         """The whole block once more from `after` on, or never, when its runs are used up."""
         if run.number > self._reruns:
             self._given_up += 1
+            self._forget(run.block)
         else:
             self._waiting.again(run.block, run.number + 1, after)
+
+    def _forget(self, block: Block) -> None:
+        """Nothing of the block is run again."""
+        for trial in block.trials:
+            self._attempts.pop(trial.trial_id, None)
 
 
 def _trial(run: BlockRun, trial_id: str) -> PlannedTrial:

@@ -223,7 +223,7 @@ def test_status_counts_final_attempts_that_are_outcomes():
 
 def test_state_for_resume():
     rows = [row("t1"), platform("t2", 1), row("t3", block="b2", outcome="cancelled"), row("t1", 2, run=2)]
-    state = sweep_state(to_table(rows))
+    state = sweep_state(to_table(rows), 2)
     assert state.blocks["b1"].run == 2
     assert state.blocks["b1"].ended == {"t1"}
     assert state.blocks["b2"].ended == frozenset()
@@ -234,7 +234,7 @@ def test_state_for_resume():
 
 def test_state_for_resume_counts_what_the_platform_took_in_the_last_run():
     rows = [platform("t2", 1), platform("t2", 2), row("t1"), platform("t2", 3, cause="image")]
-    found = sweep_state(to_table(rows)).blocks["b1"]
+    found = sweep_state(to_table(rows), 2).blocks["b1"]
     assert found.lost == {("t2", "node_lost"): 2, ("t2", "image"): 1}
     assert found.ended == {"t1"}
 

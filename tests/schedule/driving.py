@@ -109,7 +109,7 @@ class Rig:
         return make
 
     def state(self):
-        return sweep_state(read_attempts(self.store))
+        return sweep_state(read_attempts(self.store), len(self.study.plan.blocks[0].trials))
 
     def rows(self) -> list[dict[str, Any]]:
         """All attempts, by trial and attempt."""

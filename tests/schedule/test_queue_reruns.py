@@ -57,7 +57,7 @@ class World:
             self.plan.blocks,
             AlwaysOpen(0.0) if self.always else calendar(),
             capacity=self.capacity, caps=CAPS, reruns=RERUNS, now=self.now, last_planned_date=2, makeup_dates=2,
-            restored=sweep_state(self.table()),
+            restored=sweep_state(self.table(), len(self.plan.blocks[0].trials)),
         )  # fmt: skip
         self.began = {}
         for row in self.rows:
