@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep import config
 from raysweep.cli.images import Images, image_name
+from raysweep.config.buckets import MINUTE
 from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -161,14 +163,17 @@ def _truth_options(sweep: Sweep) -> dict[str, Any]:
 
 def calendar(sweep: Sweep, anchor: float) -> Calendar:
     """The occasions of a sweep that began at `anchor` (seconds since the epoch)."""
-    from raysweep.schedule.calendar import DAY, AlwaysOpen, Cycles, Days, Window
+    from raysweep.schedule.calendar import DAY, AlwaysOpen, Cycles, Days, Window, on_the_minute
 
     if sweep.buckets is None:
         return AlwaysOpen(anchor)
     windows = [Window(w.name, w.start, w.end) for w in sweep.buckets.windows]
+    start = sweep.buckets.start
     if sweep.buckets.period < DAY:
-        return Cycles(anchor, sweep.buckets.period, windows)
-    return Days(sweep.buckets.timezone, windows, sweep.buckets.weekdays, sweep.buckets.start, anchor)
+        begin = on_the_minute(anchor, windows) if start == MINUTE else anchor
+        return Cycles(begin, sweep.buckets.period, windows)
+    first = start if isinstance(start, dt.date) else None
+    return Days(sweep.buckets.timezone, windows, sweep.buckets.weekdays, first, anchor)
 
 
 def slots(sweep: Sweep) -> dict[Arm, int] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -18,6 +18,8 @@ from raysweep.config.fault import Fault, nearest, raise_faults, refuse
 from raysweep.units import parse_duration
 
 DAY = 86400.0
+MINUTE: Literal["minute"] = "minute"
+"""`start` of cycles that begin with cron: the first one begins with a minute of the clock, as cron does."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"^(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})$")
 _OFFSETS = re.compile(r"^([0-9.a-z]+)-([0-9.a-z]+)$")
@@ -93,9 +95,9 @@ def _weekdays(value: object) -> object:
 
 
 def _start(value: object) -> object:
-    """`now` as None, or an ISO date."""
-    if value == "now":
-        return None
+    """`now` as None, `minute`, or an ISO date."""
+    if value in ("now", MINUTE):
+        return None if value == "now" else MINUTE
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     try:
@@ -137,8 +139,11 @@ class Buckets(Part):
     weekdays: Annotated[frozenset[int], BeforeValidator(_weekdays)] = Field(
         frozenset(range(7)), description="`all`, or a list of mon..sun on which windows open", examples=["all"]
     )
-    start: Annotated[dt.date | None, BeforeValidator(_start)] = Field(
-        None, description="`now`, or the first date", examples=["now"]
+    start: Annotated[dt.date | Literal["minute"] | None, BeforeValidator(_start)] = Field(
+        None,
+        description="`now`, or the first date. With a period below 24h `now`, or `minute`: the first cycle begins with "
+        "the minute in which the run begins (the next one where a window would be over), for drivers that cron starts",
+        examples=["now"],
     )
     makeup_dates: Annotated[Whole, Field(ge=0)] = Field(
         3, description="further dates (or cycles) after the planned ones in which missed blocks may be made up"
@@ -167,7 +172,7 @@ class Buckets(Part):
         everyday = self.weekdays == frozenset(range(7))
         faults = [
             *overlap_faults(self.windows, self.period),
-            *cycle_faults(self.period, everyday=everyday, starts_now=self.start is None),
+            *cycle_faults(self.period, everyday=everyday, start=self.start or "now"),
         ]
         raise_faults("Buckets", faults)
         return self
@@ -198,9 +203,12 @@ def overlap_faults(windows: Sequence[Window], period: float) -> Iterator[Fault]:
                 )
 
 
-def cycle_faults(period: float, *, everyday: bool, starts_now: bool) -> Iterator[Fault]:
-    """Keys that have a meaning only where a date is a calendar date."""
+def cycle_faults(period: float, *, everyday: bool, start: object) -> Iterator[Fault]:
+    """Keys that have a meaning only where a date is a calendar date, or only where it is none. start: as in a file."""
     if period < DAY and not everyday:
         yield Fault(("weekdays",), "a period below 24h has no weekdays", "leave `weekdays` out, or use period 24h")
-    if period < DAY and not starts_now:
-        yield Fault(("start",), "cycles begin when the run begins", "write `start: now`, or use period 24h")
+    if period < DAY and start not in ("now", MINUTE):
+        remedy = "write `start: now` (or `minute`), or use period 24h"
+        yield Fault(("start",), "cycles begin when the run begins", remedy)
+    if period >= DAY and start == MINUTE:
+        yield Fault(("start",), "dates begin with the clock as it is", "write `start: now`, or a date")

@@ -96,8 +96,8 @@ def _buckets(buckets: object, repeats: object) -> Iterator[Fault]:
     found: list[Fault] = []
     if isinstance(windows, Mapping):
         found += overlap_faults(read_windows(windows, period)[0], period)
-    everyday, starts_now = buckets.get("weekdays", "all") == "all", buckets.get("start", "now") == "now"
-    found += cycle_faults(period, everyday=everyday, starts_now=starts_now)
+    everyday = buckets.get("weekdays", "all") == "all"
+    found += cycle_faults(period, everyday=everyday, start=buckets.get("start", "now"))
     for fault in found:
         yield fault.under("buckets")
 

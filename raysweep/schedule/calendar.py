@@ -2,7 +2,7 @@
 
 A date is counted per sweep: 1 is the first date (or cycle) on which no window has closed yet when the sweep begins,
 `dates` is the last planned one, later ones are for making up what was missed. With a period below 24 h a date is a
-cycle, and windows are offsets from the sweep's start.
+cycle, and windows are offsets from the sweep's start (or the minute of it).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 DAY = 86400.0
+MINUTE = 60.0
 ALWAYS = "all"
 
 
@@ -127,6 +128,16 @@ class Cycles:
         cycle = max(1, int((now - self._anchor) // self._period) + 1)
         opens = (self.occasion(name, date).opens for date in (cycle, cycle + 1) for name in self._windows)
         return min(t for t in opens if t > now)
+
+
+def on_the_minute(anchor: float, windows: Sequence[Window]) -> float:
+    """Where the first of cycles begins that are driven by cron: with the minute of `anchor`, seconds since the epoch.
+
+    A driver that cron starts then has the same part of each cycle before it, every time. With the next minute where a
+    window would have closed before `anchor`: a sweep begins with a cycle of which every window is to come, or open.
+    """
+    begin = anchor // MINUTE * MINUTE
+    return begin + MINUTE if any(begin + w.end <= anchor for w in windows) else begin
 
 
 class Days:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raysweep.cli.compose import calendar
 from raysweep.config import load, parse
 from raysweep.config.bands import Multipliers
 from raysweep.config.buckets import Window, overlap_faults
@@ -123,6 +124,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("weekday twice", {"buckets__weekdays": ["mon", "mon"]}, "buckets.weekdays", "once", None),
     ("no weekday", {"buckets__weekdays": []}, "buckets.weekdays", "[mon, tue, wed]", None),
     ("bad start", {"buckets__start": "tomorrow"}, "buckets.start", "2026-03-01", "tomorrow"),
+    ("minutes are of cycles", {"buckets__start": "minute"}, "buckets.start", "`start: now`, or a date", "minute"),
     ("unknown kind", {"sandbox__kind": "locl"}, "sandbox.kind", "did you mean `local`", "locl"),
     ("option of another kind", {"sandbox__truth": {}}, "sandbox.truth", "`simulated`", None),
     ("option of a container", {"sandbox__image": "python"}, "sandbox.image", "`docker` and `kubernetes`", "python"),
@@ -360,6 +362,14 @@ def test_windows_that_wrap_belong_to_the_date_on_which_they_open():
     assert found.windows == (Window("day", 14400, 79200), Window("late", 79200, 100800))
     cycles = {"period": "120s", "windows": {"b": "100s-20s", "a": "20s-1m40s"}, "dates": 3}
     assert sweep(buckets=cycles).windows == (Window("a", 20, 100), Window("b", 100, 140))
+
+
+def test_cycles_of_cron_begin_with_a_minute():
+    cycles = {"period": "60s", "windows": {"a": "0s-60s"}, "dates": 3, "start": "minute"}
+    found = sweep(buckets=cycles)
+    assert calendar(found, 1225.5).occasion("a", 2).opens == 1260.0
+    now = sweep(buckets={**cycles, "start": "now"})
+    assert calendar(now, 1225.5).occasion("a", 2).opens == 1285.5
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.schedule.calendar import AlwaysOpen, Cycles, Days, Window
+from raysweep.schedule.calendar import AlwaysOpen, Cycles, Days, Window, on_the_minute
 
 H = 3600.0
 EVERY_DAY = frozenset(range(7))
@@ -36,6 +36,12 @@ def test_a_window_over_the_end_of_the_cycle_belongs_to_the_cycle_in_which_it_ope
     calendar = Cycles(0.0, 100.0, [Window("late", 80, 120)])
     assert calendar.at(110.0).date == 1
     assert calendar.at(10.0) is None  # before the first opening
+
+
+def test_cycles_of_cron_begin_with_a_minute_of_which_no_window_is_over():
+    whole, two = [Window("turn", 0, 60)], [Window("a", 0, 20), Window("b", 30, 60)]
+    assert on_the_minute(1225.5, whole) == 1200.0
+    assert [on_the_minute(now, two) for now in (1200.0, 1219.9, 1220.0, 1259.0)] == [1200.0, 1200.0, 1260.0, 1260.0]
 
 
 def test_days_in_a_zone_with_weekdays():
