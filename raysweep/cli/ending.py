@@ -10,7 +10,7 @@ from raysweep.cli.output import tell
 from raysweep.errors import ExitCode
 
 if TYPE_CHECKING:
-    from raysweep.cli.run import Session
+    from raysweep.cli.session import Session
     from raysweep.schedule.driver import Result
 
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raysweep.cli import compose
+from raysweep.cli.directory import run_directory
 from raysweep.cli.main import main
-from raysweep.cli.run import _directory
 from raysweep.clock import SystemClock
 from raysweep.plan.table import TRIAL_COLUMNS, plan_rows
 from raysweep.record.ledger import LedgerWriter
@@ -62,7 +62,7 @@ def make_run(
     text = SWEEP.format(source=source, models=named, bands=limits, repeats=repeats, delta=delta, extra=extra)
     path.write_text(text)
     study = compose.load_study(path)
-    store, _ = _directory(study, folder / "run")
+    store, _ = run_directory(study, folder / "run")
     lock = LocalLock(folder / "run", store, SystemClock())
     lock.acquire({})
     ledger, rng = LedgerWriter(store, lock, SystemClock()), np.random.default_rng(4)

@@ -1,0 +1,137 @@
+"""One invocation of `run` as a value: what it goes on with, the window it ends with, its queue and its executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cli import compose
+from raysweep.cli.directory import birth, in_virtual_time
+from raysweep.clock import Clock, SystemClock, VirtualClock
+
+if TYPE_CHECKING:
+    from raysweep.cli.compose import Study
+    from raysweep.cli.images import Images
+    from raysweep.cli.rule import Rule
+    from raysweep.cli.window import Turn
+    from raysweep.record.place import RunPath
+    from raysweep.record.resume import SweepState
+    from raysweep.record.store import Store
+    from raysweep.sandbox.protocol import SandboxProvider
+    from raysweep.schedule.driver import Result
+    from raysweep.schedule.executor import Executor
+    from raysweep.schedule.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One invocation of `run` on one run directory, with what the ledger says at its beginning.
+
+    turn: its window, if it ends with one. rule: what may stop the sweep at a look, if that is asked for.
+    """
+
+    study: Study
+    path: RunPath
+    store: Store
+    facts: dict[str, Any]
+    state: SweepState
+    images: Images
+    clock: Clock
+    blocks: int | None
+    turn: Turn | None = None
+    rule: Rule | None = None
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time is simulated too."""
+        return isinstance(self.clock, VirtualClock)
+
+
+def open_session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
+    """The session of a run that is there; InputError where its ledger is damaged."""
+    from raysweep.cli.images import Images, first_seen, unresolved
+    from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
+    from raysweep.record.reader import read_attempts, read_plan
+    from raysweep.record.resume import COLUMNS, sweep_state
+
+    images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
+    facts_of_nodes = ("task", "node") if unresolved(images) else ()
+    attempts = read_attempts(store, ("attempt_id", *facts_of_nodes, *COLUMNS))
+    state = sweep_state(attempts, len(study.plan.blocks[0].trials))
+    first_seen(attempts, images)
+    virtual = in_virtual_time(study.sweep)
+    clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
+    return Session(study, path, store, facts, state, images, clock, blocks)
+
+
+def unborn(study: Study, path: RunPath, blocks: int | None) -> Session:
+    """The session of a run that would begin now; nothing is written."""
+    from raysweep.cli.images import Images
+    from raysweep.record.place import store_at
+    from raysweep.record.resume import SweepState
+
+    created = birth(study.sweep).now()
+    clock: Clock = VirtualClock(created) if in_virtual_time(study.sweep) else SystemClock()
+    return Session(study, path, store_at(path), {"created": created}, SweepState(), Images(), clock, blocks)
+
+
+def for_one_window(session: Session) -> Session:
+    """The session, to end with the window that is open now; in virtual time it waits for one first."""
+    from raysweep.cli.window import arrival, last_date, turn_at
+
+    calendar, clock = compose.calendar(session.study.sweep, session.facts["created"]), session.clock
+    if session.virtual:
+        clock = VirtualClock(arrival(calendar, clock.now(), session.state.last))
+    return replace(session, clock=clock, turn=turn_at(calendar, clock.now(), last_date(session.study.sweep)))
+
+
+def queue_of(session: Session) -> Queue:
+    """A queue of what is left, as the ledger said at the beginning of the session."""
+    from raysweep.schedule.calendar import Until
+    from raysweep.schedule.queue import Queue
+
+    sweep, plan = session.study.sweep, session.study.plan
+    calendar = compose.calendar(sweep, session.facts["created"])
+    return Queue(
+        plan.blocks[: session.blocks] if session.blocks else plan.blocks,
+        calendar if session.turn is None else Until(calendar, session.turn.end),
+        capacity=sweep.runner.concurrency,
+        caps=sweep.platform_retries,
+        reruns=sweep.block_reruns,
+        now=session.clock.now(),
+        last_planned_date=sweep.dates,
+        makeup_dates=sweep.buckets.makeup_dates if sweep.buckets else 0,
+        restored=session.state,
+        slots=compose.slots(sweep),
+        probes=compose.probe_book(sweep, session.store),
+    )
+
+
+def nothing_begun(session: Session) -> bool:
+    """Whether nothing can begin or go on now, so that no runner is needed; a queue of its own is asked."""
+    from raysweep.schedule.queue import Finish, Tick
+
+    return all(isinstance(i, Finish) for i in queue_of(session).handle(Tick(), session.clock.now()))
+
+
+def untouched(session: Session) -> Result:
+    """How an invocation ends that begins nothing."""
+    from raysweep.schedule.driver import Result
+
+    queue = queue_of(session)
+    return Result(queue.missing, for_good=queue.for_good)
+
+
+def executor_of(session: Session, provider: SandboxProvider) -> Executor:
+    """What runs the attempts. provider: removes what runners leave when they rest between windows."""
+    recipe = compose.recipe(session.study.sweep)
+    runner = session.study.sweep.runner
+    if runner.executor == "inprocess":
+        from raysweep.schedule.executor import InProcessExecutor
+
+        return InProcessExecutor(recipe("driver", session.clock), session.clock)
+    from raysweep.cli.window import resting
+    from raysweep.schedule.ray_executor import RayExecutor
+
+    inner = RayExecutor(recipe, runner.concurrency, runner.actors)
+    return resting(inner, session.clock, provider, session.facts["run_id"])
