@@ -14,7 +14,7 @@ from raysweep.errors import bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
-    from raysweep.plan.cost import Pilot
+    from raysweep.plan.cost import Estimate, Pilot
     from raysweep.plan.describe import Detectable
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
@@ -39,51 +39,60 @@ def plan_command(
     images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked. calendar:
     tell which window runs what, for a sweep that begins now.
 
-    Keys of the JSON: plan_id; trials; blocks; plan (the file); cost (fields of plan.cost.Estimate); detectable, the
-    first line on power: {points (null: none), basis, further (the lines below it)}; power, the same as numbers (fields
-    of stats.planning.Planning): level, power, assumption, contrast_sampled, contrast_fixed, half_width_sampled,
-    half_width_fixed, targets (one for 2, 3 and 6 points each: points, sampled, fixed, width_sampled, width_fixed in
-    repeats), infra_before, infra_after, delta, equivalence_power, equivalence_repeats, amplitude, amplitude_dates,
-    looks ([dates, |z|] each). Contrasts, widths and amplitudes are percentage points, infra_* percent, level and power
-    fractions; null is what cannot be had. registered: {primary, contrasts, delta, confidence, looks, reference}, null
-    where the sweep states no analysis section. With `calendar` also calendar: see cli.calendar.agenda_json; null where
-    the sweep has no windows.
+    With as_json: the object of _plan_json.
     """
-    import pyarrow.parquet as pq
-
-    from raysweep.cli.images import resolve_images
     from raysweep.plan.cost import estimate
     from raysweep.plan.describe import describe
-    from raysweep.plan.table import plan_table
 
     study = load_study(path)
-    tasks = list(study.tasks.values())
     view = _pilot_view(pilot) if pilot else None
     durations = _durations(view) if view else None
-    cost = estimate(study.plan, study.sweep, tasks, durations)
+    cost = estimate(study.plan, study.sweep, list(study.tasks.values()), durations)
     power, smallest = _power(study, _assumed(view, rate, infra_rate))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table = plan_table(study.plan, study.sweep, tasks, resolve_images(study, look=images))
-    pq.write_table(table, out, compression="zstd")
+    _write_table(study, out, look=images)
     if as_json:
-        emit(
-            {
-                "plan_id": study.plan.plan_id,
-                "trials": study.plan.trials,
-                "blocks": len(study.plan.blocks),
-                "cost": asdict(cost),
-                "detectable": asdict(smallest),
-                "power": asdict(power),
-                "registered": _registered(study),
-                "plan": str(out),
-                **(_calendar_json(study, durations) if calendar else {}),
-            }
-        )
+        told = _plan_json(study, cost, power, smallest, out)
+        emit({**told, **(_calendar_json(study, durations) if calendar else {})})
         return
     for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
         say(line)
     if calendar:
         _print_calendar(study, durations)
+
+
+def _write_table(study: Study, out: Path, *, look: bool) -> None:
+    import pyarrow.parquet as pq
+
+    from raysweep.cli.images import resolve_images
+    from raysweep.plan.table import plan_table
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table = plan_table(study.plan, study.sweep, list(study.tasks.values()), resolve_images(study, look=look))
+    pq.write_table(table, out, compression="zstd")
+
+
+def _plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectable, out: Path) -> dict[str, Any]:
+    """{plan_id, trials, blocks, plan (the file), cost, detectable, power, registered}, and calendar where it is asked.
+
+    cost: fields of plan.cost.Estimate. detectable, the first line on power: {points (null: none), basis, further (the
+    lines below it)}. power, the same as numbers (fields of stats.planning.Planning): level, power, assumption,
+    contrast_sampled, contrast_fixed, half_width_sampled, half_width_fixed, targets (one for 2, 3 and 6 points each:
+    points, sampled, fixed, width_sampled, width_fixed in repeats), infra_before, infra_after, delta,
+    equivalence_power, equivalence_repeats, amplitude, amplitude_dates, looks ([dates, |z|] each). Contrasts, widths and
+    amplitudes are percentage points, infra_* percent, level and power fractions; null is what cannot be had.
+    registered: {primary, contrasts, delta, confidence, looks, reference}, null where the sweep states no analysis
+    section. calendar: see cli.calendar.agenda_json; null where the sweep has no windows.
+    """
+    return {
+        "plan_id": study.plan.plan_id,
+        "trials": study.plan.trials,
+        "blocks": len(study.plan.blocks),
+        "cost": asdict(cost),
+        "detectable": asdict(smallest),
+        "power": asdict(power),
+        "registered": _registered(study),
+        "plan": str(out),
+    }
 
 
 def _calendar_json(study: Study, durations: Pilot | None) -> dict[str, Any]:
