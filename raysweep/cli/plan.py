@@ -39,7 +39,7 @@ def plan_command(
     images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked. calendar:
     tell which window runs what, for a sweep that begins now.
 
-    With as_json: the object of _plan_json.
+    With as_json: the object of plan_json.
     """
     from raysweep.plan.cost import estimate
     from raysweep.plan.describe import describe
@@ -51,7 +51,7 @@ def plan_command(
     power, smallest = _power(study, _assumed(view, rate, infra_rate))
     _write_table(study, out, look=images)
     if as_json:
-        told = _plan_json(study, cost, power, smallest, out)
+        told = plan_json(study, cost, power, smallest, out)
         emit({**told, **(_calendar_json(study, durations) if calendar else {})})
         return
     for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
@@ -71,7 +71,7 @@ def _write_table(study: Study, out: Path, *, look: bool) -> None:
     pq.write_table(table, out, compression="zstd")
 
 
-def _plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectable, out: Path) -> dict[str, Any]:
+def plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectable, out: Path) -> dict[str, Any]:
     """{plan_id, trials, blocks, plan (the file), cost, detectable, power, registered}, and calendar where it is asked.
 
     cost: fields of plan.cost.Estimate. detectable, the first line on power: {points (null: none), basis, further (the

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli.plan import plan_command
+from raysweep.cli.plan import plan_command, plan_json
 from raysweep.cli.report import design_of
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
@@ -34,7 +34,7 @@ def test_json_has_the_documented_keys_and_standard_numbers(tmp_path, capsys):
     told = planned(capsys, simulated(tmp_path, extra=DAYS), tmp_path)
     assert set(told) == {"plan_id", "trials", "blocks", "plan", "cost", "detectable", "power", "registered"}
     for key in told["power"]:
-        assert key in plan_command.__doc__, key
+        assert key in plan_json.__doc__, key
     assert told["power"]["level"] == 0.9
     assert told["power"]["delta"] == 3
     assert [dates for dates, _ in told["power"]["looks"]] == [1, 2]
