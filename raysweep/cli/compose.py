@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from raysweep.schedule.breaker import Breaker
     from raysweep.schedule.budget import Meter
     from raysweep.schedule.calendar import Calendar
+    from raysweep.schedule.messages import Launch
     from raysweep.schedule.probing import ProbeBook
-    from raysweep.schedule.queue import Launch
     from raysweep.tasks.model import Task
     from raysweep.trial.order import TrialOrder
 

@@ -109,7 +109,7 @@ def queue_of(session: Session) -> Queue:
 
 def nothing_begun(session: Session) -> bool:
     """Whether nothing can begin or go on now, so that no runner is needed; a queue of its own is asked."""
-    from raysweep.schedule.queue import Finish, Tick
+    from raysweep.schedule.messages import Finish, Tick
 
     return all(isinstance(i, Finish) for i in queue_of(session).handle(Tick(), session.clock.now()))
 

@@ -16,7 +16,7 @@ from raysweep.errors import ExitCode, bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
-    from raysweep.schedule.queue import Launch
+    from raysweep.schedule.messages import Launch
     from raysweep.trial.attempt import Attempted
 
 
@@ -44,7 +44,7 @@ def _known(value: Any) -> Any:
 
 
 def _find(study: Study, config: Path, **wanted: str) -> Launch:
-    from raysweep.schedule.queue import Launch
+    from raysweep.schedule.messages import Launch
 
     known = {
         "task": sorted(study.tasks),

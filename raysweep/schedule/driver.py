@@ -21,7 +21,8 @@ from raysweep.record.resume import unfinished
 from raysweep.record.schema import Row
 from raysweep.schedule.calendar import Calendar
 from raysweep.schedule.executor import Executor, RunnerLostError
-from raysweep.schedule.queue import Ended, Event, Halt, Instruction, Launch, Probe, Probed, Queue, Sleep, Stepped, Tick
+from raysweep.schedule.messages import Ended, Event, Halt, Instruction, Launch, Probe, Probed, Sleep, Stepped, Tick
+from raysweep.schedule.queue import Queue
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
 

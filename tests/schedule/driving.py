@@ -20,8 +20,9 @@ from raysweep.record.schema import COLUMNS
 from raysweep.record.store import LocalStore
 from raysweep.schedule.driver import Driver, Result
 from raysweep.schedule.executor import Executor, InProcessExecutor
+from raysweep.schedule.messages import Launch
 from raysweep.schedule.probing import ProbeBook
-from raysweep.schedule.queue import Launch, Queue
+from raysweep.schedule.queue import Queue
 from raysweep.tasks.load import load_tasks
 
 ANCHOR = 1_000_000.0

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
-from raysweep.schedule.queue import Ended, Finish, Halt, Launch, Queue, Sleep, Tick
+from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Sleep, Tick
+from raysweep.schedule.queue import Queue
 
 sys.path.insert(0, str(Path(__file__).parent))
 from plans import CYCLES, plan_of

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from raysweep.record.probes import Round
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
+from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Probe, Probed, Sleep, Tick
 from raysweep.schedule.probing import ProbeBook
-from raysweep.schedule.queue import Ended, Finish, Halt, Launch, Probe, Probed, Queue, Sleep, Tick
+from raysweep.schedule.queue import Queue
 
 sys.path.insert(0, str(Path(__file__).parent))
 from plans import CYCLES, plan_of

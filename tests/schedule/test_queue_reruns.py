@@ -15,7 +15,8 @@ from raysweep.record.reader import with_is_final
 from raysweep.record.resume import sweep_state, unfinished
 from raysweep.schedule.blockrun import GRACE_S
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
-from raysweep.schedule.queue import Ended, Finish, Halt, Launch, Queue, Sleep, Tick
+from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Sleep, Tick
+from raysweep.schedule.queue import Queue
 
 sys.path.insert(0, str(Path(__file__).parent))
 from plans import CYCLES, plan_of

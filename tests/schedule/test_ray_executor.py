@@ -16,7 +16,7 @@ import pytest
 from raysweep.cli import compose
 from raysweep.clock import SystemClock
 from raysweep.errors import UnsuitableError
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -24,7 +24,8 @@ from raysweep.plan import make_plan
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Occasion, Window
-from raysweep.schedule.queue import Ended, Finish, Launch, Queue, Sleep, Tick
+from raysweep.schedule.messages import Ended, Finish, Launch, Sleep, Tick
+from raysweep.schedule.queue import Queue
 from raysweep.schedule.regime import TURNS, Regime
 from raysweep.tasks.load import load_tasks
 

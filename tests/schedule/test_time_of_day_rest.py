@@ -11,7 +11,7 @@ import pytest
 
 from raysweep.cli import compose
 from raysweep.clock import SystemClock, VirtualClock
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
 from raysweep.schedule.resting import GAP_S, LEAD_S, Resting
 

@@ -11,7 +11,8 @@ import pytest
 from raysweep.clock import VirtualClock
 from raysweep.record.resume import SweepState
 from raysweep.schedule.calendar import Cycles, Window
-from raysweep.schedule.queue import Ended, Launch, Queue, Sleep, Stepped, Tick
+from raysweep.schedule.messages import Ended, Launch, Sleep, Stepped, Tick
+from raysweep.schedule.queue import Queue
 
 sys.path.insert(0, str(Path(__file__).parent))
 import driving

@@ -19,7 +19,7 @@ from raysweep.plan import make_plan
 from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt
 
 

@@ -20,7 +20,7 @@ from raysweep.plan import make_plan
 from raysweep.record.evidence import Evidence, Verdict
 from raysweep.sandbox.local import LocalProvider
 from raysweep.sandbox.protocol import Capabilities
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt, sandbox_spec
 from raysweep.trial.row import Course, build_row
 from raysweep.units import Resources

@@ -16,7 +16,7 @@ from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.sandbox.local import LocalProvider
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt
 from raysweep.units import MIB
 

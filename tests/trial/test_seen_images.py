@@ -21,7 +21,7 @@ from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.executor import InProcessExecutor
-from raysweep.schedule.queue import Launch
+from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import sandbox_spec
 from raysweep.trial.images import SeenImages, image_identity, is_moved
 
