@@ -1,7 +1,7 @@
 """`raysweep` in a process that SIGKILLs itself before a file of its run directory is there: PATTERN N ARGUMENTS...
 
-A file becomes visible by a hard link, which Python announces to audit hooks before it makes it. The N-th time that one is
-announced whose name contains PATTERN, nothing more of the process runs: what is on the disk then is all that a
+A file becomes visible by a hard link, which Python announces to audit hooks before it makes it. The N-th time that one
+is announced whose name contains PATTERN, nothing more of the process runs: what is on the disk then is all that a
 successor finds.
 """
 

@@ -72,7 +72,7 @@ def test_between_the_last_seal_and_the_record_of_the_stop(tmp_path):
 
 
 def test_at_every_seal_of_a_sweep_whose_blocks_run_again(tmp_path):
-    config = simulated(tmp_path, tasks=50, platform="{node_lost: 0.3}", extra=RERUN)
+    config = simulated(tmp_path, tasks=40, platform="{node_lost: 0.3}", extra=RERUN)
     done = raysweep("run", config, "--run-dir", tmp_path / "undisturbed")
     assert done.returncode == 0, done.stderr
     run, codes = tmp_path / "run", []
