@@ -14,6 +14,7 @@ SWEEP_FILE = f"{SWEEP_FOLDER}/sweep.yaml"
 PRIORITY = "raysweep-control"
 USER = 65532
 """As in cluster/image/Dockerfile."""
+SUBMITTER = Machine.model_validate({"cpu": "100m", "memory": "512Mi"})
 GRACE_S = 120
 """A driver that is told to stop cancels what is in flight, seals and removes its pods within this."""
 PULL = {"missing": "IfNotPresent", "never": "Never", "always": "Always"}
@@ -60,7 +61,7 @@ def only_pod(cluster: Cluster, study: str, arguments: Sequence[str]) -> Json:
 
 def submitter_pod(cluster: Cluster, study: str, window: str) -> Json:
     """Template of the pod that creates the RayJob of a window: no key, no bucket."""
-    container = _container(cluster, "submitter", Machine(cpu=100, memory=512 * MIB), ())
+    container = _container(cluster, "submitter", SUBMITTER, ())
     container["command"] = ["raysweep", "cluster", "submit", SWEEP_FILE, "--window", window]
     container["volumeMounts"] = [m for m in container["volumeMounts"] if m["name"] != "shm"]
     template = _template(cluster, study, "submitter", cluster.pools.head, container, None)

@@ -143,6 +143,7 @@ def test_windows_open_by_the_clock_of_the_sweeps_zone():
     assert day["spec"]["startingDeadlineSeconds"] == 12.5 * 3600
     (submitter,) = pods(night)
     assert submitter["spec"]["containers"][0]["command"][-2:] == ["--window", "night"]
+    assert submitter["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "100m", "memory": "512Mi"}
 
 
 def test_without_an_operator_the_pod_runs_the_window_itself():
