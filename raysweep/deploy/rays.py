@@ -72,13 +72,22 @@ def ray_job_spec(cluster: Cluster, runner: Runner, study: str, command: str, dea
         "entrypoint": command,
         "submissionMode": "SidecarMode",
         "backoffLimit": cluster.retries,
-        "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": int(cluster.ttl),
+        "deletionStrategy": {"deletionRules": _endings(int(cluster.ttl))},
         "rayClusterSpec": ray_cluster_spec(cluster, runner, study),
     }
     if deadline is not None:
         spec["activeDeadlineSeconds"] = int(deadline)
     return spec
+
+
+def _endings(ttl: int) -> list[Json]:
+    """What becomes of the Ray cluster: a driver that ended well is looked at for `ttl` seconds, any other is ended.
+
+    A RayJob that failed by its deadline, or by a lost submitter, may have a driver that goes on, beyond its window and
+    with the ledger's lock: `shutdownAfterJobFinishes` would leave it there for `ttl` as well (seen with KubeRay 1.6).
+    """
+    ends: list[tuple[Json, int]] = [({"jobStatus": "SUCCEEDED"}, ttl), ({"jobDeploymentStatus": "Failed"}, 0)]
+    return [{"policy": "DeleteCluster", "condition": {**when, "ttlSeconds": after}} for when, after in ends]
 
 
 def ray_job(cluster: Cluster, study: str, name: str, spec: Json, **more: str) -> Json:

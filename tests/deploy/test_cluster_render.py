@@ -85,8 +85,12 @@ def test_a_ray_job_ends_with_its_driver_and_starts_again_by_itself():
         "entrypoint": "raysweep cluster run /etc/raysweep/sweep.yaml",
         "submissionMode": "SidecarMode",
         "backoffLimit": 3,
-        "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": 600,
+        "deletionStrategy": {
+            "deletionRules": [
+                {"policy": "DeleteCluster", "condition": {"jobStatus": "SUCCEEDED", "ttlSeconds": 600}},
+                {"policy": "DeleteCluster", "condition": {"jobDeploymentStatus": "Failed", "ttlSeconds": 0}},
+            ]
+        },
         "activeDeadlineSeconds": 7200,
     }
     assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
