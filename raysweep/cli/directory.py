@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from raysweep.cli.environment import environment
 from raysweep.clock import Clock, SystemClock, VirtualClock
+from raysweep.config.analysis import Analysis
 from raysweep.config.buckets import DAY
-from raysweep.config.model import Analysis
 from raysweep.errors import bad_input
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run_directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
     planned = b""  # a directory that is there has its plan, and is known by the plan's id
     if not store_at(path).exists("run.json"):
         planned = plan_bytes(study.plan, sweep, list(study.tasks.values()), resolve_images(study))
-    analysis = {**sweep.analysis.model_dump(), "reference": sweep.reference, "registered": sweep.registered}
+    analysis = {**sweep.analysis.registered(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
         path,
         sweep_text=sweep.study_text,
@@ -109,8 +109,8 @@ def _refuse_other_registration(path: RunPath, stands: dict[str, Any], analysis: 
     remedy = "put registration.json back as it was made, or start a new run directory"
     if registration(stands["analysis"], 0.0)["sha256"] != stands["sha256"]:
         raise bad_input("the registration was changed after it was made: its hash does not hold", remedy, **place)
-    given = json.loads(json.dumps(analysis))
-    before = {**json.loads(Analysis().model_dump_json()), **stands["analysis"]}
+    defaults = json.loads(Analysis().model_dump_json())
+    given, before = {**defaults, **json.loads(json.dumps(analysis))}, {**defaults, **stands["analysis"]}
     changed = [
         f"{k}: {before.get(k)} -> {given.get(k)}" for k in sorted({*before, *given}) if before.get(k) != given.get(k)
     ]

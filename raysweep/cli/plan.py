@@ -80,8 +80,9 @@ def plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectabl
     points, sampled, fixed, width_sampled, width_fixed in repeats), infra_before, infra_after, delta,
     equivalence_power, equivalence_repeats, amplitude, amplitude_dates, looks ([dates, |z|] each). Contrasts, widths and
     amplitudes are percentage points, infra_* percent, level and power fractions; null is what cannot be had.
-    registered: {primary, contrasts, delta, confidence, looks, reference}, null where the sweep states no analysis
-    section. calendar: see cli.calendar.agenda_json; null where the sweep has no windows.
+    registered: {primary, contrasts, delta, confidence, looks, reference}, and factors where levels are registered; null
+    where the sweep states no analysis section. calendar: see cli.calendar.agenda_json; null where the sweep has no
+    windows.
     """
     return {
         "plan_id": study.plan.plan_id,
@@ -187,7 +188,7 @@ def _registered(study: Study) -> dict[str, Any] | None:
     sweep = study.sweep
     if not sweep.registered:
         return None
-    return {**sweep.analysis.model_dump(mode="json"), "reference": sweep.reference}
+    return {**sweep.analysis.registered(), "reference": sweep.reference}
 
 
 def _registered_line(study: Study) -> str:
@@ -197,5 +198,7 @@ def _registered_line(study: Study) -> str:
         return "registered: nothing; without an `analysis` section everything in the report is exploratory"
     bands = told["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
     against = f"of {', '.join(bands)} against {sweep.reference}" if bands else "(one band: no contrast)"
+    for name, levels in told.get("factors", {}).items():
+        against += f" and of {name} {', '.join(levels)} against {sweep.factors.declared[name].reference}"
     looks = f", {told['looks']} looks" if told["looks"] else ", no look before the end"
     return f"registered: {told['primary']} {against}, ±{100 * told['delta']:g} points count as none{looks}"

@@ -116,6 +116,7 @@ def design_of(view: LedgerView) -> Design:
         period_hours=facts.get("period_hours", 24.0),
         contrasts=tuple(registered.get("contrasts", ())),
         looks=registered.get("looks", 0),
+        level_contrasts=tuple((name, tuple(levels)) for name, levels in registered.get("factors", {}).items()),
         factors=tuple(
             Swept(name, factor["reference"], tuple(factor["levels"]), tuple(factor["levels"].values()))
             for name, factor in facts.get("factors", {}).items()

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, Strict, model_validator
 
+from raysweep.config.analysis import Analysis, analysis_faults, level_contrast_faults
 from raysweep.config.bands import Band
-from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Points, Text, Whole
+from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Text, Whole
 from raysweep.config.breaker import Breaker
 from raysweep.config.buckets import Buckets, Window
 from raysweep.config.cluster import Cluster, cluster_faults
@@ -132,33 +133,6 @@ class Budget(Part):
     )
 
 
-class Analysis(Part):
-    """What is registered before the first trial; all else the report calls exploratory."""
-
-    primary: Literal["success", "q_trial", "infra_rate", "success_given_clean"] = Field(
-        "success", description="the estimand that decides", examples=["success"]
-    )
-    delta: Points = Field(
-        0.02, description="largest difference that counts as none, in percentage points", examples=["2pp"]
-    )
-    contrasts: tuple[Name, ...] = Field(
-        (),
-        description="bands whose contrast with the reference is registered; left out: every band",
-        examples=[["3x", "uncapped"]],
-    )
-    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
-        0.95,
-        description="level of the intervals; 1 - confidence is the alpha that all looks together spend",
-        examples=[0.95],
-    )
-    looks: Annotated[Whole, Field(ge=0)] = Field(
-        0,
-        description="sequential looks at complete dates, spread evenly over `dates`, the last at the end; 0: none. "
-        "A sweep may be stopped at a look by the registered rule, and nowhere else",
-        examples=[4],
-    )
-
-
 def _caps(value: object) -> object:
     """The given caps over the default for every platform cause."""
     return {**dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP), **value} if isinstance(value, dict) else value
@@ -243,6 +217,8 @@ class Sweep(Part):
         yield from (f.under("platform_retries") for f in cause_faults(self.platform_retries))
         found = analysis_faults(self.analysis.contrasts, self.analysis.looks, bands, self.reference, self.dates)
         yield from (f.under("analysis") for f in found)
+        levels = level_contrast_faults(self.analysis.factors, self.factors, self.analysis.looks)
+        yield from (f.under("analysis") for f in levels)
         truth = self.sandbox.truth
         yield from truth_faults(truth.success, truth.infra, truth.models, bands, [m.name for m in self.models])
         if self.cluster is not None:
@@ -317,22 +293,6 @@ def repeat_faults(repeats: int, dates: int) -> Iterator[Fault]:
         below = repeats - repeats % dates
         choices = " or ".join(str(n) for n in (below, below + dates) if n)
         yield Fault(("repeats",), f"does not divide evenly over {dates} dates", f"use {choices}", repeats)
-
-
-def analysis_faults(
-    contrasts: Sequence[str], looks: int, bands: Sequence[Any], reference: str, dates: int
-) -> Iterator[Fault]:
-    """Registered contrasts that the sweep does not have, and more looks than there are dates to look after."""
-    for i, band in enumerate(contrasts):
-        if band not in bands:
-            yield Fault(("contrasts", i), "is not the name of a band", nearest(band, [str(b) for b in bands]), band)
-        elif band == reference:
-            yield Fault(("contrasts", i), "is the reference itself", "name the bands to compare with it", band)
-        elif band in contrasts[:i]:
-            yield Fault(("contrasts", i), "stands there twice", "name each band once", band)
-    if looks > dates:
-        remedy = f"use at most {dates}, or plan more `buckets.dates`" if dates > 1 else "plan more `buckets.dates`"
-        yield Fault(("looks",), f"each look needs a complete date of its own; planned: {dates}", remedy, looks)
 
 
 def truth_faults(

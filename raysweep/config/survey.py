@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from raysweep.config.analysis import analysis_faults, level_contrast_faults
 from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
@@ -18,7 +19,7 @@ from raysweep.config.cluster import cluster_faults
 from raysweep.config.container import foreign_options
 from raysweep.config.factors import FACTORS, Factors, factor_faults, truth_factor_faults
 from raysweep.config.fault import Fault
-from raysweep.config.model import analysis_faults, duplicate_faults, reference_faults, repeat_faults, truth_faults
+from raysweep.config.model import duplicate_faults, reference_faults, repeat_faults, truth_faults
 from raysweep.config.sandbox import KINDS, REST, cause_faults
 
 T = TypeVar("T")
@@ -157,7 +158,13 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     # An unknown kind is a fault of its own.
     wanted = kind if kind in KINDS else "kubernetes"
     yield from (f.under("factors") for f in factor_faults(factors, slots, wanted, selector))
-    truth = sandbox.get("truth")
-    if isinstance(truth, Mapping) and len(readable) == len(present):
+    if len(readable) < len(present):
+        return
+    analysis, truth = data.get("analysis"), sandbox.get("truth")
+    if isinstance(analysis, Mapping):
+        levels: dict[str, list[str]] = _readable(dict[str, list[str]], analysis.get("factors", {}), {})
+        found = level_contrast_faults(levels, factors, _number(analysis.get("looks", 0)) or 0)
+        yield from (f.under("analysis") for f in found)
+    if isinstance(truth, Mapping):
         offsets: dict[str, dict[str, float]] = _readable(dict[str, dict[str, float]], truth.get("factors", {}), {})
         yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(offsets, factors))

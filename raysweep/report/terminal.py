@@ -81,14 +81,15 @@ def _contrast_table(analysis: Analysis, contrasts: list[Finding]) -> Table:
 
 
 def _level_table(analysis: Analysis, levels: list[Finding]) -> Table:
-    table = Table(title="Other factors, points", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="Other factors, points (* registered)", title_justify="left", box=None, pad_edge=False)
     level = f"{100 * analysis.design.confidence:g} %"
     for heading, right in (("what", False), ("estimand", False), ("points", True), (level, True)):
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "estimand")
     table.add_column("method, over what", overflow="fold", style="dim")
     for f in levels:
+        star, style = ("*", "bold") if f.registered else ("", "")
         how = f"{f.method}; {f.resampled_over}"
-        table.add_row(what_text(f), name(f.estimand), value_text(f), interval_text(f), how)
+        table.add_row(what_text(f), f"{name(f.estimand)}{star}", value_text(f), interval_text(f), how, style=style)
     return table
 
 

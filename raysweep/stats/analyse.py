@@ -18,7 +18,7 @@ from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, m
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
-from raysweep.stats.findings.factors import factor_findings
+from raysweep.stats.findings.factors import factor_findings, registered_family
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import mechanism
 from raysweep.stats.findings.probes import Measured, measure, probe_findings, refusals
@@ -131,12 +131,13 @@ def infer(
         yield from platform_zero(cube, design, how)
     yield from decompose(cube, design, how)
     yield from change_points(cube, table, design, how)
-    yield from significance(cube, table, design, how)
+    family = registered_family(*every, design, how)
+    yield from significance(cube, table, design, how, family)
     yield from bucket_contrasts(cube, how)
     yield from band_by_bucket(cube, design, how)
     yield from time_of_day(cube, how.level, _largest(contrasts), how.seed)
     yield from rhythms(cube, design)
-    yield from factor_findings(*every, design, how)
+    yield from factor_findings(*every, design, how, family)
 
 
 def described(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:

@@ -31,7 +31,8 @@ class Design:
     bucket_hours: the hour at the middle of each bucket, in the order of buckets and in the sweep's zone; empty when
     unknown or where the period is not a day. period_hours: length of the buckets' period. contrasts: the registered
     bands against the reference, empty = all of them. looks: planned sequential looks, 0 = none. factors: what is swept
-    besides the band; everything but their own contrasts is told of the arms at their references.
+    besides the band; everything but their own contrasts is told of the arms at their references. level_contrasts: the
+    registered levels of each factor, (factor, levels), against its reference at the reference band.
     """
 
     reference: str
@@ -49,6 +50,7 @@ class Design:
     contrasts: tuple[str, ...] = ()
     looks: int = 0
     factors: tuple[Swept, ...] = ()
+    level_contrasts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 PRIMARY_OF = {"infra_rate": "infra_rate_resource"}
@@ -59,7 +61,8 @@ def is_registered(design: Design, estimand: str, arm: str | None, reference: str
     """Whether a tasks-sampled contrast of bands was registered, so that its finding is confirmatory.
 
     True for the primary estimand of a registered band against the reference, over all buckets (bucket None). arm,
-    reference: bands. Findings with tasks fixed, over dates, or with a factor are never registered: do not ask for them.
+    reference: bands, or bands with a level where the design is that of one factor (`findings.factors`). Findings with
+    tasks fixed or over dates are never registered: do not ask for them.
     """
     primary = PRIMARY_OF.get(design.primary, design.primary)
     return (

@@ -146,11 +146,12 @@ def _design(run: Run) -> dict[str, str]:
     analysis = (
         f"{d.primary}, {100 * d.delta:g}pp, {100 * d.confidence:g} %, contrasts {', '.join(d.contrasts) or 'all'}"
     )
+    levels = "".join(f", {name} {' '.join(levels)}" for name, levels in d.level_contrasts)
     return {
         "reference": d.reference,
         "bands": ", ".join(d.bands),
         "factors": _words(run.view.facts.get("factors")),
-        "analysis": f"{analysis}, {d.looks} looks",
+        "analysis": f"{analysis}{levels}, {d.looks} looks",
     }
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from raysweep.config import parse
 from raysweep.errors import InputError
+from raysweep.record.rundir import registration
 
 
 def text(analysis, *, dates=4, **more):
@@ -66,6 +67,43 @@ def test_one_fault_is_one_problem(analysis, key, says, value):
     assert says in f"{found.message}; {found.remedy}"
     assert found.value == value
     assert found.line is not None
+
+
+FACTORS = {
+    "agent_timeout": {"reference": "1x", "levels": {"1x": 1, "2x": 2, "4x": 4}},
+    "concurrency": {"reference": "low", "levels": {"low": 1, "high": 2}},
+}
+
+
+def test_levels_are_registered_by_factor():
+    levels = {"agent_timeout": ["4x"], "concurrency": ["high"]}
+    sweep = parse(text({"factors": levels}, factors=FACTORS))
+    assert sweep.analysis.factors == {"agent_timeout": ("4x",), "concurrency": ("high",)}
+    assert sweep.analysis.registered()["factors"] == sweep.analysis.factors
+
+
+def test_without_registered_levels_the_registration_is_that_of_sweeps_before_there_were_any():
+    told = {**parse(text({"primary": "success"})).analysis.registered(), "reference": "1x", "registered": True}
+    before = "6c46060009a56810c2d60e47b4b8142152e7eb9df68d9cacd4c0b7df8e9af74a"
+    assert registration(told, 0.0)["sha256"] == before
+
+
+@pytest.mark.parametrize(
+    ("analysis", "key", "says"),
+    [
+        ({"factors": {"agent_timeout": ["3x"]}}, "analysis.factors.agent_timeout[0]", "is not the name of a level"),
+        ({"factors": {"agent_timeout": ["1x"]}}, "analysis.factors.agent_timeout[0]", "the reference itself"),
+        ({"factors": {"agent_timeout": ["2x", "2x"]}}, "analysis.factors.agent_timeout[1]", "twice"),
+        ({"factors": {"agent_timeout": []}}, "analysis.factors.agent_timeout", "at least 1"),
+        ({"factors": {"agent_timeuot": ["2x"]}}, "analysis.factors.agent_timeuot", "did you mean `agent_timeout`"),
+        ({"factors": {"egress": ["slow"]}}, "analysis.factors.egress", "is not a factor of this sweep"),
+        ({"factors": {"agent_timeout": ["2x"]}, "looks": 2}, "analysis.factors", "contrasts of bands only"),
+    ],
+)
+def test_levels_that_cannot_be_registered(analysis, key, says):
+    found = problem(analysis, factors=FACTORS)
+    assert found.key == key
+    assert says in f"{found.message}; {found.remedy}"
 
 
 def test_looks_need_dates():

@@ -12,15 +12,18 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from cli_runs import raysweep
 
+from raysweep.record.rundir import registration
+
 CONFIG = Path(__file__).parents[2] / "configs" / "factors.yaml"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """configs/factors.yaml with a larger effect of the time limit, run and reported."""
+    """configs/factors.yaml with a larger effect of the time limit, which is registered; run and reported."""
     folder = tmp_path_factory.mktemp("factors")
     sweep = yaml.safe_load(CONFIG.read_text())
     sweep["sandbox"]["truth"]["factors"] = {"agent_timeout": {"2x": 0.3}}
+    sweep["analysis"]["factors"] = {"agent_timeout": ["2x"]}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     done = raysweep("run", folder / "sweep.yaml", "--run-dir", folder / "run")
     assert done.returncode == 0, done.stderr
@@ -57,6 +60,17 @@ def test_the_effect_that_is_true_is_found_and_its_factor_named(report):
     for factor in ("concurrency", "egress"):
         assert contrast(report, factor)["low"] < 0 < contrast(report, factor)["high"]
     assert not [s for s in report["verdict"] if "rises" in s and ("egress" in s or "concurrency" in s)]
+
+
+def test_the_registered_level_is_hashed_with_the_registration_and_confirmatory_in_the_report(run, report, shown):
+    told = json.loads((run / "registration.json").read_text())
+    assert told["analysis"]["factors"] == {"agent_timeout": ["2x"]}
+    assert registration(told["analysis"], 0.0)["sha256"] == told["sha256"]
+    assert contrast(report, "agent_timeout")["registered"]
+    assert not contrast(report, "concurrency")["registered"]
+    (said,) = (s for s in report["verdict"] if "agent_timeout 2x" in s)
+    assert "(exploratory)" not in said
+    assert [line for line in shown.splitlines() if "agent_timeout 2x against 1x" in line and "success*" in line]
 
 
 def test_the_queue_held_the_levels_and_the_report_says_so(report):

@@ -17,6 +17,7 @@ from raysweep.stats.calibrate import calibrate
 from raysweep.stats.design import Swept
 from raysweep.stats.levels import is_moved, sides
 from raysweep.stats.live import snapshot
+from raysweep.stats.methods.multiplicity import holm
 from raysweep.stats.pilot import pilot_rates
 
 TIMEOUT = Swept("agent_timeout", "1x", ("1x", "2x"), (1.0, 2.0))
@@ -75,6 +76,52 @@ def test_the_factor_that_moved_is_named_and_its_contrast_is_that_of_the_truth():
     assert "from agent_timeout 1x to agent_timeout 2x at band 1x" in said[0]
     assert "(exploratory)" in said[0]
     assert [s for s in found.verdict if "no difference shown between concurrency low and concurrency high at" in s]
+
+
+def registered(*factors, levels=(("agent_timeout", ("2x",)),)):
+    made = ledger()
+    return analyse(truth.table(made), truth.planned(made), design=design(*factors, level_contrasts=levels))
+
+
+def test_a_registered_level_is_confirmatory_at_the_reference_band_and_no_other_is():
+    found = registered(TIMEOUT, LOAD)
+    longer, load = contrast(found, "agent_timeout"), contrast(found, "concurrency")
+    assert longer.registered
+    assert not load.registered
+    assert not contrast(found, "agent_timeout", bucket="night").registered
+    assert not contrast(found, "agent_timeout", resampled_over="tasks fixed").registered
+    (said,) = (s for s in found.verdict if "agent_timeout" in s)
+    assert "(exploratory)" not in said
+    assert [s for s in found.verdict if "concurrency" in s and "(exploratory)" in s]
+    same = replace(longer, registered=False)
+    assert same == contrast(run(ledger(), TIMEOUT, LOAD), "agent_timeout"), "nothing else about it is another"
+
+
+def test_in_a_full_grid_the_registered_level_is_that_of_the_reference_band():
+    success = {(m, b): 0.4 for m in ("m", "T", "C", "TC") for b in ("1x", "3x")}
+    made = ledger(replace(BASE, success=success, infra={}))
+    levels = (("agent_timeout", ("2x",)),)
+    found = analyse(truth.table(made), truth.planned(made), design=design(TIMEOUT, LOAD, level_contrasts=levels))
+    assert contrast(found, "agent_timeout", arm="1x [agent_timeout=2x]").registered
+    assert not contrast(found, "agent_timeout", arm="3x [agent_timeout=2x]").registered
+
+
+def success_tests(analysis):
+    """p_success of the contrasts of bands and of levels, by arm."""
+    return {f.arm: f for f in analysis.findings if f.estimand == "p_success"}
+
+
+def test_registered_levels_and_bands_are_one_family_of_holm():
+    alone, together = success_tests(run(ledger(), TIMEOUT, LOAD)), success_tests(registered(TIMEOUT, LOAD))
+    levels = (("agent_timeout", ("2x",)), ("concurrency", ("high",)))
+    three = success_tests(registered(TIMEOUT, LOAD, levels=levels))
+    longer, load = "1x [agent_timeout=2x]", "1x [concurrency=high]"
+    raw = {arm: alone[arm].value for arm in ("3x", longer, load)}
+    assert [together[a].value for a in ("3x", longer)] == list(holm([raw["3x"], raw[longer]]))
+    assert together[load] == alone[load], "what is not registered stays as it was"
+    assert "adjusted over 2 arms (Holm)" in together["3x"].method
+    assert [three[a].value for a in raw] == list(holm(list(raw.values())))
+    assert all("adjusted over 3 arms (Holm)" in three[a].method for a in raw)
 
 
 def test_a_contrast_of_levels_has_all_that_a_contrast_of_bands_has():

@@ -2,12 +2,12 @@
 
 Each factor is looked at alone: all others at their reference, under one band at a time. The contrasts are made as those
 of bands are, and every Finding names the factor that moved: `factor` is its name, `arm` and `reference` are the band
-with the level ("1x [agent_timeout=2x]", "1x [agent_timeout=1x]"). They are exploratory: what is registered is bands.
+with the level ("1x [agent_timeout=2x]", "1x [agent_timeout=1x]"). At the reference band they may be registered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +22,8 @@ from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.contrast import band_contrasts
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates
-from raysweep.stats.findings.significance import significance
-from raysweep.stats.levels import along, called, is_moved, moved_arms, only, rows_along
+from raysweep.stats.findings.significance import contrast_tests, significance
+from raysweep.stats.levels import along, called, is_moved, moved_arms, only, reference_part, rows_along
 from raysweep.stats.methods.interval import Draws
 
 NEEDED = ("task", "_model", "band", "outcome", "cause_class")
@@ -32,10 +32,41 @@ HELD = 0.8
 """Share of a level's number of trials that must be in flight on average for the level to be called that load."""
 
 
-def factor_findings(table: pa.Table, cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+def registered_family(table: pa.Table, cube: Cube, design: Design, how: Draws) -> tuple[Finding, ...]:
+    """The tests alone of all registered contrasts, where levels are among them: they are adjusted together.
+
+    Else nothing: bands are a family by themselves. table: all attempts, labelled; cube: of all arms.
+    """
+    if not design.registered or not design.level_contrasts:
+        return ()
+    bands, at_reference = reference_part(table, cube, design)
+    found = list(contrast_tests(at_reference, bands, design, how))
+    for factor in design.factors:
+        part, own = along(cube, factor, design.reference), _own_design(design, factor, design.reference)
+        if own.registered and len(part.arms) > 1:
+            rows = rows_along(table.select(NEEDED), cube, factor, design.reference)
+            found += contrast_tests(part, rows, own, how)
+    return tuple(f for f in found if f.registered)
+
+
+def _own_design(design: Design, factor: Swept, band: str) -> Design:
+    """The design of one factor under one band, in which levels stand where bands stand elsewhere."""
+    levels = dict(design.level_contrasts).get(factor.name, ()) if band == design.reference else ()
+    return replace(
+        design,
+        reference=called(band, factor, factor.reference),
+        bands=(),
+        contrasts=tuple(called(band, factor, level) for level in levels),
+        registered=design.registered and bool(levels),
+    )
+
+
+def factor_findings(
+    table: pa.Table, cube: Cube, design: Design, how: Draws, family: Sequence[Finding] = ()
+) -> Iterator[Finding]:
     """Contrasts of every swept factor, and rates of the arms that are not at all references.
 
-    table: all attempts, labelled; cube: of all arms.
+    table: all attempts, labelled; cube: of all arms; family: see `significance`.
     """
     if not design.factors:
         return
@@ -46,20 +77,19 @@ def factor_findings(table: pa.Table, cube: Cube, design: Design, how: Draws) -> 
             part = along(cube, factor, band)
             if len(part.arms) < 2:
                 continue
-            own = replace(design, reference=called(band, factor, factor.reference), bands=(), registered=False)
             rows = rows_along(counted, cube, factor, band)
-            for f in _contrasts(rows, part, own, how):
+            for f in _contrasts(rows, part, _own_design(design, factor, band), how, family):
                 yield replace(f, factor=factor.name, warnings=(*told, *f.warnings))
     moved = only(cube, moved_arms(cube))
     yield from arm_rates(moved, how)
     yield from infra_rates(counted.filter(pc.match_substring(counted["_model"], MOVED)), moved, how)
 
 
-def _contrasts(rows: pa.Table, part: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+def _contrasts(rows: pa.Table, part: Cube, design: Design, how: Draws, family: Sequence[Finding]) -> Iterator[Finding]:
     yield from band_contrasts(part, design, how)
     yield from date_contrasts(part, design, how)
     yield from infra_contrasts(rows, part, design, how)
-    yield from significance(part, rows, design, how)
+    yield from significance(part, rows, design, how, family)
 
 
 def not_honoured(table: pa.Table, factor: Swept) -> tuple[Caution, ...]:

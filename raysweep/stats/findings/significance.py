@@ -31,24 +31,43 @@ NOTHING_DIFFERS = Caution(
 )
 
 
-def significance(cube: Cube, table: pa.Table, design: Design, how: Draws) -> Iterator[Finding]:
+def significance(
+    cube: Cube, table: pa.Table, design: Design, how: Draws, family: Sequence[Finding] = ()
+) -> Iterator[Finding]:
     """Findings of unit "p" (value = the adjusted p, no interval; the p of the test alone is in the method text).
 
     Per model and band against the reference "p_success" (sign flips of task contrasts) and "p_infra_rate_resource" (CMH
     stratified by task over all attempts; McNemar on trials where no task has more than one complete block), adjusted
     over the arms of a model (Holm). Per model with three or more ordered bands "p_trend_success" and "p_trend_q_trial"
-    (Page). table: all attempts, labelled.
+    (Page). table: all attempts, labelled. family: all registered tests (`contrast_tests`), where some of them are of
+    other arms than those of this cube: registered contrasts of a model are adjusted together.
     """
     counts = _resource_counts(table, cube)
     for model in cube.models:
-        bands = cube.bands(model)
-        arms = [b for b in bands if b != design.reference] if design.reference in bands else []
-        yield from _adjusted([_success(cube, design, how, model=model, band=b) for b in arms])
-        yield from _adjusted([_infra(cube, design, how, counts, model=model, band=b) for b in arms])
+        for tests in _model_tests(cube, counts, design, how, model):
+            yield from _adjusted(tests, family)
         order = ordered(cube, design, model)
         if order is not None:
             yield _trend(cube, order, "p_trend_success", cube.y, how)
             yield _trend(cube, order, "p_trend_q_trial", cube.q, how)
+
+
+def contrast_tests(cube: Cube, table: pa.Table, design: Design, how: Draws) -> Iterator[Finding]:
+    """The tests of all contrasts before any adjustment: value is the p of the test alone. As `significance`."""
+    counts = _resource_counts(table, cube)
+    for model in cube.models:
+        for tests in _model_tests(cube, counts, design, how, model):
+            yield from tests
+
+
+def _model_tests(
+    cube: Cube, counts: _Counts, design: Design, how: Draws, model: str
+) -> tuple[list[Finding], list[Finding]]:
+    """The tests of success, and those of infrastructure deaths, of one model."""
+    bands = cube.bands(model)
+    arms = [b for b in bands if b != design.reference] if design.reference in bands else []
+    success = [_success(cube, design, how, model=model, band=b) for b in arms]
+    return success, [_infra(cube, design, how, counts, model=model, band=b) for b in arms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +104,19 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _adjusted(tests: Sequence[Finding]) -> Iterator[Finding]:
-    """The findings with Holm's p; the registered contrasts are a family of their own, the others one with all."""
-    for family in (True, False):
-        members = [f for f in tests if f.registered] if family else list(tests)
-        for f, p in zip(members, holm([m.value for m in members]), strict=True):
-            if f.registered == family:
+def _adjusted(tests: Sequence[Finding], family: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings with Holm's p; the registered contrasts are a family of their own, the others one with all.
+
+    tests: of one model and estimand. family: further registered tests, of which those of the same kind count.
+    """
+    arms, kinds = {f.arm for f in tests}, {(f.estimand, f.model) for f in tests}
+    beside = [f for f in family if f.arm not in arms and (f.estimand, f.model) in kinds]
+    for registered in (True, False):
+        own = [f for f in tests if f.registered] if registered else list(tests)
+        members = [*own, *beside] if registered else own
+        ps = holm([m.value for m in members])
+        for f, p in zip(own, ps, strict=False):
+            if f.registered == registered:
                 yield _told(f, p, sum(m.value is not None for m in members))
 
 
