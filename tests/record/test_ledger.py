@@ -239,6 +239,28 @@ def test_state_for_resume_counts_what_the_platform_took_in_the_last_run():
     assert found.ended == {"t1"}
 
 
+def test_state_for_resume_keeps_of_complete_blocks_nothing_but_their_ids():
+    at_once = [row("t1"), row("t2")]
+    by_retry = [row("t3", block="b2"), platform("t4", 1, block="b2"), row("t4", 2, block="b2")]
+    lost, again = [row("t5", block="b3"), platform("t6", 1, block="b3")], [(t, 2, 2) for t in ("t5", "t6")]
+    by_run = [*lost, *(row(t, n, block="b3", run=run) for t, n, run in again)]
+    left = [row("t7", block="b4"), platform("t8", 1, block="b4"), platform("t8", 2, block="b4")]
+    state = sweep_state(to_table([*by_retry, *left, *at_once, *by_run]), 2)
+    assert state.complete == {"b1", "b2", "b3"}
+    assert set(state.blocks) == {"b4"}
+    assert state.attempts == {"t7": 1, "t8": 2}
+    assert state.done == 7
+
+
+def test_state_for_resume_of_a_block_whose_last_run_is_not_complete():
+    first = [row("t1"), platform("t2", 1)]
+    state = sweep_state(to_table([*first, row("t2", 2, run=2), platform("t1", 2, run=2)]), 2)
+    assert not state.complete
+    assert state.blocks["b1"].run == 2
+    assert state.blocks["b1"].ended == {"t2"}
+    assert state.done == 1
+
+
 def directory(path, text="name: a\n", plan="p1"):
     return create_or_resume(
         path,
