@@ -189,7 +189,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="until the driver ends")] = False,
     context: Context = None,
 ) -> None:
-    """Print what the newest driver of the study printed."""
+    """Print what the newest driver of the study printed, or what is known of it when its pods are gone."""
     from raysweep.deploy.names import ROLE, STUDY, study_name
     from raysweep.deploy.render import cluster_of
 
@@ -199,12 +199,26 @@ def logs(
     with _connected(sweep, context, ["Pod"]) as cluster:
         pods = cluster.find("Pod", f"{STUDY}={study},{ROLE}={role}")
         if not pods:
-            raise bad_input(f"no driver of {study} is in the cluster", "begin one: `raysweep cluster submit`")
+            _last_words(cluster, study)
+            return
         names = [c["name"] for c in pods[-1]["spec"]["containers"]]
         container = SUBMITTER if SUBMITTER in names else names[0]
         for piece in cluster.log(pods[-1]["metadata"]["name"], container, follow=follow):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
+
+
+def _last_words(cluster: Cluster, study: str) -> None:
+    """What KubeRay kept of the newest job whose pods are gone: the end of its output, or why it was ended."""
+    from raysweep.cli.output import say, tell
+    from raysweep.deploy.names import STUDY
+
+    jobs = cluster.find("RayJob", f"{STUDY}={study}")
+    status = jobs[-1].get("status", {}) if jobs else {}
+    if not status.get("message"):
+        raise bad_input(f"no driver of {study} is in the cluster", "begin one: `raysweep cluster submit`")
+    tell(f"the pods of {jobs[-1]['metadata']['name']} are gone; what KubeRay kept:")
+    say(" ".join(filter(None, (status.get("jobDeploymentStatus"), status.get("reason")))) + f": {status['message']}")
 
 
 @app.command()

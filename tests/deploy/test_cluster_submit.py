@@ -58,8 +58,8 @@ def names(place):
     return [job["metadata"]["name"] for job in listed]
 
 
-def end(place, name):
-    told = json.dumps({"status": {"jobDeploymentStatus": "Complete"}})
+def end(place, name, **more):
+    told = json.dumps({"status": {"jobDeploymentStatus": "Complete", **more}})
     kubectl("patch", "rayjob", name, "-n", place.control, "--subresource=status", "--type=merge", "-p", told)
 
 
@@ -72,7 +72,10 @@ def test_a_window_is_submitted_once_and_only_when_nothing_else_of_the_study_runs
     later = raysweep("cluster", "submit", sweep, "--window", "day", env=as_submitter)
     assert (later.returncode, names(place)) == (3, [by_hand])
 
-    end(place, by_hand)
+    end(place, by_hand, message="Job finished successfully.")
+    gone = raysweep("cluster", "logs", sweep)
+    assert (gone.returncode, gone.stdout) == (0, "Complete: Job finished successfully.\n")
+    assert by_hand in gone.stderr
     before = dt.datetime.now(dt.UTC).date()
     first = raysweep("cluster", "submit", sweep, "--window", "day", env=as_submitter)
     assert first.returncode == 0, first.stderr
