@@ -150,12 +150,16 @@ def try_(
     task: Annotated[str, typer.Option("--task", help="task name")],
     band: Annotated[str, typer.Option("--band", help="band name")],
     model: Annotated[str, typer.Option("--model", help="model name")],
+    factor: Annotated[
+        list[str] | None,
+        typer.Option("--factor", metavar="NAME=LEVEL", help="level of a swept factor, the reference where not said"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run one trial here and now: live transcript, evidence and classification; no ledger."""
     from raysweep.cli.try_one import try_command
 
-    raise typer.Exit(try_command(config, task, band, model, as_json=as_json))
+    raise typer.Exit(try_command(config, task, band, model, factor or (), as_json=as_json))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +13,23 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cli import compose
 from raysweep.cli.output import emit, say, tell
 from raysweep.clock import SystemClock
+from raysweep.config.fault import nearest
 from raysweep.errors import ExitCode, bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
+    from raysweep.config.factors import Moved
     from raysweep.schedule.messages import Launch
     from raysweep.trial.attempt import Attempted
 
 
-def try_command(config: Path, task: str, band: str, model: str, *, as_json: bool) -> int:
-    """Run the first planned trial of (task, band, model); 0 when it was scored, 1 when it was not."""
+def try_command(config: Path, task: str, band: str, model: str, factors: Sequence[str] = (), *, as_json: bool) -> int:
+    """Run the first planned trial of (task, band, model, levels); 0 when it was scored, 1 when it was not.
+
+    factors: levels as NAME=LEVEL; factors that are not named are at their reference.
+    """
     study = compose.load_study(config)
-    launch = _find(study, config, task=task, band=band, model=model)
+    launch = _find(study, config, _levels(study, config, factors), task=task, band=band, model=model)
     done = asyncio.run(_attempt(study, launch, live=not as_json))
     judged = asdict(done.verdict)
     if as_json:
@@ -43,7 +49,27 @@ def _known(value: Any) -> Any:
     return value
 
 
-def _find(study: Study, config: Path, **wanted: str) -> Launch:
+def _levels(study: Study, config: Path, given: Sequence[str]) -> Moved:
+    """The levels that are not references, by name of the factor; InputError for what the sweep does not have."""
+    file, declared = str(config), study.sweep.factors.declared
+    chosen: dict[str, str] = {}
+    for text in given:
+        name, _, level = text.partition("=")
+        if name not in declared:
+            remedy = nearest(name, declared) if declared else "leave it out"
+            raise bad_input("the sweep has no factor of this name", remedy, file=file, key="--factor", value=text)
+        if level not in declared[name].values:
+            remedy = f"write {name}=LEVEL with one of {', '.join(declared[name].values)}"
+            raise bad_input("the factor has no level of this name", remedy, file=file, key="--factor", value=text)
+        if chosen.setdefault(name, level) != level:
+            remedy = f"give one level of {name}"
+            raise bad_input("a trial has one level of each factor", remedy, file=file, key="--factor", value=text)
+    if "concurrency" in chosen:
+        tell("one trial alone is one trial in flight, whatever its level of concurrency is")
+    return tuple((name, chosen[name]) for name in sorted(chosen) if chosen[name] != declared[name].reference)
+
+
+def _find(study: Study, config: Path, moved: Moved, **wanted: str) -> Launch:
     from raysweep.schedule.messages import Launch
 
     known = {
@@ -63,9 +89,15 @@ def _find(study: Study, config: Path, **wanted: str) -> Launch:
     for block in study.plan.blocks:
         for trial in block.trials:
             arm = (block.task, trial.arm.band, trial.arm.model)
-            if arm == (wanted["task"], wanted["band"], wanted["model"]) and not trial.arm.factors:
+            if arm == (wanted["task"], wanted["band"], wanted["model"]) and trial.arm.factors == moved:
                 return Launch(block, trial, attempt=1, block_run=1)
-    raise AssertionError  # pragma: no cover - every block holds every arm
+    # Every block holds every arm, so this one is in none: `one-at-a-time` has each level at the reference band only.
+    raise bad_input(
+        f"the design has no arm with {' and '.join(f'{n}={v}' for n, v in moved)} at band {wanted['band']}",
+        f"give one level, at band {study.sweep.reference}, or set `factors.design` to full",
+        file=str(config),
+        key="--factor",
+    )
 
 
 async def _attempt(study: Study, launch: Launch, *, live: bool) -> Attempted:
