@@ -17,15 +17,27 @@ def place():
     place = Place(f"raysweep-test-control{mark}", f"raysweep-test-sandboxes{mark}", mark)
     manifests = [m for m in place.moved(built("overlays/kind")) if m["kind"] != "CronJob"]
     namespaces = [m for m in manifests if m["kind"] == "Namespace"]
+    there = kubectl("get", "priorityclasses", "-o", "name").split()
     try:
         apply(namespaces)
         apply([m for m in manifests if m["kind"] != "Namespace"])
+        if made := [name for name in priority_classes(manifests) if name not in there]:
+            kubectl("label", "--overwrite", *made, "raysweep.dev/of-tests=true")
         yield place
     finally:
         kubectl("delete", "--wait=false", "namespace", place.control, place.sandboxes, "--ignore-not-found")
         for manifest in manifests:
             if manifest["kind"] in {"ClusterRole", "ClusterRoleBinding"}:
                 kubectl("delete", manifest["kind"], manifest["metadata"]["name"], "--ignore-not-found")
+        others = kubectl("get", "namespaces", "--field-selector=status.phase=Active", "-o", "name")
+        if "/raysweep-test-control-" not in others:  # the last of the tests: these names are of the whole cluster
+            kubectl("delete", "priorityclasses", "-l", "raysweep.dev/of-tests=true")
+
+
+def priority_classes(manifests):
+    return [
+        f"priorityclass.scheduling.k8s.io/{m['metadata']['name']}" for m in manifests if m["kind"] == "PriorityClass"
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """cluster/ on a real API server: what is shipped is admitted, KubeRay's schemas included, with the least rights."""
 
 import json
+import os
+import re
 
 import pytest
 import yaml
@@ -44,13 +46,50 @@ def test_the_study_of_the_dev_overlay_is_what_its_sweep_renders():
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("folder", OVERLAYS, ids=str)
-def test_every_overlay_builds_and_is_admitted(place, folder):
-    if folder.parts[0] == "components":
-        manifests = [yaml.safe_load((ROOT / "cluster" / folder / "runtimeclass.yaml").read_text())]
-    else:
-        manifests = built(folder)
+def test_every_overlay_builds_and_is_admitted(place, folder, tmp_path):
+    manifests = built_with(folder, tmp_path) if folder.parts[0] == "components" else built(folder)
     moved = [m for m in place.moved(manifests) if m["kind"] not in {"Namespace", "PodMonitor"}]
     assert len(apply(moved, "--dry-run=server")) == len(moved) > 0
+
+
+def built_with(component, tmp_path):
+    """What a component adds to an overlay that says so."""
+    base, added = (os.path.relpath(ROOT / "cluster" / p, tmp_path.resolve()) for p in ("sandboxes", component))
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [base], "components": [added]}))
+    without = {(m["kind"], m["metadata"]["name"]) for m in built("sandboxes")}
+    manifests = built(tmp_path)
+    assert {(m["kind"], m["metadata"]["name"]) for m in manifests} > without
+    return [m for m in manifests if (m["kind"], m["metadata"]["name"]) not in without]
+
+
+def pods_with_ports():
+    """(labels, names of ports) of every pod that Prometheus may find, KubeRay's label included."""
+    told = render(load(CONFIGS / "cluster-gke.yaml"), "raycluster")[-1]["spec"]
+    for kind, group in (("head", told["headGroupSpec"]), ("worker", told["workerGroupSpecs"][0])):
+        yield {**group["template"]["metadata"]["labels"], "ray.io/node-type": kind}, ports_of(group["template"])
+    alone = render(load(CONFIGS / "cluster-dev.yaml"))[-1]["spec"]["jobTemplate"]["spec"]["template"]
+    yield alone["metadata"]["labels"], ports_of(alone)
+
+
+def ports_of(template):
+    return {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+
+
+@pytest.mark.parametrize(("name", "found"), [("raysweep-driver", 2), ("raysweep-ray", 2)])
+def test_a_pod_monitor_has_fields_of_the_operators_api_and_finds_ports_of_our_pods(name, found):
+    manifests = yaml.safe_load_all((ROOT / "cluster" / "observability" / "podmonitors.yaml").read_text())
+    (monitor,) = [m for m in manifests if m["metadata"]["name"] == name]
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
+    # Required: spec.selector; without namespaceSelector pods of its own namespace are found.
+    assert set(monitor["spec"]) == {"selector", "podMetricsEndpoints"}
+    assert set(monitor["spec"]["selector"]) == {"matchExpressions"}
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert set(endpoint) == {"port", "interval"}
+    assert re.fullmatch(r"[1-9][0-9]*s", endpoint["interval"])
+    wanted = monitor["spec"]["selector"]["matchExpressions"]
+    assert {e["operator"] for e in wanted} == {"In"}
+    matched = [ports for labels, ports in pods_with_ports() if all(labels.get(e["key"]) in e["values"] for e in wanted)]
+    assert len([ports for ports in matched if endpoint["port"] in ports]) == found
 
 
 @pytest.mark.cluster
