@@ -1,6 +1,12 @@
 """Images on every sandbox node before the sweep: the DaemonSet as a value, and on a real node."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import yaml
 from deployed import ROOT, kubectl
 
 from raysweep import config
@@ -30,3 +36,29 @@ def test_a_real_api_server_admits_it(place, sweep):
     made = prepull(sweep.model_copy(update={"sandbox": sandbox}), ["docker.io/library/python:3.12-slim-bookworm"])
     told = kubectl("apply", "--server-side", "--validate=strict", "--dry-run=server", "-f", "-", given=made)
     assert told.split() == ["daemonset.apps/headroom-gke-prepull", "serverside-applied", "(server", "dry", "run)"]
+
+
+@pytest.mark.cluster
+def test_the_printed_daemon_set_becomes_ready_and_every_image_has_run(place, images, tmp_path):
+    told = yaml.safe_load((ROOT / "configs" / "cluster-dev.yaml").read_text())
+    told["sandbox"] |= {"namespace": place.sandboxes, "image": images[1]}
+    told["cluster"] |= {"namespace": place.control, "image": images[0]}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(told))
+    raysweep = Path(sys.executable).parent / "raysweep"
+    words = [raysweep, "cluster", "prepull", tmp_path / "sweep.yaml"]
+    printed = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert printed.returncode == 0, printed.stderr
+    (tmp_path / "prepull.yaml").write_text(printed.stdout)
+    kubectl("apply", "--server-side", "--validate=strict", "-f", str(tmp_path / "prepull.yaml"))
+    try:
+        ready = kubectl("rollout", "status", "daemonset/dev-prepull", "-n", place.sandboxes, "--timeout=600s")
+        assert "successfully rolled out" in ready
+        listed = kubectl("get", "pods", "-n", place.sandboxes, "-l", "raysweep.dev/role=prepull", "-o", "json")
+        pods = json.loads(listed)["items"]
+        assert pods
+        for pod in pods:
+            ran = {c["name"]: c["state"]["terminated"]["exitCode"] for c in pod["status"]["initContainerStatuses"]}
+            assert ran == {"helper": 0, "image-1": 0}
+            assert [c["image"] for c in pod["spec"]["initContainers"]] == [images[0], images[1]]
+    finally:
+        kubectl("delete", "daemonset", "dev-prepull", "-n", place.sandboxes)
