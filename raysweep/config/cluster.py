@@ -112,7 +112,9 @@ class Cluster(Part):
         examples=["24h"],
     )
     ttl: Annotated[Seconds, Field(ge=0)] = Field(
-        3600.0, description="how long a finished job stays to be looked at", examples=["1h"]
+        3600.0,
+        description="how long a finished job's pods stay to be looked at; a RayJob's that failed are ended at once",
+        examples=["1h"],
     )
 
 
