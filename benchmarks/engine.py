@@ -30,7 +30,8 @@ from raysweep.record.reader import read_attempts
 from raysweep.record.store import LocalStore
 from raysweep.schedule.driver import Driver
 from raysweep.schedule.queue import Queue
-from raysweep.schedule.ray_executor import RayExecutor, init_ray
+from raysweep.schedule.ray_embedded import init_ray
+from raysweep.schedule.ray_executor import RayExecutor
 
 SWEEP = """
 name: engine

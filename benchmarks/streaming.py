@@ -31,7 +31,7 @@ from raysweep.dataset.ending import POLL_S, Live
 from raysweep.record.ledger import LOCAL
 from raysweep.record.reader import read_attempts
 from raysweep.record.store import LocalStore
-from raysweep.schedule.ray_executor import init_ray
+from raysweep.schedule.ray_embedded import init_ray
 from raysweep.stats.live import Rows, snapshot
 from raysweep.stats.simulate import SimArm, Truth, draw, tables_of
 

@@ -59,7 +59,7 @@ def needs_local(scratch_folder):
 @pytest.fixture(scope="session")
 def embedded_ray():
     """One Ray on this machine for the whole session, with slots enough for every pool of a test."""
-    from raysweep.schedule.ray_executor import init_ray
+    from raysweep.schedule.ray_embedded import init_ray
 
     init_ray(trial_slots=64)
     import ray

@@ -1,4 +1,4 @@
-"""Runners as a few async Ray actors that each run many attempts; the only module of execution that imports ray.
+"""Runners as a few async Ray actors that each run many attempts; with ray_embedded all of execution that imports ray.
 
 Nothing is retried here: an actor that dies gives RunnerLostError for each attempt it had in flight, a new actor takes
 its place, and the queue decides. That a rerun is always a new row is the point: silent retries would erase the noise
@@ -8,7 +8,6 @@ that is being measured. Of Ray's own processes none is replaced: the command end
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import pickle
 import traceback
@@ -23,6 +22,7 @@ from raysweep.probe import ProbeOrder
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.schedule.executor import InProcessExecutor, RunnerLostError
+from raysweep.schedule.ray_embedded import WATCH_S, EmbeddedRay, init_ray
 from raysweep.trial.order import TrialOrder
 
 ProviderFactory = Callable[[str], SandboxProvider]
@@ -30,12 +30,6 @@ ProviderFactory = Callable[[str], SandboxProvider]
 
 STARTS = 3
 """How often a lost actor's successor is started before the run gives up."""
-
-WATCH_S = 1.0
-"""Seconds between looks at the processes of an embedded Ray: without its raylet no call would ever return."""
-
-VITAL = ("raylet", "gcs_server")
-"""Processes of an embedded Ray without which no attempt comes to an end, as Ray names them."""
 
 Order: TypeAlias = TrialOrder | ProbeOrder
 
@@ -191,7 +185,7 @@ class RayExecutor:
         self._lost: list[_Slot] = []  # whose successors are being started
         self._run_id = ""
         self._made = 0
-        self._embedded = False
+        self._embedded: EmbeddedRay | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
 
@@ -204,10 +198,10 @@ class RayExecutor:
 
         self._run_id = run_id
         if not ray.is_initialized():
-            self._embedded = init_ray(self._per_actor * self._count)
+            self._embedded = EmbeddedRay() if init_ray(self._per_actor * self._count) else None
         self._slots = [_Slot(self._new_actor()) for _ in range(self._count)]
-        if self._embedded and self._watcher is None:
-            self._watcher = asyncio.ensure_future(self._watch())
+        if self._embedded is not None and self._watcher is None:
+            self._watcher = asyncio.ensure_future(self._watch(self._embedded))
         facts = await self._unless_broken(asyncio.gather(*(slot.actor.start.remote(run_id) for slot in self._slots)))
         for slot in self._slots:
             slot.reader = asyncio.ensure_future(self._read(slot))
@@ -280,9 +274,9 @@ class RayExecutor:
             told = str(error).splitlines()[0]
             raise IncompleteError(f"a runner died while it started ({told}); the same command goes on") from error
 
-    async def _watch(self) -> None:
+    async def _watch(self, embedded: EmbeddedRay) -> None:
         """End the run where a process of the embedded Ray died: Ray itself waits for it for ever, and says nothing."""
-        while (dead := _dead_process()) is None:  # noqa: ASYNC110 - nothing tells of it
+        while (dead := embedded.dead_process()) is None:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(WATCH_S)
         error = IncompleteError(
             f"Ray's {dead[0]} (process {dead[1]}) ended, and with it every runner; nothing sealed is lost. If the "
@@ -324,13 +318,11 @@ class RayExecutor:
 
     async def close(self) -> None:
         """As Executor.close; an embedded Ray is shut down, a cluster is left as it was."""
-        import ray  # noqa: PLC0415 - as above
-
         if self._watcher is not None:
             self._watcher.cancel()
         await self.release()
-        if self._embedded:
-            ray.shutdown()
+        if self._embedded is not None:
+            self._embedded.end()
 
     async def release(self) -> None:
         """End all runners, none of which has an attempt, and leave Ray as it is: a live actor keeps its node up."""
@@ -341,42 +333,3 @@ class RayExecutor:
                 slot.reader.cancel()
             ray.kill(slot.actor)
         self._slots, self._lost = [], []
-
-
-def _dead_process() -> tuple[str, int] | None:
-    """Name and pid of a vital process of the Ray that this process started, once it is dead.
-
-    Asking also reaps it, and that is what its workers wait for before they end: to them a zombie is alive.
-    """
-    from ray._private import worker  # noqa: PLC0415 - as in RayExecutor.start; Ray has no public way
-
-    node: Any = worker._global_node  # noqa: SLF001 - as above
-    return next(((kind, process.pid) for kind, process in node.dead_processes() if kind in VITAL), None)
-
-
-def init_ray(trial_slots: int) -> bool:
-    """Join the cluster of RAY_ADDRESS, or start an embedded Ray with `trial_slots` slots here; True for the latter."""
-    # Usage reports, the dashboard and Ray's own memory killer would all be noise in a measurement.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-    os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
-    embedded = "RAY_ADDRESS" not in os.environ
-    if embedded:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    import ray  # noqa: PLC0415 - after its environment is set
-
-    if not embedded:
-        ray.init(log_to_driver=False)
-        return False
-    try:
-        ray.init(
-            address="local",
-            resources={"trial_slots": trial_slots},
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=100_000_000,
-        )
-    except Exception as error:  # a plain one, where its processes are slow to come or die
-        raise IncompleteError(f"Ray did not start here ({error}); the same command tries again") from error
-    return True
