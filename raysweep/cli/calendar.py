@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from raysweep.cli.compose import Study
     from raysweep.plan.cost import Pilot
     from raysweep.plan.model import Block
-    from raysweep.schedule.agenda import Agenda, Entry
+    from raysweep.record.place import RunPath
+    from raysweep.schedule.agenda import Agenda, Entry, SoFar
 
 NOTES = {
     "shorter": "shorter: the clocks change",
@@ -25,15 +27,39 @@ NOTES = {
 }
 
 
-def make_agenda(study: Study, began: float, pilot: Pilot | None) -> Agenda | None:
-    """The agenda of a sweep that begins at `began` (seconds since the epoch); None for one without windows.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The run of a sweep so far. began, last: when it was made and when its last attempt ended, epoch seconds."""
 
-    pilot: mean seconds of a trial; without it every trial counts with all its time limits.
+    path: RunPath
+    began: float
+    last: float
+    so_far: SoFar
+
+
+def begun(study: Study, path: RunPath) -> Begun | None:
+    """What there is of the study's run at `path`; None where there is none. InputError: it is another sweep's."""
+    from raysweep.cli.directory import run_directory
+    from raysweep.cli.session import open_session
+    from raysweep.record.place import store_at
+    from raysweep.schedule.agenda import SoFar
+
+    if not store_at(path).exists("run.json"):
+        return None
+    session = open_session(study, path, *run_directory(study, path), None)
+    so_far = SoFar(session.clock.now(), session.state.complete)
+    return Begun(path, session.facts["created"], session.state.last, so_far)
+
+
+def make_agenda(study: Study, now: float, pilot: Pilot | None, run: Begun | None = None) -> Agenda | None:
+    """The agenda of a sweep that begins `now` (seconds since the epoch), or goes on; None for one without windows.
+
+    pilot: mean seconds of a trial; without it every trial counts with all its time limits. run: what there is of it.
     """
     from raysweep.cli.compose import calendar
     from raysweep.plan.cost import usage
     from raysweep.plan.model import Plan
-    from raysweep.schedule.agenda import agenda
+    from raysweep.schedule.agenda import NOT_BEGUN, agenda
 
     sweep = study.sweep
     if sweep.buckets is None:
@@ -44,16 +70,19 @@ def make_agenda(study: Study, began: float, pilot: Pilot | None) -> Agenda | Non
         return usage(part, study.tasks, sweep.budget, pilot, sweep.factors).wall_s(sweep.runner.concurrency)
 
     lengths = {w.name: w.length for w in sweep.windows}
-    return agenda(study.plan.blocks, calendar(sweep, began), seconds, lengths, sweep.buckets.makeup_dates)
+    windows, so_far = calendar(sweep, run.began if run else now), run.so_far if run else NOT_BEGUN
+    return agenda(study.plan.blocks, windows, seconds, lengths, sweep.buckets.makeup_dates, so_far)
 
 
-def agenda_json(found: Agenda, study: Study, pilot: Pilot | None) -> dict[str, Any]:
+def agenda_json(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> dict[str, Any]:
     """The `calendar` of `plan --calendar --json`.
 
-    {timezone, load ("expected" or "at most"), windows, planned_end, end}; times are ISO 8601, `opens` and `closes`
+    {timezone, load ("expected" or "at most"), windows, planned_end, end, run}; times are ISO 8601, `opens` and `closes`
     local with their offset, the others UTC; end is null where the make-up dates do not suffice. windows: {date (1, 2,
-    ...), label, weekday (null for cycles), bucket, opens, closes, opens_utc, closes_utc, length_s, blocks, trials,
-    seconds, fits, clock_change ("shorter", "longer", "skipped" or null)}.
+    ...), label, weekday (null for cycles), bucket, opens, closes, opens_utc, closes_utc, length_s, blocks, left (blocks
+    that are not complete), trials, seconds, fits, clock_change ("shorter", "longer", "skipped" or null)}. run: {path,
+    complete, left, waiting}, blocks, `waiting` of those left because their window is over; null where there is no run.
+    When nothing is left, end is when the last attempt ended.
     """
     zone = _zone(study)
     return {
@@ -61,8 +90,20 @@ def agenda_json(found: Agenda, study: Study, pilot: Pilot | None) -> dict[str, A
         "load": _load(pilot),
         "windows": [_entry_json(e, zone, daily=_daily(study)) for e in found.entries],
         "planned_end": _iso(found.planned_end, ZoneInfo("UTC")),
-        "end": None if found.end is None else _iso(found.end, ZoneInfo("UTC")),
+        "end": None if (end := _ending(found, run)) is None else _iso(end, ZoneInfo("UTC")),
+        "run": None
+        if run is None
+        else {
+            "path": str(run.path),
+            "complete": sum(e.blocks for e in found.entries) - found.left,
+            "left": found.left,
+            "waiting": found.waiting,
+        },
     }
+
+
+def _ending(found: Agenda, run: Begun | None) -> float | None:
+    return run.last if run is not None and not found.left else found.end
 
 
 def _entry_json(entry: Entry, zone: ZoneInfo, *, daily: bool) -> dict[str, Any]:
@@ -78,6 +119,7 @@ def _entry_json(entry: Entry, zone: ZoneInfo, *, daily: bool) -> dict[str, Any]:
         "closes_utc": _iso(o.closes, utc),
         "length_s": o.length,
         "blocks": entry.blocks,
+        "left": entry.left,
         "trials": entry.trials,
         "seconds": entry.seconds,
         "fits": entry.fits,
@@ -85,8 +127,8 @@ def _entry_json(entry: Entry, zone: ZoneInfo, *, daily: bool) -> dict[str, Any]:
     }
 
 
-def agenda_table(found: Agenda, study: Study, pilot: Pilot | None) -> Table:
-    """One line per planned occasion."""
+def agenda_table(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Table:
+    """One line per planned occasion; what is done of each where there is a run."""
     from rich import box
     from rich.table import Table
 
@@ -95,7 +137,7 @@ def agenda_table(found: Agenda, study: Study, pilot: Pilot | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("date", "window", *(text for z in zones for text in (f"opens ({z.key})", "closes"))):
         table.add_column(name, no_wrap=True)
-    for name in ("blocks", "trials", f"takes ({_load(pilot)})", "of"):
+    for name in ("blocks", *(("done",) if run else ()), "trials", f"takes ({_load(pilot)})", "of"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note")
     previous = 0
@@ -103,14 +145,15 @@ def agenda_table(found: Agenda, study: Study, pilot: Pilot | None) -> Table:
         o = e.occasion
         day = f"{o.label} {_weekday(o.opens, zone)}" if daily else o.label
         clocks = [text for z in zones for text in _clock(o.opens, o.closes, z)]
-        amounts = str(e.blocks), str(e.trials), format_duration(e.seconds), format_duration(o.length)
+        done = (str(e.blocks - e.left),) if run else ()
+        amounts = str(e.blocks), *done, str(e.trials), format_duration(e.seconds), format_duration(o.length)
         table.add_row(day if o.date != previous else "", o.bucket, *clocks, *amounts, _note(e, pilot))
         previous = o.date
     return table
 
 
-def agenda_lines(found: Agenda, study: Study, pilot: Pilot | None) -> Iterator[str]:
-    """What the table adds up to: what does not fit, the clock changes, and the end."""
+def agenda_lines(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Iterator[str]:
+    """What the table adds up to: what does not fit, the clock changes, what is done, and the end."""
     zone = _zone(study)
     tight = [e for e in found.entries if not e.fits and e.change != "skipped"]
     if tight and pilot is not None:
@@ -127,18 +170,27 @@ def agenda_lines(found: Agenda, study: Study, pilot: Pilot | None) -> Iterator[s
     if skipped:
         yield f"{len(skipped)} windows never open; their blocks run on make-up dates: choose another start or window"
     yield f"the last planned window closes {_both(found.planned_end, zone)}"
-    if found.end is None:
+    if run is not None:
+        blocks = sum(e.blocks for e in found.entries)
+        waiting = (
+            f", {found.waiting} of the others missed their window and wait for later ones" if found.waiting else ""
+        )
+        yield f"{run.path}: {blocks - found.left} of {blocks} blocks are complete{waiting}"
+    if run is not None and not found.left:
+        yield f"finished since {_both(run.last, zone)}"
+    elif found.end is None:
         yield "it will not be finished on the planned and the make-up dates at this load"
     else:
-        yield (
-            f"finished by {_both(found.end, zone)} at this load ({_load(pilot)}), if it begins now and no window is "
-            "missed"
-        )
+        begins = "begins now" if run is None else "goes on now"
+        load = f"at this load ({_load(pilot)})"
+        yield f"finished by {_both(found.end, zone)} {load}, if it {begins} and no window is missed"
 
 
 def _note(entry: Entry, pilot: Pilot | None) -> str:
     notes = [NOTES[entry.change]] if entry.change else []
-    if not entry.fits and entry.change != "skipped":
+    if entry.waiting:
+        notes.append(f"missed: {entry.left}")
+    elif not entry.fits and entry.change != "skipped":
         notes.append("does not fit" if pilot is not None else "may not fit")
     return "; ".join(notes)
 

@@ -88,15 +88,32 @@ def plan(
         bool, typer.Option("--images", help="ask registries for the digests of images, as run does")
     ] = False,
     calendar: Annotated[
-        bool, typer.Option("--calendar", help="which window runs what, and when it will be finished")
+        bool, typer.Option("--calendar", help="which window runs what, what is done, and when it will be finished")
     ] = False,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="RUN",
+            parser=_run_path,
+            help="run that the calendar is of; default runs/NAME, if it is there",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the design, its cost and what it can detect; write plan.parquet."""
     from raysweep.cli.plan import plan_command
 
     plan_command(
-        config, out, pilot, rate=rate, infra_rate=infra_rate, images=images, calendar=calendar, as_json=as_json
+        config,
+        out,
+        pilot,
+        rate=rate,
+        infra_rate=infra_rate,
+        images=images,
+        calendar=calendar,
+        run_dir=run_dir,
+        as_json=as_json,
     )
 
 

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cli.compose import load_study
 from raysweep.cli.output import emit, say, tell
 from raysweep.clock import SystemClock
-from raysweep.errors import bad_input
+from raysweep.errors import InputError, bad_input
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raysweep.cli.calendar import Begun
     from raysweep.cli.compose import Study
     from raysweep.plan.cost import Estimate, Pilot
     from raysweep.plan.describe import Detectable
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats.planning import Assumed, Planning
+
+SPANS = ("t_created", "t_stopped", "t_agent_start", "t_agent_end")
+"""Columns that durations are made of."""
 
 
 def plan_command(
@@ -31,33 +37,37 @@ def plan_command(
     infra_rate: float | None = None,
     images: bool = False,
     calendar: bool = False,
+    run_dir: RunPath | None = None,
 ) -> None:
     """Print the plan of a sweep and write it to `out`; InputError when the sweep (or the pilot's run) is not sound.
 
     pilot: a run directory whose mean durations, success rates and variances stand for the coming trials. rate,
     infra_rate: mean success and share of deaths at the reference to assume without a pilot, fractions. images: resolve
     images to digests by asking their registries, as `run` does when it makes a run; else nothing is asked. calendar:
-    tell which window runs what, for a sweep that begins now.
+    tell which window runs what, for a sweep that begins now, or goes on where its run directory is there. run_dir: that
+    directory, as `run` takes it; without a pilot it tells the durations of the calendar itself.
 
     With as_json: the object of plan_json.
     """
     from raysweep.plan.cost import estimate
     from raysweep.plan.describe import describe
 
+    if run_dir is not None and not calendar:
+        raise bad_input("a run directory is looked at for its calendar only", "add --calendar", key="--run-dir")
     study = load_study(path)
     view = _pilot_view(pilot) if pilot else None
-    durations = _durations(view) if view else None
+    durations = _mean_seconds(view.table) if view else None
     cost = estimate(study.plan, study.sweep, list(study.tasks.values()), durations)
     power, smallest = _power(study, _assumed(view, rate, infra_rate))
     _write_table(study, out, look=images)
     if as_json:
         told = plan_json(study, cost, power, smallest, out)
-        emit({**told, **(_calendar_json(study, durations) if calendar else {})})
+        emit({**told, **(_calendar_json(study, durations, run_dir) if calendar else {})})
         return
     for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
         say(line)
     if calendar:
-        _print_calendar(study, durations)
+        _print_calendar(study, durations, run_dir)
 
 
 def _write_table(study: Study, out: Path, *, look: bool) -> None:
@@ -96,26 +106,62 @@ def plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectabl
     }
 
 
-def _calendar_json(study: Study, durations: Pilot | None) -> dict[str, Any]:
+def _calendar_json(study: Study, durations: Pilot | None, run_dir: RunPath | None) -> dict[str, Any]:
     from raysweep.cli.calendar import agenda_json, make_agenda
 
-    found = make_agenda(study, SystemClock().now(), durations)
-    return {"calendar": None if found is None else agenda_json(found, study, durations)}
+    run = _run_so_far(study, run_dir)
+    durations = durations or _own_durations(run)
+    found = make_agenda(study, SystemClock().now(), durations, run)
+    return {"calendar": None if found is None else agenda_json(found, study, durations, run)}
 
 
-def _print_calendar(study: Study, durations: Pilot | None) -> None:
+def _print_calendar(study: Study, durations: Pilot | None, run_dir: RunPath | None) -> None:
     from rich.console import Console
 
     from raysweep.cli.calendar import agenda_lines, agenda_table, make_agenda
 
-    found = make_agenda(study, SystemClock().now(), durations)
+    run = _run_so_far(study, run_dir)
+    durations = durations or _own_durations(run)
+    found = make_agenda(study, SystemClock().now(), durations, run)
     if found is None:
         say("calendar: one bucket that is always open; name windows in `buckets` to compare times of day")
         return
     # A pipe has no width: a table that is cut at 80 columns would lose what it is for.
-    Console(width=None if sys.stdout.isatty() else 200).print(agenda_table(found, study, durations))
-    for line in agenda_lines(found, study, durations):
+    Console(width=None if sys.stdout.isatty() else 200).print(agenda_table(found, study, durations, run))
+    for line in agenda_lines(found, study, durations, run):
         say(line)
+
+
+def _run_so_far(study: Study, run_dir: RunPath | None) -> Begun | None:
+    """What there is of the run at `run_dir`, else where `run` keeps it unless told otherwise.
+
+    InputError where a run directory is named that is not there, or is another sweep's.
+    """
+    from raysweep.cli.calendar import begun
+
+    if study.sweep.buckets is None:
+        return None
+    if run_dir is not None:
+        found = begun(study, run_dir)
+        if found is None:
+            remedy = "name the run's own, or leave it out for a run that is yet to begin"
+            raise bad_input("not a run directory", remedy, file=str(run_dir), key="--run-dir")
+        return found
+    usual = Path("runs") / study.sweep.name
+    try:
+        return begun(study, usual)
+    except InputError:
+        tell(f"{usual} is no run of this sweep as it is now: the calendar is that of a new one")
+        return None
+
+
+def _own_durations(run: Begun | None) -> Pilot | None:
+    """Mean seconds of the trials that ended in this very run, where there are any."""
+    from raysweep.record.reader import open_run, read_attempts
+
+    if run is None:
+        return None
+    return _mean_seconds(read_attempts(open_run(run.path), ("attempt_id", *SPANS)))
 
 
 def _pilot_view(path: RunPath) -> LedgerView | None:
@@ -131,18 +177,17 @@ def _pilot_view(path: RunPath) -> LedgerView | None:
     return None
 
 
-def _durations(view: LedgerView) -> Pilot:
-    """Mean seconds of a trial and of its agent in an earlier run."""
+def _mean_seconds(table: pa.Table) -> Pilot | None:
+    """Mean seconds of a trial and of its agent; None where no agent has ended. table: columns SPANS."""
     import pyarrow.compute as pc
 
     from raysweep.plan.cost import Pilot
 
-    table = view.table.filter(pc.is_valid(view.table["t_agent_end"]))
-    spans = [
-        pc.mean(pc.subtract(table[end].cast("int64"), table[begin].cast("int64"))).as_py() / 1e6
-        for begin, end in (("t_created", "t_stopped"), ("t_agent_start", "t_agent_end"))
-    ]
-    return Pilot(*spans)
+    table = table.filter(pc.is_valid(table["t_agent_end"]))
+    if not len(table):
+        return None
+    created, stopped, start, end = (table[name].cast("int64") for name in SPANS)
+    return Pilot(*(pc.mean(pc.subtract(b, a)).as_py() / 1e6 for a, b in ((created, stopped), (start, end))))
 
 
 def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | None) -> Assumed:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.schedule.agenda import agenda
+from raysweep.schedule.agenda import SoFar, agenda
 from raysweep.schedule.calendar import Cycles, Days, Window
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,6 +43,39 @@ def test_what_does_not_fit_waits_for_later_windows_of_its_bucket(each, makeup, e
     plan = found(each, makeup)
     assert not any(e.fits for e in plan.entries)
     assert plan.end == end
+
+
+def going(now, complete, each=30.0, makeup=3):
+    """The same sweep at `now`; complete: occasions (bucket, date) all of whose blocks are."""
+    blocks = plan_of(tasks=4, buckets=CYCLES, repeats=2).blocks
+    done = frozenset(b.block_id for b in blocks if (b.bucket, b.date) in complete)
+    calendar = Cycles(1000.0, 200.0, WINDOWS)
+    return agenda(blocks, calendar, lambda held: each * len(held), LENGTHS, makeup, SoFar(now, done))
+
+
+def test_of_a_sweep_that_has_begun_what_is_done_is_done_and_the_rest_begins_now():
+    plan = going(1250.0, {("first", 1), ("second", 1)}, each=20.0)
+    assert [e.left for e in plan.entries] == [0, 0, 4, 4]
+    assert (plan.left, plan.waiting) == (8, 0)
+    # 80 s of the first window's work, of which it has 50 s left: the rest waits for the next one.
+    assert plan.end == 1430.0
+
+
+def test_blocks_that_missed_their_window_wait_for_the_next_of_their_bucket():
+    plan = going(1200.0, {("first", 1)}, each=20.0)
+    assert [(e.left, e.waiting) for e in plan.entries] == [(0, False), (4, True), (4, False), (4, False)]
+    assert (plan.left, plan.waiting) == (12, 4)
+    assert plan.end == 1560.0, "160 s of the second bucket: the rest of it in its first make-up window"
+
+
+def test_make_up_dates_count_from_the_present_date_where_that_is_later():
+    assert going(2450.0, {("first", 1), ("first", 2)}, each=20.0, makeup=1).end == 2760.0
+    assert going(2450.0, {("first", 1), ("first", 2)}, each=40.0, makeup=1).end is None
+
+
+def test_of_a_sweep_that_is_complete_nothing_is_left():
+    plan = going(1400.0, {(bucket, date) for bucket in LENGTHS for date in (1, 2)})
+    assert (plan.left, plan.end) == (0, None)
 
 
 def test_clock_changes_are_told_and_what_a_skipped_window_held_runs_later():
