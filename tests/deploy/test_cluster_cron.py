@@ -160,8 +160,9 @@ def test_windows_open_one_after_the_other(place, begun):
     assert {row["outcome"] for row in finals} == {"scored"}
     assert len({row["trial_id"] for row in finals}) == len(finals)
     # On a slow machine one window may be over before its driver is ready; its block is made up in a later one.
+    windows = {row["actual_occasion"] for row in finals}
     drivers = [end for _, end in epochs(run) if end is not None]
-    assert len({row["actual_occasion"] for row in finals}) == len(drivers) >= 2
+    assert len(drivers) >= len(windows) >= 2
     assert_one_writer_at_a_time(run)
 
 
@@ -172,12 +173,13 @@ def test_a_window_that_overruns_gets_no_second_writer(place, begun, too_much):
         return logs(place, "long")
 
     until(lambda: waiting_sandboxes(place), told)  # and so does the driver, over the end of its window
-    (first,) = {pod["metadata"]["name"] for pod in pods(place, "long")}
+    (first,) = [pod["metadata"]["name"] for pod in pods(place, "long") if pod["status"]["phase"] == "Running"]
+    begun_before = len(epochs(run))
     kubectl("create", "job", "second", "-n", place.control, "--from=cronjob/long")
     until(lambda: "second" in codes(place, "long") and held_up(place, "long"), told)
-    assert codes(place, "long") == {"second": BAD_INPUT}
+    assert codes(place, "long")["second"] == BAD_INPUT
     assert f"already being written by process 1 on {first}" in kubectl("logs", "-n", place.control, "job/second")
-    assert len(epochs(run)) == 1
+    assert len(epochs(run)) == begun_before
     assert holder(store_at(run), time.time())["host"] == first
     names, values = scraped(place, first)
     assert set(re.findall(r"raysweep_\w+", DASHBOARD.read_text())) <= names
