@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from raysweep.errors import SandboxError
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, pods
-from raysweep.sandbox.kubernetes.bounds import actual, alterations, qos_class
+from raysweep.sandbox.kubernetes.bounds import actual, alterations
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls, events_of
 from raysweep.sandbox.kubernetes.exec import MAX_EXECS, ExecChannel, open_exec
@@ -30,9 +30,10 @@ from raysweep.sandbox.kubernetes.pod import (
     pod_manifest,
     pod_name,
 )
+from raysweep.sandbox.kubernetes.podfacts import facts_at_end, lives, pod_facts, token_of
 from raysweep.sandbox.kubernetes.watch import Seen, Watcher
 from raysweep.sandbox.protocol import SandboxSpec
-from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Ending, Facts, Made
+from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Ending, Made
 
 LAST_WORD_S = 300.0
 """How long the last look at a pod, and its removal, wait for an API server that is away; the Lease does the rest."""
@@ -102,7 +103,7 @@ class PodContainer:
         view = await ground.nodes.view(self._node)
         pulled = await ground.pulls.pulled(self.name, PULL_EVENT_S)
         bounds = actual(seen.pod)
-        node = {**node_facts(view, self.name), **_pod_facts(seen.pod)}
+        node = {**node_facts(view, self.name), **pod_facts(seen.pod)}
         return Made(bounds.request, bounds.limit, node=node, image_pulled=pulled)
 
     def _manifest(self) -> Json:
@@ -162,7 +163,7 @@ class PodContainer:
         labels, wanted = found["metadata"].get("labels") or {}, manifest["metadata"]["labels"]
         if any(labels.get(key) != wanted[key] for key in (RUN, ATTEMPT)):
             raise SandboxError("scheduling", f"a pod named {self.name} exists and belongs to something else")
-        if _token(found) == self.token and "deletionTimestamp" not in found["metadata"]:
+        if token_of(found) == self.token and "deletionTimestamp" not in found["metadata"]:
             return found
         await self._ground.api.delete(self._path, uid=found["metadata"]["uid"])
         return None
@@ -234,7 +235,7 @@ class PodContainer:
     def _raise_if_ended(self, seen: Seen | None, container: str) -> None:
         if seen is None:
             raise ContainerEndedError(f"pod {self.name} was not made, or is removed")
-        if container == KEEPER and not seen.gone and seen.uid == self._uid and _lives(seen.pod, KEEPER):
+        if container == KEEPER and not seen.gone and seen.uid == self._uid and lives(seen.pod, KEEPER):
             return
         ending = fate(seen.pod, gone=seen.gone, uid=self._uid)
         if ending.ended:
@@ -275,7 +276,7 @@ class PodContainer:
             told = fate(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
         failures = ground.api.take_failures()
         calls = {API_ERRORS: failures} if failures else {}
-        return replace(told, node={**told.node, **_facts_at_end(node_facts(view, self.name)), **calls})
+        return replace(told, node={**told.node, **facts_at_end(node_facts(view, self.name)), **calls})
 
     async def _settled(self, last: Seen) -> Seen:
         """The pod once its status is final: an eviction is told only when the keeper has ended, too."""
@@ -306,7 +307,7 @@ class PodContainer:
             uid = call.result()["metadata"]["uid"]
         if uid is None:  # no answer came, and the pod may be there all the same
             found = await self._look(patience=LAST_WORD_S)
-            if found is None or found.gone or _token(found.pod) != self.token:
+            if found is None or found.gone or token_of(found.pod) != self.token:
                 return
             uid = found.uid
         await self._ground.api.delete(self._path, uid=uid, patience=LAST_WORD_S)
@@ -328,29 +329,3 @@ def _not_running(trouble: Hindrance | None, start_timeout_s: float) -> SandboxEr
 
 def _quota_full(error: ApiError) -> bool:
     return error.status == 403 and "exceeded quota" in error.message
-
-
-def _token(pod: Json) -> str | None:
-    """The token in a pod's own manifest, by which we know one that we asked for."""
-    for container in pod["spec"]["containers"]:
-        for variable in container.get("env") or ():
-            if variable["name"] == "RAYSWEEP_TOKEN":
-                return str(variable.get("value"))
-    return None
-
-
-def _lives(pod: Json, container: str) -> bool:
-    statuses = pod.get("status", {}).get("containerStatuses") or ()
-    return any(s["name"] == container and "running" in (s.get("state") or {}) for s in statuses)
-
-
-def _pod_facts(pod: Json) -> Facts:
-    """Facts of the pod itself that the record keeps beside those of its node."""
-    statuses = pod["status"].get("containerStatuses") or ()
-    image = next((s.get("imageID") for s in statuses if s["name"] == TASK), None)
-    return {"qos_class": qos_class(pod), "image_digest": image}
-
-
-def _facts_at_end(facts: Facts) -> Facts:
-    kept = ("allocatable_memory", "allocatable_cpu", "others_memory_request", "others_cpu_request", "co_tenants")
-    return {f"{key}_end": facts[key] for key in kept if key in facts}
