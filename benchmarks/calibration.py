@@ -28,7 +28,7 @@ from raysweep.stats import simulate
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.findings.calibrate import ladder
 from raysweep.stats.findings.ceiling import Rule
-from raysweep.stats.findings.contrast import mean_contrast, pair
+from raysweep.stats.findings.pair import mean_contrast, pair
 from raysweep.stats.methods.calibration import TaskMoments, difference_interval, tost_power, within
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.multiplicity import holm

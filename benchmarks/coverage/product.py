@@ -14,7 +14,7 @@ from raysweep.stats.analyse import analyse
 from raysweep.stats.calibrate import calibrate
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import mean_contrast, pair
+from raysweep.stats.findings.pair import mean_contrast, pair
 from raysweep.stats.findings.sample import Sample
 from raysweep.stats.methods.interval import Draws, Interval, expanded_probability, tasks_fixed
 from raysweep.stats.methods.power import detectable_effect
@@ -39,7 +39,7 @@ def blank_cube(tasks: int, blocks: int) -> Cube:
 
 
 def contrasts(data: Paired, seed: int) -> list[Interval]:
-    """What the report would print for each study with tasks sampled: findings.contrast.mean_contrast."""
+    """What the report would print for each study with tasks sampled: findings.pair.mean_contrast."""
     _, tasks, blocks = data.arm.shape
     cube, how = blank_cube(tasks, blocks), Draws(seed=seed, replicates=REPLICATES, level=LEVEL)
     found = []

@@ -14,13 +14,14 @@ from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
 from raysweep.stats.findings.changepoint import change_points
 from raysweep.stats.findings.checks import run_checks
-from raysweep.stats.findings.contrast import band_contrasts, contrast_finding, mean_contrast, pair, pair_cautions
+from raysweep.stats.findings.contrast import band_contrasts, contrast_finding
 from raysweep.stats.findings.dates import date_contrasts
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.describe import describe
 from raysweep.stats.findings.factors import factor_findings, registered_family
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import mechanism
+from raysweep.stats.findings.pair import mean_contrast, pair, pair_cautions
 from raysweep.stats.findings.probes import Measured, measure, probe_findings, refusals
 from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates

@@ -20,8 +20,9 @@ import numpy as np
 from raysweep.errors import InputError, Problem
 from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import clip, points, within_unit
+from raysweep.stats.findings.contrast import clip, points
 from raysweep.stats.findings.gap import Both, Part, Side, common_bands, common_tasks, pooled_parts, total
+from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.methods.interval import Interval, fmean
 from raysweep.stats.methods.twoway import LEAST_DATES, Grid, date_spread, missing_dates, two_way
 from raysweep.stats.wording import SCEPTICAL

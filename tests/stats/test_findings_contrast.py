@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from raysweep.stats.cube import with_labels
-from raysweep.stats.findings.contrast import band_contrasts, mean_contrast, pair
+from raysweep.stats.findings.contrast import band_contrasts
+from raysweep.stats.findings.pair import mean_contrast, pair
 from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rates, rate_ask
 from raysweep.stats.methods.interval import Draws, settle
 from raysweep.stats.simulate import SimArm, Truth, cube_of, draw, tables_of

@@ -15,8 +15,9 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import Pair, clip, contrast_finding, pair, within_unit
+from raysweep.stats.findings.contrast import clip, contrast_finding
 from raysweep.stats.findings.occasions import Decomposed, Occasions, cells_of, decompose, occasions, plain
+from raysweep.stats.findings.pair import Pair, pair, within_unit
 from raysweep.stats.findings.timeofday import bucket_finding, f_text, spread_finding
 from raysweep.stats.methods.interval import Draws, Interval, mean_ratio, tasks_sampled
 from raysweep.stats.methods.variance import Squares, interaction_component

@@ -9,15 +9,8 @@ import numpy as np
 
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import (
-    Pair,
-    contrast_finding,
-    is_binary,
-    mean_contrast,
-    pair,
-    pair_cautions,
-    within_unit,
-)
+from raysweep.stats.findings.contrast import contrast_finding
+from raysweep.stats.findings.pair import Pair, is_binary, mean_contrast, pair, pair_cautions, within_unit
 from raysweep.stats.methods.calibration import (
     TaskMoments,
     blocks_needed,

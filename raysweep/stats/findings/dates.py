@@ -13,7 +13,8 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import Pair, contrast_finding, pair, pair_cautions, pooled_caution
+from raysweep.stats.findings.contrast import contrast_finding
+from raysweep.stats.findings.pair import Pair, pair, pair_cautions, pooled_caution
 from raysweep.stats.methods.interval import Draws, Interval, fmean
 from raysweep.stats.methods.twoway import Grid, dates_sampled, few_dates, missing_dates, two_way
 

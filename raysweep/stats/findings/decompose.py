@@ -15,7 +15,8 @@ from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import Pair, contrast_finding, is_binary, pair, pair_cautions, rare
+from raysweep.stats.findings.contrast import contrast_finding
+from raysweep.stats.findings.pair import Pair, is_binary, pair, pair_cautions, rare
 from raysweep.stats.methods.decomposition import bounds, infra_draws, infra_influence, kitagawa
 from raysweep.stats.methods.interval import FEW_TASKS, Draws, Interval, expanded_percentile, fmean, t_interval
 from raysweep.stats.methods.rare import RARE_EVENTS

@@ -15,8 +15,8 @@ from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.design import Design
 from raysweep.stats.estimand import outcomes
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import pair
 from raysweep.stats.findings.missing import missing, missing_findings
+from raysweep.stats.findings.pair import pair
 from raysweep.stats.findings.plain import plain
 from raysweep.stats.findings.resources import resources
 

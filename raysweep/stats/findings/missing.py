@@ -16,7 +16,7 @@ from raysweep.stats.columns import flags
 from raysweep.stats.cube import ArmKey, Cube, arm_codes
 from raysweep.stats.estimand import endings, outcomes
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import within_unit
+from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.findings.plain import plain
 
 NOT_RUN = "not run"

@@ -13,7 +13,7 @@ import numpy as np
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import within_unit
+from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.methods.variance import Squares, dates_for, mean_squares, occasion_means
 
 TARGET_RMS = 0.02 / math.sqrt(2)

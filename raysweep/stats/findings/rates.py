@@ -17,17 +17,9 @@ from raysweep.stats.cube import ArmKey, Cube
 from raysweep.stats.design import Design, is_registered
 from raysweep.stats.estimand import is_platform, is_resource
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import (
-    CONTRASTED,
-    Clean,
-    clean_ratio,
-    clip,
-    few_clean,
-    is_binary,
-    points,
-    rare,
-    within_unit,
-)
+from raysweep.stats.findings.clean import Clean, clean_ratio, few_clean
+from raysweep.stats.findings.contrast import CONTRASTED, clip, points
+from raysweep.stats.findings.pair import is_binary, rare, within_unit
 from raysweep.stats.methods.interval import ONE_TASK, Ask, Draws, Interval, Ratio, fmean, mean_ratio, settle
 from raysweep.stats.methods.rare import RARE_EVENTS, few_tasks, guarded_effect, newcombe, wilson
 

@@ -14,9 +14,10 @@ import numpy as np
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design, is_registered
 from raysweep.stats.finding import Caution, Finding
-from raysweep.stats.findings.contrast import Pair, contrast_finding, mean_ask, pair, pair_cautions, within_unit
+from raysweep.stats.findings.contrast import contrast_finding
 from raysweep.stats.findings.dates import date_grid
 from raysweep.stats.findings.occasions import Decomposed, decompose, occasions
+from raysweep.stats.findings.pair import Pair, mean_ask, pair, pair_cautions, within_unit
 from raysweep.stats.findings.timeofday import MLS, f_text, spread_finding
 from raysweep.stats.methods.interval import Draws, Interval, fmean, settle
 from raysweep.stats.methods.runs import LEAST_RUNS, run_spread, runs_sampled, tasks_and_runs

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.cube import Cube
 from raysweep.stats.estimand import is_resource
-from raysweep.stats.findings.contrast import clean_ratio, is_binary, rare, within_unit
+from raysweep.stats.findings.clean import clean_ratio
+from raysweep.stats.findings.pair import is_binary, rare, within_unit
 from raysweep.stats.methods.interval import Ratio, mean_ratio
 from raysweep.stats.methods.rare import RARE_EVENTS, few_tasks, guarded_effect, newcombe, newcombe_by_task
 from raysweep.stats.methods.sequential import nominal_level, repeated_interval

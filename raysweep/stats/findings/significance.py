@@ -19,7 +19,7 @@ from raysweep.stats.design import Design, is_registered
 from raysweep.stats.estimand import is_resource
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.changepoint import Ordered, ordered
-from raysweep.stats.findings.contrast import Pair, is_binary, pair, pair_cautions
+from raysweep.stats.findings.pair import Pair, is_binary, pair, pair_cautions
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.multiplicity import holm
 from raysweep.stats.methods.permutation import SignFlip, sign_flip

@@ -14,7 +14,8 @@ from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.contrast import contrast_finding, is_binary, pair, rare
+from raysweep.stats.findings.contrast import contrast_finding
+from raysweep.stats.findings.pair import is_binary, pair, rare
 from raysweep.stats.methods.interval import Draws, Interval
 from raysweep.stats.methods.simultaneous import max_t
 
