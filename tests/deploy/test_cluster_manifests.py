@@ -44,6 +44,25 @@ def test_the_study_of_the_dev_overlay_is_what_its_sweep_renders():
     assert committed == rendered, remedy
 
 
+@pytest.mark.parametrize(
+    ("labels", "ports"),
+    [
+        ({"app.kubernetes.io/name": "kuberay-operator"}, {8265}),  # by Helm
+        ({"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/component": "kuberay-operator"}, {8265}),  # kustomize
+        ({"app.kubernetes.io/name": "kuberay", "ray.io/is-ray-node": "yes"}, set()),  # somebody else's Ray
+    ],
+)
+def test_of_other_namespaces_only_the_operator_reaches_the_dashboard(labels, ports):
+    (policy,) = yaml.safe_load_all((ROOT / "cluster" / "base" / "network.yaml").read_text())
+    assert policy["spec"]["podSelector"] == {}
+    open_to = set()
+    for rule in policy["spec"]["ingress"]:
+        outside = [peer["podSelector"]["matchLabels"] for peer in rule["from"] if "namespaceSelector" in peer]
+        if any(wanted.items() <= labels.items() for wanted in outside):
+            open_to |= {port["port"] for port in rule["ports"]}
+    assert open_to == ports
+
+
 @pytest.mark.cluster
 @pytest.mark.parametrize("folder", OVERLAYS, ids=str)
 def test_every_overlay_builds_and_is_admitted(place, folder, tmp_path):
