@@ -20,7 +20,7 @@ from raysweep.sandbox.kubernetes.preflight import (
     rights_check,
     shortened,
 )
-from raysweep.sandbox.kubernetes.probe import SLEEPERS, Proof, probe
+from raysweep.sandbox.kubernetes.probe import LOST, SLEEPERS, Proof, probe, unless_lost
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import Stay
 from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
@@ -70,16 +70,8 @@ async def run_checks(provider: KubernetesProvider, planned: Planned) -> Sequence
 
 async def _probed(provider: KubernetesProvider, planned: Planned) -> list[Check]:
     """What probe pods show; one failed check where none can run."""
-    run_id = f"doctor-{uuid.uuid4().hex[:12]}"
     try:
-        stay = await Stay.begin(provider.options.stay(), run_id)
-        try:
-            proof, network, images = await asyncio.gather(
-                probe(stay.ground, run_id), look_at_network(stay.ground, run_id), _images(stay.ground, run_id, planned)
-            )
-        finally:
-            await stay.end()
-            await provider.gc(run_id)
+        proof, network, images = await unless_lost(lambda _: _shown(provider, planned))
     except (SandboxError, ApiError, OSError) as error:
         remedy = "see the message: the image, the nodes' room, or the namespace's quota stands in the way"
         return [Check("probe pods", ok=False, found=f"cannot run: {error}", remedy=remedy)]
@@ -91,6 +83,19 @@ async def _probed(provider: KubernetesProvider, planned: Planned) -> list[Check]
         *images,
         *judge(proof, network, planned.untrusted, require_isolation=provider.options.require_isolation),
     ]
+
+
+async def _shown(provider: KubernetesProvider, planned: Planned) -> tuple[Proof, Network, list[Check]]:
+    """What probe pods of a run of their own measured; nothing of it is left."""
+    run_id = f"doctor-{uuid.uuid4().hex[:12]}"
+    stay = await Stay.begin(provider.options.stay(), run_id)
+    try:
+        return await asyncio.gather(
+            probe(stay.ground, run_id), look_at_network(stay.ground, run_id), _images(stay.ground, run_id, planned)
+        )
+    finally:
+        await stay.end()
+        await provider.gc(run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,8 @@ async def _images(ground: Ground, run_id: str, planned: Planned) -> list[Check]:
         try:
             await pod.start()
         except SandboxError as error:
+            if error.cause in LOST:
+                raise
             failed.append(f"{image}: {error.detail}")
         finally:
             await asyncio.shield(pod.stop())

@@ -12,9 +12,11 @@ from raysweep.cli.main import app
 from raysweep.sandbox.kubernetes import api as paths
 from raysweep.sandbox.kubernetes.api import ApiError
 from raysweep.sandbox.kubernetes.doctor import run_checks
-from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest
+from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest, pod_name
 from raysweep.sandbox.kubernetes.preflight import admission_check, namespace_check, node_checks, rights_check
+from raysweep.sandbox.kubernetes.probe import probe
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
+from raysweep.sandbox.kubernetes.session import Stay
 from raysweep.sandbox.protocol import Planned, SandboxSpec
 from raysweep.units import GIB, MIB, Resources
 
@@ -78,6 +80,21 @@ async def test_a_cluster_that_is_ready_passes_and_nothing_is_left(cluster, admin
             return not any("doctor-" in json.dumps(thing["metadata"]) for thing in left)
 
         await until(gone)
+
+
+async def test_a_probe_pod_that_is_taken_away_is_made_again(cluster, admin):
+    provider = KubernetesProvider(owner="probe", namespace=cluster.namespace, image=cluster.image)
+    run_id = f"probe-{uuid.uuid4().hex[:12]}"
+    stay = await Stay.begin(provider.options.stay(), run_id)
+    first = pod_name(run_id, f"probe-{stay.ground.lease.runner}-1")
+
+    try:
+        measuring = asyncio.create_task(probe(stay.ground, run_id))
+        await until(lambda: admin.delete(paths.pods(cluster.namespace, first)))
+        assert (await measuring).capabilities.memory == "enforced"
+    finally:
+        await stay.end()
+        await provider.gc(run_id)
 
 
 async def test_isolation_that_is_required_and_not_there_is_refused(cluster):
