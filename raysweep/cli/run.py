@@ -52,6 +52,7 @@ def run_command(
     if stop_when_decided:
         refuse_without_looks(study.sweep)
     asked = _Asked(config, run_dir or Path("runs") / study.sweep.name, blocks, as_json, until_window_end, go_on)
+    _give_memory_back()
     over = _over_before(study, asked)
     if over is not None:
         return over
@@ -92,6 +93,13 @@ class _Asked:
     as_json: bool
     until_window_end: bool
     go_on: bool
+
+
+def _give_memory_back() -> None:
+    """Arrow's own allocator keeps what a long ledger took to read, for days; the system's gives it back."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _over_before(study: Study, asked: _Asked) -> int | None:

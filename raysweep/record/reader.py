@@ -21,15 +21,15 @@ from raysweep.record.place import RunPath, store_at
 from raysweep.record.probes import read_probes
 from raysweep.record.schema import SCHEMA_VERSION, arrow_schema
 from raysweep.record.segments import read_segment, segments
-from raysweep.record.store import Store
+from raysweep.record.store import LocalStore, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-READERS = 8
-"""Segments read at one time: reading one is mostly waiting (object stores) and decoding outside Python's lock."""
+READERS, READERS_HERE = 8, 2
+"""Segments read at one time, from a bucket (which is mostly waiting) and from a disk (more only take memory)."""
 LISTINGS = 5
 """How often the ledger is listed again because segments were merged away while they were read."""
 CHUNK_ROWS = 1 << 16
@@ -172,7 +172,7 @@ def _all_segments(store: Store, wanted: pa.Schema) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     for _ in range(LISTINGS):
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(READERS_HERE if isinstance(store, LocalStore) else READERS) as pool:
             try:
                 parts = pool.map(partial(_segment, store, wanted), segments(store))
                 return pa.concat_tables([wanted.empty_table(), *_gathered(parts)])
