@@ -103,13 +103,21 @@ def own_limit_proven(counters: PhaseCounters, limit: int) -> bool:
     return (counters.limit_peak_bytes or 0) >= 0.99 * limit and not counters.ancestor_full
 
 
-def processes_with(marker: str) -> Sequence[str]:
-    """Arguments of a command that prints the ids of processes inside whose command line contains `marker`."""
+def processes_with(marker: str, patience_s: float = 0.0) -> Sequence[str]:
+    """Arguments of a command that prints the ids of processes inside whose command line contains `marker`.
+
+    patience_s: how long it looks again while there is none; a process that is in the middle of an exec has no command
+    line for a moment.
+    """
     code = (
-        "import os, sys\n"
-        "for p in filter(str.isdigit, os.listdir('/proc')):\n"
-        "    try: line = open(f'/proc/{p}/cmdline', 'rb').read()\n"
-        "    except OSError: continue\n"
-        "    if sys.argv[1].encode() in line and int(p) != os.getpid(): print(p)\n"
+        "import os, sys, time\n"
+        "def found():\n"
+        "    for p in filter(str.isdigit, os.listdir('/proc')):\n"
+        "        try: line = open(f'/proc/{p}/cmdline', 'rb').read()\n"
+        "        except OSError: continue\n"
+        "        if sys.argv[1].encode() in line and int(p) != os.getpid(): yield p\n"
+        "end = time.monotonic() + float(sys.argv[2])\n"
+        "while not (pids := list(found())) and time.monotonic() < end: time.sleep(0.05)\n"
+        "if pids: print(*pids, sep='\\n')\n"
     )
-    return ["python3", "-S", "-c", code, marker]
+    return ["python3", "-S", "-c", code, marker, str(patience_s)]

@@ -16,6 +16,9 @@ STUBBORN = (
     "while :; do sleep 0.05; done\n"
 )
 
+PATIENCE_S = 60.0
+"""How long a process that is alive may take to be seen on a machine with much else to do."""
+
 
 class CommandCases(Bench):
     """A command ends as itself, once, and nothing it leaves behind can hang us."""
@@ -42,7 +45,7 @@ class CommandCases(Bench):
             result = await shell(sandbox, STUBBORN, timeout_s=1.0)
             assert result.facts.timed_out
             assert (await sandbox.exec("ps", processes_with("stubborn"))).stdout == b""
-            others = await sandbox.exec("ps-other", processes_with("4711"))
+            others = await sandbox.exec("ps-other", processes_with("4711", PATIENCE_S))
             assert others.stdout != b"", "another command's background process was killed too"
 
     async def test_a_time_out_that_is_not_reached_changes_nothing(self, provider: SandboxProvider) -> None:
@@ -57,7 +60,7 @@ class CommandCases(Bench):
             assert succeeded(result)
             assert result.stdout == b"started\n"
             await sandbox.begin_phase("verifier")
-            alive = await sandbox.exec("ps", processes_with("4712"))
+            alive = await sandbox.exec("ps", processes_with("4712", PATIENCE_S))
             assert alive.stdout != b"", "a background process must live on into the next phase"
 
     async def test_ten_megabytes_of_output_are_counted_and_cut(self, provider: SandboxProvider) -> None:
