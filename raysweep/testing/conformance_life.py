@@ -51,13 +51,14 @@ class LifeCases(Bench):
     async def test_stop_while_it_starts(self, provider: SandboxProvider, traces: Traces) -> None:
         await provider.prepare(RUN_ID)
         before = traces()
-        sandbox = provider.open(self.spec())
-        starting = asyncio.create_task(sandbox.start())
-        await asyncio.sleep(0.01)
-        starting.cancel()
-        await asyncio.wait({starting})
-        await sandbox.stop()
-        assert traces() == before
+        for moment_s in (0.0, 0.003, 0.01, 0.03, 0.1, 0.3):
+            sandbox = provider.open(self.spec())
+            starting = asyncio.create_task(sandbox.start())
+            await asyncio.sleep(moment_s)
+            starting.cancel()
+            await asyncio.wait({starting})
+            await sandbox.stop()
+            assert traces() == before, f"stopped {moment_s} s after the start began"
 
     async def test_many_at_once(self, provider: SandboxProvider, traces: Traces) -> None:
         await provider.prepare(RUN_ID)

@@ -87,10 +87,12 @@ class ProcessContainer:
         self.reachable = True
         self.word = Ending(ended=True)
         self.admitted = replace(spec.limit, storage=None)  # nothing here bounds the disk
-        self.process = self.keeper = None
+        self.process = self.keeper = self.building = None
 
     async def create(self):
-        await asyncio.to_thread(self._build)
+        # Shielded: a thread goes on when whoever waits for it is cancelled, and `remove` must come after it.
+        self.building = asyncio.create_task(asyncio.to_thread(self._build))
+        await asyncio.shield(self.building)
         procs = list(map(str, self.group.procs_files()))
         joined = ["/bin/sh", "-c", JOIN, "join", str(len(procs)), *procs]
         namespaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--propagation", "private"]
@@ -157,6 +159,8 @@ class ProcessContainer:
         return self.word if ended else Ending()
 
     async def remove(self):
+        if self.building is not None:
+            await asyncio.wait({self.building})
         await asyncio.to_thread(self._remove)
 
     def _remove(self):
