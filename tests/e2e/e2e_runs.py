@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -101,9 +102,10 @@ class Sweep:
     def homes(self) -> dict[int, set[str]]:
         """Attempts that have a sandbox, by the pid of the runner that made it."""
         found: dict[int, set[str]] = {}
-        for path in self.scratch.glob("raysweep-run-*/*@*"):
-            name, _, owner = path.name.rpartition("@")
-            found.setdefault(int(owner.split("-")[0]), set()).add(name)
+        with contextlib.suppress(FileNotFoundError):  # glob stumbles over a folder that vanishes under it
+            for path in self.scratch.glob("raysweep-run-*/*@*"):
+                name, _, owner = path.name.rpartition("@")
+                found.setdefault(int(owner.split("-")[0]), set()).add(name)
         return found
 
     def left(self) -> list[str]:
@@ -117,7 +119,7 @@ class Sweep:
 
     def expect_nothing_left(self) -> None:
         """The kernel and Ray get time to end what dies with its parent."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while (left := self.left()) and time.monotonic() < until:
             time.sleep(0.2)
         assert left == []

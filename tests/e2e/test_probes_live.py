@@ -32,7 +32,7 @@ def moments(sweep):
 
 def test_sigkill_while_probing_and_while_trials_run_then_the_same_command_completes(tmp_path, needs_local):
     write_task(tmp_path, "slow", "sleep 2; echo done > /app/answer")
-    sweep = Sweep(tmp_path, needs_local, repeats=4)
+    sweep = Sweep(tmp_path, needs_local, repeats=6)
     driver = sweep.begin()
     wait_for(
         lambda: (
@@ -59,6 +59,6 @@ def test_sigkill_while_probing_and_while_trials_run_then_the_same_command_comple
     assert min(p["t_queued"] for p in probes if p["moment"] == "after") >= max(r["t_stopped"] for r in rows)
     assert all(p["own_limit"] for p in probes if p["band"] == "1x")
     told = json.loads(sweep.command("status", sweep.run, "--json").stdout)
-    assert (told["planned"], told["done"], told["complete"]) == (8, 8, True)
+    assert (told["planned"], told["done"], told["complete"]) == (12, 12, True)
     assert "Limits as measured by probes" in sweep.command("report", sweep.run).stdout
     sweep.expect_nothing_left()
