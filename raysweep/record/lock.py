@@ -156,7 +156,7 @@ class LocalLock:
 
 def _lock_patiently(fd: int) -> None:
     """Take the lock; BlockingIOError when it is held for longer than `status` needs to look at it."""
-    for _ in range(20):
+    for _ in range(100):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,19 +23,22 @@ WEED = str(Path(sys.executable).parent / "weed")
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of loopback that nobody listens on, each with room 10,000 above it, where SeaweedFS puts grpc."""
-    held = []
-    while len(held) < count:
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        if one.getsockname()[1] < 50_000:
-            held.append(one)
-        else:
-            one.close()
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Different ports of loopback that are free, as is that 10,000 above each, where SeaweedFS puts grpc.
+
+    All below those that the kernel gives to clients, which would take one before the server does, or while it is down.
+    """
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in random.SystemRandom().sample(range(12_000, 20_000), 8_000):
+            try:
+                for one in (port, port + 10_000):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", one))
+            except OSError:
+                continue
+            ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise AssertionError("no ports are free")
 
 
 class Server:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 
 import pytest
 
 from raysweep.clock import SystemClock
 from raysweep.errors import LockHeldError
+from raysweep.record import lock as module
 from raysweep.record.lock import LocalLock
 from raysweep.record.store import LocalStore
 
@@ -48,15 +48,21 @@ def test_half_a_heartbeat_is_no_heartbeat(tmp_path):
     lock.release()
 
 
-def test_a_look_at_the_lock_that_is_just_under_way_does_not_refuse_the_driver(tmp_path):
+def test_a_look_at_the_lock_that_is_just_under_way_does_not_refuse_the_driver(tmp_path, monkeypatch):
     first = lock_of(tmp_path)
     first.acquire({})
     first.release()
     looking = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
-    timer = threading.Timer(0.05, os.close, [looking])
-    timer.start()
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            os.close(looking)
+
+    monkeypatch.setattr(module.time, "sleep", pause)
     second = lock_of(tmp_path)
     assert second.acquire({}) == 2
+    assert (len(pauses), all(pauses)) == (5, True)
     second.release()
-    timer.join()

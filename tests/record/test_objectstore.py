@@ -124,6 +124,7 @@ def test_of_many_drivers_one_gets_the_lock_and_the_others_are_told_who(bucket):
 
 
 def test_a_living_holder_is_seen_by_its_renewals(bucket):
+    began = time.time()
     _, lock, ledger = writer(bucket, renew_s=RENEW_S)
     told, ended = [], threading.Event()
 
@@ -141,7 +142,7 @@ def test_a_living_holder_is_seen_by_its_renewals(bucket):
         ended.set()
         thread.join()
     assert "waiting 60 s" in told[0]
-    assert holder(ObjectStore(bucket), time.time())["running"] == 3
+    assert holder(ObjectStore(bucket), began)["running"] == 3  # stale a moment after its last renewal
     lock.release()
 
 
@@ -257,12 +258,22 @@ class DriverProcess:
         self.end()
 
 
+def successor_of_stopped(url):
+    """A writer after one that is stopped; a renewal that was under way then may still arrive, and that one lives."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return writer(url, renew_s=RENEW_S)
+        except LockHeldError:
+            assert time.monotonic() < until
+
+
 def test_a_driver_that_was_stopped_past_its_lease_wakes_and_stops_without_sealing(bucket, s3_server):
     old = DriverProcess(bucket, 0, RENEW_S, s3_server.environment)
     old.wait_for(30)
     old.process.send_signal(signal.SIGSTOP)
     try:
-        store, lock, ledger = writer(bucket, renew_s=RENEW_S)
+        store, lock, ledger = successor_of_stopped(bucket)
         assert lock.epoch == 2
         before = trials(store)
         sealed = store.names("ledger")
