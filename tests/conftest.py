@@ -7,9 +7,14 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.local.disk import remove_tree
+
+# How long an example takes says how busy the machine is, with $CI (where this is hypothesis's own default) or without.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def sandbox_required() -> bool:

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from cli_runs import PATIENCE_S, RAYSWEEP, raysweep, simulated, status_of
@@ -110,6 +111,7 @@ def test_a_run_is_watched_while_it_goes_on(tmp_path):
     ) as driver:
         while not (tmp_path / "run" / "run.json").exists():
             assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.05)
         done = raysweep("watch", tmp_path / "run", "--json", "--every", "0s")
         assert driver.wait(PATIENCE_S) == 0, driver.stderr.read()
     assert done.returncode == 0, done.stderr

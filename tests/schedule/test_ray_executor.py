@@ -27,8 +27,8 @@ from telling import TRUTH, Recipe, in_flight, most_at_once, told
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("embedded_ray")]
 
-LONG = replace(TRUTH, duration=(60.0, 60.0))
-PATIENCE_S = 60.0
+LONG = replace(TRUTH, duration=(600.0, 600.0))
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +94,8 @@ def test_sigkill_of_an_actor_costs_its_attempts_in_flight_and_nothing_else(tmp_p
             if pid is None:
                 continue
             os.kill(pid, signal.SIGSTOP)
-            held.update(in_flight(folder)[pid])
-            if len(held) < 2:  # one ended in between: its row may still be under way
+            held.update(in_flight(folder).get(pid, ()))
+            if len(held) < 2:  # some ended in between: their rows may still be under way
                 held.clear()
                 os.kill(pid, signal.SIGCONT)
         os.kill(pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ from stated import StatedProvider, enforcing
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("embedded_ray")]
 
 BANDS = (Band(name="1x", limit=1.0), Band(name="3x", limit=3.0), Band(name="uncapped", limit="none"))
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_rows_come_back_from_the_actors():
 
 def test_the_death_of_an_actor_loses_its_probe_only_and_another_takes_its_place():
     async def main(executor, facts):
-        (order,) = orders(cpu_s=60.0, bands=BANDS[:1])
+        (order,) = orders(cpu_s=600.0, bands=BANDS[:1])
         task = asyncio.ensure_future(executor.probe(order))
         until = time.monotonic() + PATIENCE_S
         while not any(slot.waiting for slot in executor._slots):
@@ -86,7 +86,7 @@ def test_the_death_of_an_actor_loses_its_probe_only_and_another_takes_its_place(
 
 def test_cancelling_reaches_the_actor():
     async def main(executor, facts):
-        (order,) = orders(cpu_s=60.0, bands=BANDS[:1])
+        (order,) = orders(cpu_s=600.0, bands=BANDS[:1])
         task = asyncio.ensure_future(executor.probe(order))
         await asyncio.sleep(0.5)
         task.cancel()
