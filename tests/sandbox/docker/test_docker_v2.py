@@ -34,7 +34,7 @@ def told(tmp_path, engine_url):
     script = tmp_path / "guest.sh"
     path = f"{REPO}:{sysconfig.get_path('purelib')}"
     script.write_text(GUEST.format(repo=REPO, path=path, python=sys.executable))
-    environment = {**os.environ, "UML_MEM": "1200M", "UML_OVERLAY": "1", "UML_TIMEOUT": "540"}
+    environment = {**os.environ, "UML_MEM": "1200M", "UML_OVERLAY": "1", "UML_TIMEOUT": "1200"}
     command = [uml_run, str(tmp_path / "guest"), "bash", str(script)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
