@@ -28,7 +28,7 @@ from raysweep.sandbox.images import ImageName, parse_name
 
 BUILT = "raysweep-build"
 IN_USE = 409
-REMOVE_TRIES = 40
+REMOVE_TRIES = 480
 _ID = re.compile(r"[0-9a-f]{12,64}")
 LAST_WORDS = 1500  # characters of a failed build's output that a message carries
 CLASSIC = "; this engine's API builds without BuildKit: build it by `docker build` and name it as docker_image"
