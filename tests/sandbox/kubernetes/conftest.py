@@ -11,7 +11,7 @@ import pytest
 import yaml
 from faulted_sweeps import Held, Parts
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, load_configuration
+from raysweep.sandbox.kubernetes.api import Api, ApiError, load_configuration, nodes, pods
 
 MANIFESTS = Path(__file__).parents[3] / "cluster" / "sandboxes"
 COLLECTIONS = {
@@ -124,7 +124,28 @@ async def _make(namespace, folder):
         "current-context": "x",
     }
     file.write_text(json.dumps(told))
+    await _until_let_in(str(file), namespace)
     return file
+
+
+async def _until_let_in(kubeconfig, namespace):
+    """Wait until the account may do what its Roles say: the API server learns of them a moment after they are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", kubeconfig)
+        api = await Api.connect()
+    try:
+        async with asyncio.timeout(120):
+            for path in (pods(namespace), nodes()):
+                while True:
+                    try:
+                        await api.get(path)
+                        break
+                    except ApiError as error:
+                        if error.status != 403:
+                            raise
+                    await asyncio.sleep(0.1)
+    finally:
+        await api.close()
 
 
 def _manifests(namespace):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.cluster
 SPEC = SandboxSpec("run-planned", "planned", Resources(10, 64 * MIB), Resources(100, 64 * MIB), labels={"task": "a",
                    "band": "1x"})  # fmt: skip
 UNCAPPED = replace(SPEC, limit=Resources(), labels={"task": "a", "band": "uncapped"})
-PATIENCE_S = 90
+PATIENCE_S = 180
 
 
 @pytest.fixture
@@ -33,6 +33,12 @@ async def own(cluster_namespace, admin):
     """A namespace of this test alone: what it sets there disturbs nobody, and its caches die with it."""
     name = f"raysweep-doctor-{uuid.uuid4().hex[:8]}"
     await admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
+
+    async def has_its_account():
+        accounts, _ = await admin.collect(f"/api/v1/namespaces/{name}/serviceaccounts")
+        return any(account["metadata"]["name"] == "default" for account in accounts)
+
+    await until(has_its_account)  # without it no pod is admitted
     yield name
     await admin.delete(f"/api/v1/namespaces/{name}")
 

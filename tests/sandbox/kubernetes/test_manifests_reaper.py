@@ -25,7 +25,7 @@ COLLECTIONS = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
 }
-PATIENCE_S = 90
+PATIENCE_S = 300
 
 
 def container():
