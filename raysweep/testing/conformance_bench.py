@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -16,6 +17,8 @@ from raysweep.units import MIB, Resources
 
 RUN_ID = f"conformance-{os.getpid()}"
 LIMIT = 64 * MIB
+PATIENCE_S = 60.0
+"""How long a condition that must come true may take on a machine with much else to do."""
 # Touches every page, as a program that uses its memory does.
 ALLOCATE = "import sys; x = bytearray(int(sys.argv[1])); x[::4096] = b'x' * len(x[::4096]); print('held', flush=True)"
 _names = itertools.count(1)
@@ -121,3 +124,13 @@ def processes_with(marker: str, patience_s: float = 0.0) -> Sequence[str]:
         "if pids: print(*pids, sep='\\n')\n"
     )
     return ["python3", "-S", "-c", code, marker, str(patience_s)]
+
+
+async def left_in_the_end(sandbox: Sandbox, marker: str) -> bytes:
+    """Ids of processes inside whose command line contains `marker`, once the killed ones had time to die."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE_S
+    while True:
+        seen = (await sandbox.exec(f"id-{next(_names)}", processes_with(marker))).stdout
+        if not seen or loop.time() > end:
+            return seen

@@ -6,7 +6,15 @@ from __future__ import annotations
 import asyncio
 
 from raysweep.sandbox.protocol import SandboxProvider
-from raysweep.testing.conformance_bench import Bench, processes_with, python, shell, succeeded
+from raysweep.testing.conformance_bench import (
+    PATIENCE_S,
+    Bench,
+    left_in_the_end,
+    processes_with,
+    python,
+    shell,
+    succeeded,
+)
 
 # A command whose processes try to outlive it: one ignores SIGTERM, one makes a session, one is adopted by process 1.
 STUBBORN = (
@@ -15,9 +23,6 @@ STUBBORN = (
     "(sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' stubborn &)\n"
     "while :; do sleep 0.05; done\n"
 )
-
-PATIENCE_S = 60.0
-"""How long a process that is alive may take to be seen on a machine with much else to do."""
 
 
 class CommandCases(Bench):
@@ -99,5 +104,5 @@ class CommandCases(Bench):
         async with self.sandbox(provider) as sandbox:
             result = await shell(sandbox, "sleep 600 & kill -9 -1; kill -9 $$")
             assert result.facts.signal == 9 or result.facts.exit == 137
-            assert (await sandbox.exec("ps", processes_with("sleep"))).stdout == b""
+            assert await left_in_the_end(sandbox, "sleep") == b""
             assert succeeded(await shell(sandbox, "true"))

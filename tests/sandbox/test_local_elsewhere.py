@@ -72,19 +72,22 @@ def test_as_an_ordinary_user_on_a_handed_over_cgroup(as_root, tmp_path):
     command = [sys.executable, "scripts/with-handed-over-cgroup", str(NOBODY), str(home / "scratch"), python]
     try:
         suite = [*command, "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE]
-        done = subprocess.run(suite, cwd=REPO, env=env, capture_output=True, text=True, check=False)
+        with subprocess.Popen(
+            suite, cwd=REPO, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as script:
+            output, errors = script.communicate()
     finally:
         subprocess.run(["rm", "-rf", str(home)], check=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert passed_counts(done.stdout) == [CASES]
-    assert not list(Path("/sys/fs/cgroup").glob("*/raysweep-handed-*"))
+    assert script.returncode == 0, output + errors
+    assert passed_counts(output) == [CASES]
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/handed-raysweep-{script.pid}"))
 
 
 def test_on_cgroup_v2_as_root_and_as_an_ordinary_user(as_root, tmp_path):
     uml_run = os.environ.get("RAYSWEEP_UML_RUN")
     if not uml_run:
         cannot("RAYSWEEP_UML_RUN does not name a uml-run that boots a cgroup v2 Linux")
-    env = {**os.environ, "PYTHONPATH": python_path()}
+    env = {"UML_TIMEOUT": "3600", **os.environ, "PYTHONPATH": python_path()}
     command = ["scripts/uml-conformance", uml_run, str(tmp_path), sys.executable, users_python()]
     done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

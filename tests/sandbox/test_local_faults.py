@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from test_local_conformance import make_provider, traces_of
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.local.names import Home, owner_alive, owner_token, parse_home
+from raysweep.sandbox.local.names import Home, owner_alive, owner_token, parse_home, run_name
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.testing.conformance_bench import RUN_ID
 from raysweep.units import MIB, Resources
@@ -59,7 +60,7 @@ def kill_a_runner(scratch):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert condition()
@@ -74,12 +75,14 @@ async def test_a_killed_runner_leaves_no_process_mount_or_loop_device(provider, 
     kill_a_runner(tmp_path / "scratch")
     wait_until(lambda: not processes_of(provider))
     run = provider.host().run_group(RUN_ID)
-    assert {home.split("@")[0] for home in run.children()} == {"orphan-0", "orphan-1"}, "gc must have work to do"
-    assert all(not group.pids() for group in run.walk())
+    wait_until(lambda: not any(group.pids() for group in run.walk()))
+    # Another provider's gc on this machine may take the cgroups of dead owners, but never this one's folders.
+    homes = run.children() | {path.name for path in (tmp_path / "scratch" / run_name(RUN_ID)).iterdir()}
+    assert {home.split("@")[0] for home in homes} == {"orphan-0", "orphan-1"}, "gc must have work to do"
     removed = await provider.gc(None)
     assert {Path(path).name.split("@")[0] for path in removed} >= {"orphan-0", "orphan-1"}
     assert traces_of(provider) == set()
-    assert await provider.gc(None) == []
+    assert [path for path in await provider.gc(None) if run_name(RUN_ID) in path] == []
 
 
 async def test_the_next_prepare_clears_what_a_killed_runner_left(provider, tmp_path):
@@ -97,7 +100,8 @@ async def test_a_sandbox_that_is_killed_from_outside_says_so(provider):
     running = asyncio.create_task(sandbox.exec("hang", ["sleep", "600"]))
     await sandbox.exec("sync", ["true"])
     for pid in sandbox.groups.keeper.pids():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # gone with the one before
+            os.kill(pid, signal.SIGKILL)
     facts = (await running).facts
     assert (facts.exit, facts.signal) == (None, None)
     with pytest.raises(SandboxError, match="ended by itself"):

@@ -45,7 +45,7 @@ def orders(folder: Path, solve: str = "true") -> dict[tuple, object]:
     """The order of each arm by its levels; the task's time limit is 3 s."""
     task(folder, "one", solve, REWARD)
     toml = folder / "tasks" / "one" / "task.toml"
-    toml.write_text(toml.read_text().replace("timeout_sec = 30", "timeout_sec = 3"))
+    toml.write_text(toml.read_text().replace("timeout_sec = 120", "timeout_sec = 3"))
     (folder / "sweep.yaml").write_text(SWEEP)
     sweep = config.load(folder / "sweep.yaml")
     tasks = compose.load_tasks(sweep)

@@ -41,7 +41,7 @@ REWARD = "mkdir -p /logs/verifier && echo 1 > /logs/verifier/reward.txt"
 def task(folder: Path, name: str, solve: str, test: str) -> None:
     root = folder / "tasks" / name
     files = {
-        "task.toml": "[agent]\ntimeout_sec = 30\n[environment]\ncpus = 1\nmemory_mb = 64\nallow_internet = false\n",
+        "task.toml": "[agent]\ntimeout_sec = 120\n[environment]\ncpus = 1\nmemory_mb = 64\nallow_internet = false\n",
         "instruction.md": "Do it.\n",
         "environment/Dockerfile": "FROM debian:12\nCOPY . /app\nRUN /app/setup.sh\n",
         "environment/setup.sh": "#!/bin/sh\ntrue\n",

@@ -164,12 +164,12 @@ class ProcessContainer:
         await asyncio.to_thread(self._remove)
 
     def _remove(self):
-        if self.group.exists():
-            self.group.kill()
-        for process in (self.process, self.keeper):
+        for process in (self.process, self.keeper):  # first: one that has not joined the cgroup yet never will
             if process is not None:
                 process.kill()
                 process.wait()
+        if self.group.exists():
+            self.group.kill()
         self.home.remove(self.group)
         if self.folder.exists():
             remove_tree(self.folder)
@@ -219,7 +219,8 @@ class ProcessProvider:
 
     def __init__(self, scratch, memory=None, kernel_log=None):
         self.scratch, self.kernel_log = Path(scratch), kernel_log
-        self.home = Home(ground().child(f"raysweep-process-{os.getpid()}"), memory)
+        # No name of a run: a clean-up elsewhere would take it while it is empty.
+        self.home = Home(ground().child(f"process-raysweep-{os.getpid()}"), memory)
         self.made = []
 
     def capabilities(self):

@@ -91,7 +91,8 @@ async def test_a_cut_between_requests_is_not_noticed(provider):
 
 
 async def test_no_stream_beyond_the_cap_is_the_api_server_and_never_an_exit_code(provider):
-    async with running(provider, Patience(cap=1.0, first=0.05)) as (sandbox, container):
+    async with running(provider) as (sandbox, container):
+        sandbox._client._patience = Patience(cap=1.0, first=0.05)  # not before the start, which may take longer
         command = asyncio.create_task(shell(sandbox, "touch /tmp/began; sleep 600"))
         await shell(sandbox, "while [ ! -e /tmp/began ]; do sleep 0.05; done")
         container.reachable = False

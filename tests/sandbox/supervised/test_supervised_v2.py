@@ -20,7 +20,7 @@ def test_memory_bounds_and_group_kills_on_cgroup_v2(needs_process, tmp_path):
     uml_run = os.environ.get("RAYSWEEP_UML_RUN")
     if not uml_run:
         pytest.skip("RAYSWEEP_UML_RUN does not name a uml-run that boots a cgroup v2 Linux")
-    env = {**os.environ, "PYTHONPATH": f"{REPO}:{sysconfig.get_path('purelib')}"}
+    env = {"UML_TIMEOUT": "3600", **os.environ, "PYTHONPATH": f"{REPO}:{sysconfig.get_path('purelib')}"}
     suite = "tests/sandbox/supervised/supervised_on_v2.py"
     command = ["scripts/uml-pytest", uml_run, str(tmp_path), sys.executable, suite]
     done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, check=False)

@@ -194,9 +194,10 @@ class Place:
     def end(self) -> None:
         for client in self.clients:
             client.close()
-        with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
+        try:  # unshare ends when all of the namespace has: nothing then writes to the spool or counts as a process
             os.kill(self.host_pid(), signal.SIGKILL)
-        self.process.kill()
+        except (ProcessLookupError, IndexError, FileNotFoundError):
+            self.process.kill()
         self.process.wait()
 
 

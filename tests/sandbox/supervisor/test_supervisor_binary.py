@@ -119,11 +119,12 @@ def test_net_tells_open_from_refused(family, host):
         assert family == socket.AF_INET6
         assert run("net", host, 9, 1000).returncode == 3
         return
-    port = server.getsockname()[1]
-    done = run("net", host, port, 60_000)
+    with server:
+        done = run("net", host, server.getsockname()[1], 60_000)
     assert (done.stdout, done.returncode) == (b"open\n", 0)
-    server.close()
-    done = run("net", host, port, 60_000)
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))  # it does not listen, and nobody else can meanwhile
+        done = run("net", host, taken.getsockname()[1], 60_000)
     assert (done.stdout, done.returncode) == (b"refused\n", 1)
 
 
