@@ -111,6 +111,24 @@ async def test_a_sandbox_that_is_killed_from_outside_says_so(provider):
     assert traces_of(provider) == set()
 
 
+async def test_an_end_while_a_sample_is_read_is_seen_at_the_stop(tmp_path):
+    provider = make_provider(tmp_path / "scratch", sample_s=0.01)
+    await provider.prepare(RUN_ID)
+    limit = Resources(memory=64 * MIB)
+    sandbox = provider.open(SandboxSpec(RUN_ID, "victim", limit, limit))
+    await sandbox.start()
+    await sandbox.begin_phase("agent")
+    async with sandbox._phase_lock, asyncio.timeout(120):  # held: the next sample does not come to its end
+        while not sandbox._phase_lock._waiters:  # noqa: ASYNC110 - a lock has no event for it
+            await asyncio.sleep(0.01)
+        os.kill(min(sandbox.groups.keeper.pids()), signal.SIGKILL)
+        await sandbox._link.closed.wait()
+        stopping = asyncio.create_task(sandbox.stop())
+        await asyncio.wait({sandbox._sampling})
+    assert (await stopping).died_in == "agent"
+    assert traces_of(provider) == set()
+
+
 async def test_a_sandbox_that_cannot_be_made_leaves_nothing_and_says_why(provider):
     await provider.prepare(RUN_ID)
     provider._host = replace(provider.host(), bwrap=Path("/no/such/bwrap"))

@@ -14,8 +14,9 @@ from pathlib import Path
 from raysweep.sandbox.cgroup.files import ControlFiles
 from raysweep.sandbox.cgroup.mounts import V2_CONTROLLERS
 
-# A cgroup stays busy for some milliseconds after its last process was killed; far beyond that something is wrong.
-EMPTY_WAIT_S = 10.0
+# A cgroup stays busy for some milliseconds after its last process was killed, longer where that one still writes its
+# disk image to a slow disk; far beyond that something is wrong.
+EMPTY_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)

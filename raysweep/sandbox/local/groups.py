@@ -18,6 +18,8 @@ from raysweep.sandbox.cgroup.bounds import Bounds, apply_bounds
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.reading import Reading, read_task
 
+TRIES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxGroups:
@@ -65,10 +67,16 @@ def locked(scratch: Path) -> Iterator[None]:
 def create_groups(groups: SandboxGroups, scratch: Path, *, bounds: Bounds, run_memory: int, swap: bool) -> None:
     """Make everything, the run's cgroup too where it is not there yet; OSError when the kernel refuses."""
     with locked(scratch):
-        if groups.run.create():
-            apply_bounds(groups.run, Bounds(memory=run_memory), swap=swap)
-        groups.run.delegate()
-        groups.home.create()
+        for left in reversed(range(TRIES)):
+            try:
+                if groups.run.create():
+                    apply_bounds(groups.run, Bounds(memory=run_memory), swap=swap)
+                groups.run.delegate()
+                groups.home.create()
+                break
+            except FileNotFoundError:  # a clean-up with another scratch folder, and so another lock, took the empty one
+                if not left:
+                    raise
     groups.home.delegate()
     groups.keeper.create()
     groups.task.create()

@@ -57,7 +57,7 @@ def _empty_runs(parent: Group, scratch: Path, run_id: str | None) -> list[str]:
         with locked(scratch):
             if group.exists() and group.remove_if_empty():
                 removed += [str(folder) for folder in group.folders]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), locked(scratch):
             (scratch / run).rmdir()
             removed.append(str(scratch / run))
     return removed

@@ -24,7 +24,7 @@ from raysweep.sandbox.environment import BASE_ENV
 from raysweep.sandbox.local.area import create_area
 from raysweep.sandbox.local.command import bwrap_command, join_command, mount_command, supervisor_command
 from raysweep.sandbox.local.disk import make_image, remove_tree
-from raysweep.sandbox.local.groups import SandboxGroups, create_groups, remove_groups
+from raysweep.sandbox.local.groups import SandboxGroups, create_groups, locked, remove_groups
 from raysweep.sandbox.local.host import Host
 from raysweep.sandbox.local.link import Link, LinkClosedError
 from raysweep.sandbox.local.names import Home, run_name, safe
@@ -32,7 +32,7 @@ from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, SandboxSpe
 from raysweep.units import Resources
 
 LAUNCHER_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-END_WAIT_S = 10.0
+END_WAIT_S = 60.0
 
 
 class LocalSandbox:
@@ -81,7 +81,8 @@ class LocalSandbox:
 
     def _build(self) -> None:
         spec = self.spec
-        self.folder.mkdir(parents=True)
+        with locked(self.host.scratch):  # or the run's folder could be removed while it is still empty
+            self.folder.mkdir(parents=True)
         bounds = Bounds(spec.limit.memory, spec.limit.cpu, spec.pids, spec.request.memory, spec.request.cpu)
         create_groups(
             self.groups, self.host.scratch, bounds=bounds, run_memory=self.host.run_memory, swap=self.host.swap
@@ -148,6 +149,8 @@ class LocalSandbox:
             await asyncio.wait({self._starting})
             started = self._starting.exception() is None
         if self._sampling is not None:
+            if self.died_in is None and self._link is not None and self._link.closed.is_set():
+                self.died_in = self.book.phase  # the end came while a sample was read, which is now given up
             self._sampling.cancel()
             await asyncio.wait({self._sampling})
         farewell = Farewell(actual_request=self.spec.request, actual_limit=self.spec.limit)
@@ -174,7 +177,7 @@ class LocalSandbox:
             self._process.kill()
             self._process.wait(END_WAIT_S)
         remove_tree(self.folder)
-        with contextlib.suppress(OSError):  # other sandboxes of this run are there
+        with contextlib.suppress(OSError), locked(self.host.scratch):  # other sandboxes of this run are there
             self.folder.parent.rmdir()
 
     # -- commands and files
