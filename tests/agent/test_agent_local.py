@@ -49,7 +49,7 @@ async def text_of(sandbox, command):
 async def test_the_environment_is_made_and_setup_is_gone(sandbox, tmp_path):
     task = make_task(tmp_path, environment__setup="#!/bin/sh\npwd > /app/where\n", environment__kept="hello\n")
     (tmp_path / "one" / "environment" / "Dockerfile").write_text("FROM a\nCOPY . /app\nRUN /app/setup.sh\n")
-    facts = await prepare_environment(sandbox, task, 20)
+    facts = await prepare_environment(sandbox, task, 120)
     assert facts is not None
     assert (facts.exit, facts.timed_out) == (0, False)
     assert await text_of(sandbox, "cd /app && ls && cat where kept.sh") == "kept.sh\nwhere\n/app\nhello\n"
@@ -57,18 +57,18 @@ async def test_the_environment_is_made_and_setup_is_gone(sandbox, tmp_path):
 
 async def test_a_set_up_that_fails_is_a_value(sandbox, tmp_path):
     task = make_task(tmp_path, environment__setup="#!/bin/sh\nexit 7\n")
-    facts = await prepare_environment(sandbox, task, 20)
+    facts = await prepare_environment(sandbox, task, 120)
     assert facts is not None
     assert facts.exit == 7
 
 
 async def test_nothing_to_prepare_is_none(sandbox, tmp_path):
-    assert await prepare_environment(sandbox, make_task(tmp_path), 20) is None
+    assert await prepare_environment(sandbox, make_task(tmp_path), 120) is None
 
 
 async def test_oracle_runs_the_solution_and_records_its_exit(sandbox, tmp_path):
     task = make_task(tmp_path, solution__solve='#!/bin/sh\necho "$WHO in $PWD" > /app/out\nexit 3\n')
-    facts = await make_agent("oracle", {}).run(sandbox, task, seed=1, timeout_s=20)
+    facts = await make_agent("oracle", {}).run(sandbox, task, seed=1, timeout_s=120)
     assert facts.command is not None
     assert (facts.command.exit, facts.error) == (3, None)
     assert await text_of(sandbox, "cat /app/out") == "oracle in /app\n"
@@ -78,7 +78,7 @@ async def test_scripted_gives_its_strategy_the_seed_and_dies_as_itself(sandbox, 
     task = make_task(
         tmp_path, strategies__rash__run="#!/bin/sh\necho $RAYSWEEP_SEED > /app/out\nexec sh -c 'kill -9 $$'\n"
     )
-    facts = await make_agent("scripted", {"strategy": "rash"}).run(sandbox, task, seed=123, timeout_s=20)
+    facts = await make_agent("scripted", {"strategy": "rash"}).run(sandbox, task, seed=123, timeout_s=120)
     assert facts.command is not None
     assert (facts.command.exit, facts.command.signal) == (None, 9)
     assert await text_of(sandbox, "cat /app/out") == "123\n"
@@ -94,11 +94,11 @@ async def test_the_agents_time_is_bounded(sandbox, tmp_path):
 async def test_what_the_task_does_not_have_is_the_agents_error(sandbox, tmp_path):
     task = make_task(tmp_path)
     for kind, options in (("oracle", {}), ("scripted", {"strategy": "none"})):
-        facts = await make_agent(kind, options).run(sandbox, task, seed=1, timeout_s=20)
+        facts = await make_agent(kind, options).run(sandbox, task, seed=1, timeout_s=120)
         assert facts.error is not None
         assert facts.command is None
 
 
 async def test_nop_runs_nothing(sandbox, tmp_path):
-    facts = await make_agent("nop", {}).run(sandbox, make_task(tmp_path), seed=1, timeout_s=20)
+    facts = await make_agent("nop", {}).run(sandbox, make_task(tmp_path), seed=1, timeout_s=120)
     assert (facts.command, facts.error) == (None, None)

@@ -26,7 +26,7 @@ async def sandbox(needs_local):
     await opened.stop()
 
 
-def task_with(root, test_sh, timeout=20):
+def task_with(root, test_sh, timeout=120):
     folder = root / "one"
     (folder / "tests").mkdir(parents=True)
     (folder / "tests" / "test.sh").write_text(test_sh)
