@@ -7,6 +7,7 @@ cgroup, which keeps all sandboxes together from taking the machine.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -74,8 +75,8 @@ def create_groups(groups: SandboxGroups, scratch: Path, *, bounds: Bounds, run_m
                 groups.run.delegate()
                 groups.home.create()
                 break
-            except FileNotFoundError:  # a clean-up with another scratch folder, and so another lock, took the empty one
-                if not left:
+            except OSError as error:  # a clean-up with another scratch folder, and so another lock, took the empty one
+                if not left or error.errno not in {errno.ENOENT, errno.ENODEV}:
                     raise
     groups.home.delegate()
     groups.keeper.create()
