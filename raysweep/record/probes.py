@@ -99,7 +99,8 @@ def read_probes(store: Store) -> pa.Table:
     parts = [schema_of(COLUMNS).empty_table()]
     for name in store.names(FOLDER):
         try:
-            table = pq.ParquetFile(io.BytesIO(store.get(f"{FOLDER}/{name}")), page_checksum_verification=True).read()
+            data = pa.BufferReader(store.get(f"{FOLDER}/{name}"))
+            table = pq.ParquetFile(data, page_checksum_verification=True).read(use_threads=False)  # as in segments.py
         except (pa.ArrowException, OSError) as error:
             raise _broken(name, f"cannot be read ({error})") from error
         if not table.schema.equals(schema_of(COLUMNS)):

@@ -6,7 +6,6 @@ Store, so that a run directory can be anywhere.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +141,7 @@ def read_plan(store: Store, where: str, columns: Sequence[str] | None = None) ->
 
     data = _blob(store, where, "plan.parquet")
     try:
-        return pq.ParquetFile(io.BytesIO(data)).read(columns)
+        return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)  # as in segments.py
     except (pa.ArrowException, OSError) as error:
         raise _broken(where, "plan.parquet", f"cannot be read ({error})") from error
 

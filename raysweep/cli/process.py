@@ -1,0 +1,37 @@
+"""The installed command as a process: what stands around `main` so that the exit code is the one that it gave."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from raysweep.cli.main import main
+
+
+def run() -> None:
+    """Run the command line and end the process with its code."""
+    codes: list[int] = []
+    atexit.register(_end, codes)  # the first of ours and so the last to be called: threads have ended, Ray is shut down
+    try:
+        main()
+    except SystemExit as end:
+        codes += [end.code] if isinstance(end.code, int) else []
+        raise
+
+
+def _end(codes: list[int]) -> None:
+    """Leave before the interpreter is taken apart.
+
+    A thread of Arrow's or Ray's that still runs then and asks for the interpreter's lock is ended in the middle of C++,
+    which aborts the process (apache/arrow#34314): all is done and recorded, and the exit code would say SIGABRT.
+    """
+    if not codes:
+        return
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):
+        return  # nobody reads any more: Python says so itself
+    os._exit(codes[0])
