@@ -23,8 +23,8 @@ def run() -> None:
 def _end(codes: list[int]) -> None:
     """Leave before the interpreter is taken apart.
 
-    A thread of Arrow's or Ray's that still runs then and asks for the interpreter's lock is ended in the middle of C++,
-    which aborts the process (apache/arrow#34314): all is done and recorded, and the exit code would say SIGABRT.
+    A thread of a library that still runs then and asks for the interpreter's lock is ended in the middle of C++, which
+    can abort the process (apache/arrow#34314): all is done and recorded, and the exit code would say SIGABRT.
     """
     if not codes:
         return

@@ -182,7 +182,7 @@ def read_segment(store: Store, name: str, columns: Sequence[str] | None = None) 
     try:
         # Not pq.read_table: it imports pyarrow.dataset and with it pandas, a second at every start. No threads: a
         # hundred rows are read sooner without, callers read several files at once, and a thread that lets go of data of
-        # Python's while the interpreter ends aborts the process (apache/arrow#34314).
+        # Python's while the interpreter ends can abort the process (apache/arrow#34314).
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         return file.read(columns=None if columns is None else list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
