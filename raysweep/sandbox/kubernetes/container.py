@@ -15,7 +15,7 @@ from raysweep.sandbox.kubernetes.bounds import actual, alterations
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls, events_of
 from raysweep.sandbox.kubernetes.exec import MAX_EXECS, ExecChannel, open_exec
-from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, running
+from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, running
 from raysweep.sandbox.kubernetes.hindrance import Hindrance, hindrance
 from raysweep.sandbox.kubernetes.lease import RunnerLease
 from raysweep.sandbox.kubernetes.nodes import Nodes, NodeView, node_facts
@@ -39,7 +39,7 @@ LAST_WORD_S = 300.0
 """How long the last look at a pod, and its removal, wait for an API server that is away; the Lease does the rest."""
 
 SETTLE_S = 10.0
-"""How long an end that nothing explains may still be explained by what the kubelet tells next."""
+"""How long an end that nothing explains yet may still be explained by what the kubelet tells next."""
 
 PULL_EVENT_S = 1.0
 """How long a start waits for the event that tells whether the image was pulled."""
@@ -263,7 +263,7 @@ class PodContainer:
         if last is None:
             return Ending()
         first = fate(last.pod, gone=last.gone, uid=self._uid)
-        if first.ended and not _explained(first):
+        if first.ended and not self._is_final(last):
             last = await self._settled(last)
             first = fate(last.pod, gone=last.gone, uid=self._uid)
         node = self._node or str(last.pod["spec"].get("nodeName") or "")
@@ -286,8 +286,9 @@ class PodContainer:
         return last
 
     def _is_final(self, seen: Seen) -> bool:
-        ended = seen.pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
-        return ended or _explained(fate(seen.pod, gone=seen.gone, uid=self._uid))
+        if seen.pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}:
+            return True
+        return _explained(fate(seen.pod, gone=seen.gone, uid=self._uid)) and not lost_sight(seen.pod)
 
     async def remove(self) -> None:
         """Delete the pod, which takes all that belongs to it; waits for a creation under way."""

@@ -10,9 +10,9 @@
 | the same: DeletionByPodGC (it removes pods of nodes that do not exist any more); node shutdown | node_lost |
 | DeadlineExceeded | deadline |
 | kubelet refused the pod after it was placed (OutOfcpu, NodeAffinity ...) | scheduling |
-| uid or restart count differ from those at start | node_lost: what ran is lost |
+| another uid | node_lost: what ran is lost |
 | the task's container was not started | node_lost where kubelet or runtime went away meanwhile, else image |
-| container state unknown to the kubelet (reboot, runtime's state gone) | node_lost |
+| container of unknown state, or restarted: the kubelet lost sight of it (reboot, runtime's state gone) | node_lost |
 | the node's object is gone, or it is not Ready and the pod is gone or told no end | node_lost |
 | deleted by somebody else, its node Ready | drained: no node was lost, and `drain --disable-eviction` looks the same |
 | deleted by somebody else, nothing known of the node | node_lost |
@@ -88,25 +88,25 @@ def fate(
     node: Json | None = None,
     node_gone: bool = False,
     uid: str | None = None,
-    restarts: int = 0,
 ) -> Ending:
     """The platform's last word on a pod, by the table above; facts of the node are left to the caller.
 
     pod: its last object that was seen, None where none was. gone: it does not exist any more, or its deletion was
     seen, and not by us. events: those of this pod. node: its node's object, None where it could not be read; node_gone:
-    there is no such node. uid, restarts: the pod's identity and restart count when it was found running.
+    there is no such node. uid: the pod's identity when it was made.
 
     A pod that another is deleting counts as ended: the platform has spoken, and no stream to it will last.
     """
     pod = pod or {}
     state = _task_state(pod)
     leaving = "deletionTimestamp" in pod.get("metadata", {})
-    ended = gone or leaving or "terminated" in state or _phase(pod) in {"Failed", "Succeeded"}
-    replaced = _replaced(pod, uid, restarts)
-    if not ended and replaced is None and not node_gone:
+    now = pod.get("metadata", {}).get("uid")
+    if None not in {uid, now} and now != uid:
+        detail = f"the pod was replaced: uid {uid} at the start, now {now}"
+        return Ending(ended=True, platform="node_lost", platform_detail=detail)
+    finished = "terminated" in state or _phase(pod) in {"Failed", "Succeeded"}
+    if not (finished or gone or leaving or node_gone or lost_sight(pod)):
         return _ending(pod)
-    if replaced is not None:
-        return Ending(ended=True, platform=replaced[0], platform_detail=replaced[1])
     evicted = evicted_of(pod, events := list(events))
     if evicted is not None:
         return _ending(pod, ended=True, evicted=evicted, cause=(None, _message(pod)))
@@ -161,8 +161,9 @@ def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: 
             yield "node_lost" if node_lost else "drained", f"{told}; {_node_words(node, node_gone=node_gone)}"
     if reason in _STATUS or reason.startswith("OutOf"):
         yield _STATUS.get(reason, "scheduling"), f"{reason}: {message}"
-    if terminated.get("reason") in _LOST_STATES:
-        yield "node_lost", f"container state {terminated['reason']}: {terminated.get('message', '')}"
+    if lost_sight(pod):
+        last = terminated or (_status_of(pod, TASK).get("lastState") or {}).get("terminated") or {}
+        yield "node_lost", f"container state {last.get('reason', 'lost')}: {last.get('message', '')}"
     if terminated.get("reason") in _NOT_STARTED:
         said = str(terminated.get("message", ""))
         broken_off = _INTERRUPTED.search(said)
@@ -187,6 +188,16 @@ def evicted_of(pod: Json, events: Sequence[Json] = ()) -> Evicted | None:
         return None
     words = (str(e.get("message", "")) for e in reversed(events) if e.get("reason") == "Evicted")
     return next((parse_eviction(text) for text in words), None)
+
+
+def lost_sight(pod: Json) -> bool:
+    """Whether the kubelet has no state of the task's container any more, which it also counts as a restart.
+
+    That alone is no last word: a kubelet that evicts a pod removes each container as soon as it has ended, and where
+    another one lingers, it looks for the first in vain before it tells that the pod was evicted.
+    """
+    terminated = _task_state(pod).get("terminated") or {}
+    return terminated.get("reason") in _LOST_STATES or _status_of(pod, TASK).get("restartCount", 0) > 0
 
 
 def parse_eviction(message: str) -> Evicted:
@@ -224,14 +235,6 @@ def running(pod: Json) -> bool:
     return len(statuses) >= 2 and all("running" in s.get("state", {}) for s in statuses)
 
 
-def _replaced(pod: Json, uid: str | None, restarts: int) -> Cause | None:
-    now = pod.get("metadata", {}).get("uid")
-    if uid is not None and now is not None and now != uid:
-        return "node_lost", f"the pod was replaced: uid {uid} at the start, now {now}"
-    count = _status_of(pod, TASK).get("restartCount", 0)
-    return ("node_lost", f"the container was restarted ({count} times)") if count > restarts else None
-
-
 def _ended_by_itself(pod: Json) -> bool:
     """Whether the task's container had ended before the pod's removal ended it.
 
@@ -239,15 +242,15 @@ def _ended_by_itself(pod: Json) -> bool:
     still runs the deletion's own time counts (the last object of a deleted pod has another one).
     """
     task = _status_of(pod, TASK).get("state", {}).get("terminated")
-    if task is None:
+    if task is None or lost_sight(pod):
         return False
     metadata = pod.get("metadata", {})
     if task.get("reason") == "OOMKilled" or "deletionTimestamp" not in metadata:
         return True
-    keeper = _status_of(pod, KEEPER).get("state", {}).get("terminated")
+    keeper = (_status_of(pod, KEEPER).get("state", {}).get("terminated") or {}).get("finishedAt")
     finished = datetime.fromisoformat(task["finishedAt"])
     if keeper is not None:
-        return datetime.fromisoformat(keeper["finishedAt"]) - finished > timedelta(seconds=GRACE_S)
+        return datetime.fromisoformat(keeper) - finished > timedelta(seconds=GRACE_S)
     grace = metadata.get("deletionGracePeriodSeconds")
     asked = datetime.fromisoformat(metadata["deletionTimestamp"]) - timedelta(seconds=grace or 0)
     return grace is not None and finished < asked

@@ -12,7 +12,7 @@ import pytest
 
 from raysweep.record.evidence import PLATFORM_CAUSES, Evicted, Evidence
 from raysweep.sandbox.kubernetes.bounds import Bounds, actual, admitted
-from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, node_ready, parse_eviction, running
+from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, node_ready, parse_eviction, running
 from raysweep.sandbox.kubernetes.hindrance import SOON_S, fits_nowhere, hindrance
 from raysweep.trial.classify import classify
 from raysweep.units import GIB, MIB, Resources
@@ -39,6 +39,8 @@ def told(name, *, node=READY, **known):
         ("oomdel", True, None, None, True),
         ("storage", True, None, OWN_STORAGE, False),
         ("podstorage", True, None, OWN_STORAGE, False),
+        ("storagelost", True, None, OWN_STORAGE, None),
+        ("storageunknown", True, None, OWN_STORAGE, False),
         ("deadline", True, "deadline", None, False),
         ("evictapi", True, "drained", None, False),
         ("evictapi-leaving", True, "drained", None, None),
@@ -113,6 +115,29 @@ def test_a_state_that_the_kubelet_lost_is_a_lost_node(reason):
     assert reason in ending.platform_detail
 
 
+@pytest.mark.parametrize("name", ["storagelost", "storageunknown"])
+def test_a_container_that_an_eviction_removed_at_once_is_no_lost_node(name):
+    """Before the kubelet tells of the eviction it may tell that it finds no container; that is not its last word."""
+    pod = copy.deepcopy(RECORDED[name]["pod"])
+    pod["status"] |= {"phase": "Running", "reason": None, "message": None}
+    assert lost_sight(pod)
+    lost = fate(pod, node=READY)
+    assert (lost.ended, lost.platform, lost.evicted) == (True, "node_lost", None)
+    assert "ContainerStatusUnknown" in lost.platform_detail
+    ending = fate(pod, events=RECORDED[name]["events"], node=READY)
+    assert (ending.ended, ending.platform, ending.evicted) == (True, None, OWN_STORAGE)
+
+
+def test_a_container_that_is_lost_while_its_pod_is_deleted_has_no_end_to_compare():
+    pod = state("byhand", reason="ContainerStatusUnknown", finishedAt=None)
+    assert fate(pod, gone=True, node=READY).platform == "node_lost"
+    keeper = state("byhand", reason="Error", finishedAt="2026-11-24T08:38:30Z")
+    next(s for s in keeper["status"]["containerStatuses"] if s["name"] == "keeper")["state"] = {
+        "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}
+    }
+    assert fate(keeper, gone=True, node=READY).ended
+
+
 @pytest.mark.parametrize(
     ("message", "platform"),
     [
@@ -164,17 +189,12 @@ def test_a_pod_of_which_nothing_was_ever_seen():
     assert "could not be read" in ending.platform_detail
 
 
-def test_another_pod_of_that_name_or_another_container_is_a_loss():
+def test_another_pod_of_that_name_is_a_loss():
     pod = RECORDED["running"]["pod"]
     uid = pod["metadata"]["uid"]
     assert fate(pod, uid=uid).ended is False
     replaced = fate(pod, uid="another", node=READY)
     assert (replaced.ended, replaced.platform, replaced.limit) == (True, "node_lost", None)
-    restarted = copy.deepcopy(pod)
-    for status in restarted["status"]["containerStatuses"]:
-        status["restartCount"] = 1
-    assert fate(restarted, uid=uid).platform == "node_lost"
-    assert fate(restarted, uid=uid, restarts=1).ended is False
 
 
 LOW = "The node was low on resource: {}. Threshold quantity: 100Mi, available: 51148Ki. "

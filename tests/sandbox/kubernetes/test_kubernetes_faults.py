@@ -8,6 +8,7 @@ import textwrap
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from kubernetes_pods import small_pod
@@ -23,6 +24,7 @@ from raysweep.units import GIB, MIB, Resources
 pytestmark = pytest.mark.cluster
 
 PATIENCE_S = 300
+FREEZER = Path("/sys/fs/cgroup/freezer")
 REQUEST = Resources(cpu=20, memory=32 * MIB, storage=16 * MIB)
 LIMIT = Resources(cpu=1000, memory=64 * MIB, storage=256 * MIB)
 
@@ -134,8 +136,55 @@ async def test_a_full_disk_is_an_eviction_for_the_own_limit(provider, spec):
         written = await sandbox.exec("fill", ["sh", "-c", "dd if=/dev/zero of=/app/big bs=1M count=400; sleep 600"])
         farewell = await sandbox.stop()
     assert written.facts.exit is None
-    assert farewell.evicted == Evicted("storage", own_limit=True)
-    assert (farewell.died_in, farewell.platform) == ("agent", None)
+    assert (farewell.evicted, farewell.platform) == (Evicted("storage", own_limit=True), None), farewell
+    assert farewell.died_in == "agent"
+
+
+@pytest.fixture
+def containers():
+    """Where the test cluster's containerd keeps a folder of each container until it is removed."""
+    if not os.environ.get("RAYSWEEP_DEVCLUSTER"):
+        pytest.skip("RAYSWEEP_DEVCLUSTER does not name a cluster whose containers run on this machine")
+    if not FREEZER.exists():
+        pytest.skip(f"{FREEZER} is not there: only version 1 of cgroups keeps what is frozen from dying")
+    home = os.environ.get("DEVCLUSTER_HOME") or Path.home() / ".cache" / "devcluster"
+    return Path(home) / "run/containerd/root/io.containerd.grpc.v1.cri/containers"
+
+
+@asynccontextmanager
+async def frozen(container):
+    """A container whose processes do not even die: what waits for their end waits."""
+    [group] = FREEZER.glob(f"**/{container}")
+    control = group / "freezer.state"
+    control.write_text("FROZEN")
+    try:
+        yield
+    finally:
+        control.write_text("THAWED")
+
+
+async def test_an_eviction_whose_container_is_removed_before_the_pod_has_ended(
+    provider, spec, api, cluster, containers
+):
+    small = replace(spec, limit=replace(LIMIT, storage=32 * MIB))
+    async with started(provider, small) as sandbox:
+        path = pods(cluster.namespace, sandbox.container.name)
+        found = (await api.get(path))["status"]["containerStatuses"]
+        ids = {status["name"]: status["containerID"].rpartition("/")[2] for status in found}
+        async with frozen(ids["keeper"]):
+            assert (containers / ids["task"]).exists()
+            writing = asyncio.ensure_future(
+                sandbox.exec("fill", ["sh", "-c", "dd if=/dev/zero of=/app/big bs=1M count=400; sleep 600"])
+            )
+            while (containers / ids["task"]).exists():  # noqa: ASYNC110 - the time-out of `started` bounds it
+                await asyncio.sleep(0.1)
+        facts = (await writing).facts
+        task = next(s for s in (await api.get(path))["status"]["containerStatuses"] if s["name"] == "task")
+        farewell = await sandbox.stop()
+    assert task["restartCount"] == 1, "the kubelet looked for it in vain"
+    assert facts.exit is None
+    assert (farewell.evicted, farewell.platform) == (Evicted("storage", own_limit=True), None), farewell
+    assert farewell.died_in == "agent"
 
 
 async def test_a_resize_in_mid_trial_is_seen_at_the_end(provider, spec, admin, cluster):
