@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysweep.sandbox.kubernetes.bounds import resources_of
-from raysweep.sandbox.kubernetes.fate import node_ready
+from raysweep.sandbox.kubernetes.fate import node_ready, over
 from raysweep.sandbox.kubernetes.nodes import MACHINE_TYPES
 from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT, KEEPER_CPU, KEEPER_MEMORY, PodOptions
 from raysweep.sandbox.protocol import SandboxSpec
@@ -40,8 +40,7 @@ def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> l
     """The nodes that sandboxes may be placed on: Ready, not cordoned, selected, their taints tolerated."""
     others: dict[str, list[Json]] = {}
     for pod in pods:
-        over = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-        if not over and ATTEMPT not in (pod["metadata"].get("labels") or {}):
+        if not over(pod) and ATTEMPT not in (pod["metadata"].get("labels") or {}):
             others.setdefault(pod["spec"].get("nodeName", ""), []).append(pod)
     return [_room(node, others.get(node["metadata"]["name"], ())) for node in nodes if _may_hold(node, options)]
 

@@ -15,7 +15,7 @@ from raysweep.sandbox.kubernetes.bounds import actual, alterations
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls, events_of
 from raysweep.sandbox.kubernetes.exec import MAX_EXECS, ExecChannel, open_exec
-from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, running
+from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, over, running
 from raysweep.sandbox.kubernetes.hindrance import Hindrance, hindrance
 from raysweep.sandbox.kubernetes.lease import RunnerLease
 from raysweep.sandbox.kubernetes.nodes import Nodes, NodeView, node_facts
@@ -286,9 +286,8 @@ class PodContainer:
         return last
 
     def _is_final(self, seen: Seen) -> bool:
-        if seen.pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}:
-            return True
-        return _explained(fate(seen.pod, gone=seen.gone, uid=self._uid)) and not lost_sight(seen.pod)
+        told = fate(seen.pod, gone=seen.gone, uid=self._uid)
+        return over(seen.pod) or (_explained(told) and not lost_sight(seen.pod))
 
     async def remove(self) -> None:
         """Delete the pod, which takes all that belongs to it; waits for a creation under way."""

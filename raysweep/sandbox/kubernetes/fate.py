@@ -100,12 +100,11 @@ def fate(
     pod = pod or {}
     state = _task_state(pod)
     leaving = "deletionTimestamp" in pod.get("metadata", {})
-    now = pod.get("metadata", {}).get("uid")
-    if None not in {uid, now} and now != uid:
-        detail = f"the pod was replaced: uid {uid} at the start, now {now}"
+    found = pod.get("metadata", {}).get("uid", uid)
+    if uid is not None and found != uid:
+        detail = f"the pod was replaced: uid {uid} at the start, now {found}"
         return Ending(ended=True, platform="node_lost", platform_detail=detail)
-    finished = "terminated" in state or _phase(pod) in {"Failed", "Succeeded"}
-    if not (finished or gone or leaving or node_gone or lost_sight(pod)):
+    if not ("terminated" in state or over(pod) or gone or leaving or node_gone or lost_sight(pod)):
         return _ending(pod)
     evicted = evicted_of(pod, events := list(events))
     if evicted is not None:
@@ -163,7 +162,7 @@ def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: 
         yield _STATUS.get(reason, "scheduling"), f"{reason}: {message}"
     if lost_sight(pod):
         last = terminated or (_status_of(pod, TASK).get("lastState") or {}).get("terminated") or {}
-        yield "node_lost", f"container state {last.get('reason', 'lost')}: {last.get('message', '')}"
+        yield "node_lost", f"container state {last.get('reason', 'lost')}: {last.get('message', 'it was restarted')}"
     if terminated.get("reason") in _NOT_STARTED:
         said = str(terminated.get("message", ""))
         broken_off = _INTERRUPTED.search(said)
@@ -227,6 +226,11 @@ def node_ready(node: Json) -> bool:
     """Whether a node's object says that it is Ready."""
     conditions = node.get("status", {}).get("conditions", ())
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def over(pod: Json) -> bool:
+    """Whether all its containers have ended for good and the kubelet has told its last word."""
+    return _phase(pod) in {"Succeeded", "Failed"}
 
 
 def running(pod: Json) -> bool:

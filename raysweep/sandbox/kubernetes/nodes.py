@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import resources_of
+from raysweep.sandbox.kubernetes.fate import over
 from raysweep.sandbox.kubernetes.pod import ATTEMPT
 
 FRESH_S = 20.0
@@ -111,11 +112,11 @@ def _trimmed(node: Json) -> Json:
 
 
 def _tenant(pod: Json) -> Tenant:
-    over = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    ended = over(pod)
     asked = [resources_of((c.get("resources") or {}).get("requests")) for c in pod["spec"]["containers"]]
     return Tenant(
         pod["metadata"]["name"],
-        0 if over else sum(request.cpu or 0 for request in asked),
-        0 if over else sum(request.memory or 0 for request in asked),
-        not over and ATTEMPT in (pod["metadata"].get("labels") or {}),
+        0 if ended else sum(request.cpu or 0 for request in asked),
+        0 if ended else sum(request.memory or 0 for request in asked),
+        not ended and ATTEMPT in (pod["metadata"].get("labels") or {}),
     )

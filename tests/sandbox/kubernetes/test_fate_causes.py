@@ -135,7 +135,8 @@ def test_a_container_that_is_lost_while_its_pod_is_deleted_has_no_end_to_compare
     next(s for s in keeper["status"]["containerStatuses"] if s["name"] == "keeper")["state"] = {
         "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}
     }
-    assert fate(keeper, gone=True, node=READY).ended
+    ending = fate(keeper, gone=True, node=READY)
+    assert (ending.ended, ending.platform) == (True, None), "it had ended before anybody asked for its removal"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,15 @@ def test_another_pod_of_that_name_is_a_loss():
     assert fate(pod, uid=uid).ended is False
     replaced = fate(pod, uid="another", node=READY)
     assert (replaced.ended, replaced.platform, replaced.limit) == (True, "node_lost", None)
+
+
+def test_a_container_that_runs_again_is_not_the_one_that_was_lost():
+    pod = copy.deepcopy(RECORDED["running"]["pod"])
+    for status in pod["status"]["containerStatuses"]:
+        status["restartCount"] = 1
+    ending = fate(pod, uid=pod["metadata"]["uid"], node=READY)
+    assert (ending.ended, ending.platform) == (True, "node_lost")
+    assert "restarted" in ending.platform_detail
 
 
 LOW = "The node was low on resource: {}. Threshold quantity: 100Mi, available: 51148Ki. "

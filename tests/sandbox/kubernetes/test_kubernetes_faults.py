@@ -27,6 +27,9 @@ PATIENCE_S = 300
 FREEZER = Path("/sys/fs/cgroup/freezer")
 REQUEST = Resources(cpu=20, memory=32 * MIB, storage=16 * MIB)
 LIMIT = Resources(cpu=1000, memory=64 * MIB, storage=256 * MIB)
+LITTLE = replace(LIMIT, storage=32 * MIB)
+FILL = ["sh", "-c", "dd if=/dev/zero of=/app/big bs=1M count=400; sleep 600"]
+"""More than LITTLE and the keeper's room for the spool together."""
 
 
 @pytest.fixture
@@ -130,10 +133,8 @@ async def test_a_pod_evicted_through_the_eviction_api(provider, spec, admin, clu
 
 
 async def test_a_full_disk_is_an_eviction_for_the_own_limit(provider, spec):
-    small = replace(spec, limit=replace(LIMIT, storage=32 * MIB))
-    async with started(provider, small) as sandbox:
-        # 300 MiB: more than the task's limit and the keeper's room for the spool together
-        written = await sandbox.exec("fill", ["sh", "-c", "dd if=/dev/zero of=/app/big bs=1M count=400; sleep 600"])
+    async with started(provider, replace(spec, limit=LITTLE)) as sandbox:
+        written = await sandbox.exec("fill", FILL)
         farewell = await sandbox.stop()
     assert written.facts.exit is None
     assert (farewell.evicted, farewell.platform) == (Evicted("storage", own_limit=True), None), farewell
@@ -166,16 +167,13 @@ async def frozen(container):
 async def test_an_eviction_whose_container_is_removed_before_the_pod_has_ended(
     provider, spec, api, cluster, containers
 ):
-    small = replace(spec, limit=replace(LIMIT, storage=32 * MIB))
-    async with started(provider, small) as sandbox:
+    async with started(provider, replace(spec, limit=LITTLE)) as sandbox:
         path = pods(cluster.namespace, sandbox.container.name)
         found = (await api.get(path))["status"]["containerStatuses"]
         ids = {status["name"]: status["containerID"].rpartition("/")[2] for status in found}
         async with frozen(ids["keeper"]):
             assert (containers / ids["task"]).exists()
-            writing = asyncio.ensure_future(
-                sandbox.exec("fill", ["sh", "-c", "dd if=/dev/zero of=/app/big bs=1M count=400; sleep 600"])
-            )
+            writing = asyncio.ensure_future(sandbox.exec("fill", FILL))
             while (containers / ids["task"]).exists():  # noqa: ASYNC110 - the time-out of `started` bounds it
                 await asyncio.sleep(0.1)
         facts = (await writing).facts

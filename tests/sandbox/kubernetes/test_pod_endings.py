@@ -20,21 +20,21 @@ PATIENCE_S = 60
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 
 
-def version(pod, number, **told):
-    pod = copy.deepcopy(pod)
-    pod["metadata"]["resourceVersion"] = str(number)
+def version(number, name, **told):
+    """A pod whose container an eviction removed at once, under another name and with other words of the kubelet."""
+    pod = copy.deepcopy(RECORDED["storagelost"]["pod"])
+    pod["metadata"] |= {"name": name, "resourceVersion": str(number)}
     pod["status"] |= told
     return pod
 
 
 async def test_a_lost_container_is_not_the_last_word_before_the_pod_has_ended(tmp_path, monkeypatch):
-    evicted = RECORDED["storagelost"]["pod"]
     looked = asyncio.Event()
 
     def answer(request):
         if "/pods/" in request.path:
             looked.set()
-            return 200, version(evicted, 1, phase="Running", reason=None, message=None), {}
+            return 200, version(1, container.name, phase="Running", reason=None, message=None), {}
         if request.path.endswith("/events"):  # its event did not arrive
             return 200, {"metadata": {"resourceVersion": "1"}, "items": []}, {}
         return 404, status(404, "NotFound"), {}
@@ -43,13 +43,13 @@ async def test_a_lost_container_is_not_the_last_word_before_the_pod_has_ended(tm
         watcher = Watcher(api, "ns", "x=y")
         ground = SimpleNamespace(api=api, watcher=watcher, nodes=Nodes(api, "ns"), options=PodOptions("ns", "image"))
         container = PodContainer(SandboxSpec("run-1", "t-1", Resources(), Resources()), ground)
-        container.name, container._uid = evicted["metadata"]["name"], evicted["metadata"]["uid"]
+        container._uid = RECORDED["storagelost"]["pod"]["metadata"]["uid"]
         watcher.follow(container.name)
         async with asyncio.timeout(PATIENCE_S):
             ending = asyncio.ensure_future(container.ending())
             await looked.wait()
             done, _ = await asyncio.wait([ending], timeout=0.5)
             assert not done
-            watcher.note(version(evicted, 2))
+            watcher.note(version(2, container.name))
             told = await ending
     assert (told.evicted, told.platform) == (Evicted("storage", own_limit=True), None)
