@@ -11,6 +11,7 @@ from raysweep.record.evidence import AgentFacts
 from raysweep.sandbox.protocol import Sandbox
 from raysweep.tasks.folder import tar_folder
 from raysweep.tasks.model import Task
+from raysweep.tasks.scripts import start_problem
 
 SEED_VARIABLE = "RAYSWEEP_SEED"
 
@@ -18,6 +19,13 @@ SEED_VARIABLE = "RAYSWEEP_SEED"
 def script_argv(path: str) -> list[str]:
     """Run an uploaded script as itself: `exec` leaves no shell between the script and who watches its death."""
     return ["/bin/sh", "-c", 'chmod +x "$0" && exec "$0"', path]
+
+
+def _unstartable(task: Task, name: str) -> str | None:
+    """Why Linux cannot start the script `name` of a task that lies in a folder, or None."""
+    path = Path(str(task.path)) / name
+    reason = start_problem(path.read_bytes())
+    return None if reason is None else f"{path}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,12 @@ class Oracle:
 
     def unfit(self, task: Task) -> str | None:
         """See Agent."""
-        if task.path is None or (Path(task.path) / "solution" / "solve.sh").is_file():
+        if task.path is None:
             return None
-        return "it has no solution/solve.sh for the oracle"
+        script = Path(task.path) / "solution" / "solve.sh"
+        if not script.is_file():
+            return "it has no solution/solve.sh for the oracle"
+        return _unstartable(task, "solution/solve.sh")
 
     async def run(self, sandbox: Sandbox, task: Task, *, seed: int, timeout_s: float) -> AgentFacts:
         """See Agent; the seed plays no part."""
@@ -84,8 +95,10 @@ class Scripted:
 
     def unfit(self, task: Task) -> str | None:
         """See Agent."""
-        if task.path is None or self.strategy in task.strategies:
+        if task.path is None:
             return None
+        if self.strategy in task.strategies:
+            return _unstartable(task, f"strategies/{self.strategy}/run.sh")
         there = ", ".join(task.strategies) or "none"
         return f"it has no strategy {self.strategy!r} for the scripted agent (it has: {there})"
 

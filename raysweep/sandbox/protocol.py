@@ -13,6 +13,9 @@ from typing import Protocol
 from raysweep.record.evidence import CommandFacts, Evicted, PhaseCounters, Sample
 from raysweep.units import Resources
 
+ARCHIVE_LIMIT = 64 << 20
+"""Bytes of an archive that comes out of a sandbox, where the caller names no other bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -142,10 +145,11 @@ class Sandbox(Protocol):
         """
         ...
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, *, limit: int = ARCHIVE_LIMIT) -> bytes:
         """The file or folder at `path` as a tar archive whose names begin with the last part of `path`.
 
-        FileNotFoundError when it is not there, another OSError when it cannot be read.
+        FileNotFoundError when it is not there, OSError(EFBIG) when the archive has more than `limit` bytes (neither end
+        holds more), another OSError when it cannot be read.
         """
         ...
 

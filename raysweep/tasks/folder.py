@@ -1,6 +1,7 @@
-"""Folders as values: a content digest and a deterministic tar archive.
+"""Folders as values: a content digest and a deterministic tar archive, as `COPY` of a Dockerfile would copy them.
 
-Both depend on relative paths, execute bits and bytes only: not on when, where or by whom the files were written.
+The digest depends on relative paths, execute bits and bytes only: not on when, where or by whom the files were
+written. The archive keeps all permission bits. What file managers and editors leave behind counts in neither.
 """
 
 from __future__ import annotations
@@ -8,39 +9,71 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-IGNORED_FOLDERS = frozenset({"__pycache__"})
-IGNORED_SUFFIXES = (".pyc",)
+LEAVINGS = (
+    ".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory",  # file managers
+    "*~", ".*.sw?", ".#*", "#*#", ".~lock.*#", ".idea", ".vscode",  # editors
+)  # fmt: skip
+"""Names of files and folders that file managers and editors leave in a folder: never part of a task."""
+CACHES = "__pycache__"
+_ODD_TYPES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
 
 
-def folder_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """(relative POSIX path, path) of every file and symbolic link below `root`, in the order of the relative paths."""
-    found = []
-    for folder, names, files in os.walk(root):
-        links = [n for n in names if (Path(folder) / n).is_symlink()]
-        names[:] = [n for n in names if n not in IGNORED_FOLDERS and n not in links]
-        for name in [*files, *links]:
-            path = Path(folder) / name
-            if not name.endswith(IGNORED_SUFFIXES):
-                found.append((path.relative_to(root).as_posix(), path))
-    yield from sorted(found)
+def folder_entries(root: Path) -> Iterator[tuple[str, Path]]:
+    """(relative POSIX path, path) of all files, links and folders below `root`, sorted by the relative path.
+
+    Links are not followed. Names that are not UTF-8 hold surrogates, as in `os.fsdecode`.
+    """
+    entries = []
+    for at, folders, files in os.walk(root):
+        links = [n for n in folders if Path(at, n).is_symlink()]
+        folders[:] = [n for n in folders if n not in links and not _is_leaving(n)]
+        for name in (*files, *links, *folders):
+            if not _is_leaving(name):
+                path = Path(at, name)
+                entries.append((path.relative_to(root).as_posix(), path))
+    yield from sorted(entries)
+
+
+def odd_entries(root: Path) -> Iterator[tuple[str, str]]:
+    """(relative path, what it is) of entries below `root` that cannot be copied: pipes, sockets, devices, no right."""
+    for name, path in folder_entries(root):
+        kind = stat.S_IFMT(path.lstat().st_mode)
+        if kind in _ODD_TYPES:
+            yield name, _ODD_TYPES[kind]
+        elif kind != stat.S_IFLNK and not os.access(path, os.R_OK):
+            yield name, "not readable"
 
 
 def folder_digest(root: Path) -> str:
-    """Content digest of a folder, "sha256:" and 64 hex digits; __pycache__ and *.pyc do not count.
+    """Content digest of a folder, "sha256:" and 64 hex digits.
 
-    Every field is preceded by its length, so that no two folders give the same stream of bytes.
+    An interpreter's cache of a source file beside it does not count: running the tests by hand changes no task. Of
+    folders only empty ones count. Every field is preceded by its length, so that no two folders give the same bytes.
     """
     sha = hashlib.sha256()
-    for name, path in folder_files(root):
+    for name, path in folder_entries(root):
         if path.is_symlink():
-            kind, data = b"l", str(path.readlink()).encode()
+            kind, data = b"l", os.fsencode(path.readlink())
+        elif path.is_dir():
+            if path.name == CACHES or any(not _is_leaving(entry.name) for entry in path.iterdir()):
+                continue
+            kind, data = b"d", b""
+        elif _is_cache(path):
+            continue
         else:
             kind, data = (b"x" if os.access(path, os.X_OK) else b"-"), path.read_bytes()
-        for part in (name.encode(), kind, data):
+        for part in (os.fsencode(name), kind, data):
             sha.update(len(part).to_bytes(8, "big"))
             sha.update(part)
     return "sha256:" + sha.hexdigest()
@@ -49,45 +82,41 @@ def folder_digest(root: Path) -> str:
 def tar_folder(root: Path, *, leave_out: Collection[str] = ()) -> bytes:
     """A tar archive (POSIX pax) of the files and folders below `root`; the same contents give the same bytes.
 
-    leave_out: relative POSIX paths that stay out, with everything below them. Owner is root, times are 0.
+    leave_out: relative POSIX paths that stay out, with everything below them. Owner is root, times are 0, permission
+    bits are kept.
     """
     buffer = io.BytesIO()
-    folders: set[str] = set()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in folder_files(root):
+        for name, path in folder_entries(root):
             parts = name.split("/")
-            parents = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-            if not any(p in leave_out for p in parents):
-                for parent in parents[:-1]:
-                    if parent not in folders:
-                        folders.add(parent)
-                        archive.addfile(_folder_entry(parent))
-                _add(archive, name, path)
+            if not any("/".join(parts[: i + 1]) in leave_out for i in range(len(parts))):
+                add_entry(archive, name, path)
     return buffer.getvalue()
 
 
-def _folder_entry(name: str) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-    return entry
-
-
-def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
+def add_entry(archive: tarfile.TarFile, name: str, path: Path) -> None:
+    """Add one file, link or folder under `name`: root's, time 0, its own permission bits."""
     entry = tarfile.TarInfo(name)
     if path.is_symlink():
         entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
         archive.addfile(entry)
         return
+    entry.mode = stat.S_IMODE(path.stat().st_mode)
+    if path.is_dir():
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+        return
     data = path.read_bytes()
-    entry.size, entry.mode = len(data), 0o755 if os.access(path, os.X_OK) else 0o644
+    entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))
 
 
-def untar_file(archive: bytes) -> bytes | None:
-    """The bytes of the one regular file in a tar archive as `Sandbox.get` returns it; None when it holds none."""
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
-        for entry in opened:
-            if entry.isreg():
-                stream = opened.extractfile(entry)
-                return stream.read() if stream is not None else None
-    return None
+def _is_leaving(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in LEAVINGS)
+
+
+def _is_cache(path: Path) -> bool:
+    """Whether `path` is bytecode in __pycache__ whose source lies where Python compiled it from."""
+    if path.suffix != ".pyc" or path.parent.name != CACHES:
+        return False
+    return (path.parent.parent / f"{path.name.split('.')[0]}.py").is_file()

@@ -10,13 +10,16 @@ from pydantic import ValidationError
 
 from raysweep.errors import Problem
 from raysweep.tasks.dockerfile import build_need
-from raysweep.tasks.folder import folder_digest
+from raysweep.tasks.folder import folder_digest, odd_entries
 from raysweep.tasks.model import Task
 from raysweep.tasks.refusals import refusals
+from raysweep.tasks.scripts import start_problem, writes_ctrf
 from raysweep.tasks.toml_model import TaskToml
-from raysweep.units import Resources
+from raysweep.units import MIB, Resources, format_bytes
 
 REQUIRED_FILES = ("instruction.md", "tests/test.sh")
+SCRIPTS = ("tests/test.sh", "environment/setup.sh")
+"""Scripts that every trial of a task starts."""
 
 
 def read_task(folder: Path, defaults: Resources) -> Task | list[Problem]:
@@ -33,6 +36,9 @@ def read_task(folder: Path, defaults: Resources) -> Task | list[Problem]:
     problems = [
         *_refused(path, text, parsed, folder),
         *_unstated(path, spec, folder.name),
+        *_too_small(path, text, parsed, spec),
+        *_odd_files(folder),
+        *_unstartable(folder),
         *(_missing(folder, name) for name in REQUIRED_FILES if not (folder / name).is_file()),
     ]
     return problems or _build(folder, parsed, spec)
@@ -103,6 +109,56 @@ def _unstated(path: Path, spec: Resources, task: str) -> list[Problem]:
     ]
 
 
+def _too_small(path: Path, text: str, toml: TaskToml, spec: Resources) -> list[Problem]:
+    """Amounts that no sandbox can start with: most often bytes where mebibytes are meant, or too many zeros."""
+    problems = []
+    if spec.cpu is not None and spec.cpu < 1:
+        value = None if toml.environment.cpus is None else str(toml.environment.cpus)
+        problems.append(
+            Problem(
+                "less than 0.001 cpus, which rounds to none",
+                "state the cpus a trial may use, such as 0.5",
+                str(path),
+                key_line(text, "environment.cpus"),
+                "environment.cpus",
+                value,
+            )
+        )
+    for name, size in (("memory", spec.memory), ("storage", spec.storage)):
+        if size is not None and size < MIB:
+            key = f"environment.{name}" if getattr(toml.environment, name) is not None else f"environment.{name}_mb"
+            problems.append(
+                Problem(
+                    f"{format_bytes(size)} ({size} bytes) of {name} is too little for any sandbox",
+                    f"write {name} with its unit, such as 4G, or {name}_mb in MiB",
+                    str(path),
+                    key_line(text, key),
+                    key,
+                )
+            )
+    return problems
+
+
+def _odd_files(folder: Path) -> list[Problem]:
+    return [
+        Problem(
+            f"task {folder.name} holds {what}, which cannot be copied into a sandbox",
+            "remove it, or make it in environment/setup.sh",
+            str(folder / name).encode(errors="backslashreplace").decode(),
+        )
+        for name, what in odd_entries(folder)
+    ]
+
+
+def _unstartable(folder: Path) -> list[Problem]:
+    """Scripts of the task that Linux cannot start; the scripts of agents are looked at by their agents."""
+    return [
+        Problem(f"task {folder.name}: {reason}", "convert the file to LF line ends", str(folder / name), line=1)
+        for name in SCRIPTS
+        if (folder / name).is_file() and (reason := start_problem((folder / name).read_bytes())) is not None
+    ]
+
+
 def _missing(folder: Path, name: str) -> Problem:
     return Problem(f"task {folder.name} has no {name}", "add the file", str(folder / name))
 
@@ -128,7 +184,7 @@ def _build(folder: Path, toml: TaskToml, spec: Resources) -> Task:
         verifier_env=toml.verifier.env,
         solution_env=toml.solution.env,
         strategies=_strategies(folder),
-        ctrf=b"ctrf.json" in (folder / "tests" / "test.sh").read_bytes(),
+        ctrf=writes_ctrf((folder / "tests" / "test.sh").read_bytes()),
         notes=_notes(toml),
     )
 

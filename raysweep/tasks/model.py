@@ -17,7 +17,7 @@ class Task:
     build_steps: "setup" when environment/setup.sh (or a Dockerfile of FROM / COPY / RUN /app/setup.sh only) makes the
     environment, so that a sandbox without images can run it; "image" when only an image can; "none" when nothing is
     to be made. needs_image says why an image is needed.
-    ctrf: tests/test.sh names ctrf.json, so its absence means that the tests did not run.
+    ctrf: a command of tests/test.sh writes ctrf.json, so its absence means that the tests did not run.
     """
 
     name: str

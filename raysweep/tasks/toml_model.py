@@ -26,7 +26,8 @@ def parse_size(text: str) -> int:
 
 
 def _size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
+    """A size always has a unit: a bare number is mebibytes to one reader and bytes to the next."""
+    return parse_size(value if isinstance(value, str) else str(value))
 
 
 def _text(value: object) -> object:

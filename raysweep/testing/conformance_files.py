@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import tarfile
@@ -65,6 +66,15 @@ class FileCases(Bench):
             with pytest.raises(FileNotFoundError):
                 await sandbox.get("/no/such/place")
             assert succeeded(await shell(sandbox, "true"))
+
+    async def test_an_archive_above_its_bound_is_refused_and_the_sandbox_lives(self, provider: SandboxProvider) -> None:
+        async with self.sandbox(provider) as sandbox:
+            await shell(sandbox, "truncate -s 1G /app/sparse; printf 12345 > /app/small")
+            for limit in (1 << 20, 64 << 20):
+                with pytest.raises(OSError, match="sparse") as caught:
+                    await sandbox.get("/app/sparse", limit=limit)
+                assert caught.value.errno == errno.EFBIG
+            assert files_in(await sandbox.get("/app/small", limit=64 << 10)) == {"small": b"12345"}
 
     async def test_large_archives_pass_below_a_small_limit(self, provider: SandboxProvider) -> None:
         content = bytes(range(256)) * (48 << 12)  # 48 MiB, three quarters of the memory limit

@@ -9,7 +9,7 @@ from typing import Any
 
 from raysweep.clock import Clock
 from raysweep.record.evidence import PhaseCounters
-from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, Sandbox
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, Sandbox
 
 KEEP_OUTPUT = 1 << 16
 """Bytes of each stream that a transcript keeps of one command."""
@@ -84,9 +84,9 @@ class Transcript:
         await self.inner.put(archive, dest)
         self._tell("put", dest=dest, bytes=len(archive))
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, *, limit: int = ARCHIVE_LIMIT) -> bytes:
         """As Sandbox.get."""
-        archive = await self.inner.get(path)
+        archive = await self.inner.get(path, limit=limit)
         self._tell("get", path=path, bytes=len(archive))
         return archive
 

@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import tarfile
+
+_TYPES = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.FIFOTYPE: "a named pipe",
+    tarfile.DIRTYPE: "a folder",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+}
+
+
+def read_archive(archive: bytes, name: str) -> bytes | None:
+    """The bytes of the file `name` from a tar archive as `Sandbox.get` returns it; None for an empty archive.
+
+    ValueError says so where it is no regular file: a link could lead to what the tests did not write.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            entry = opened.next()
+            if entry is None:
+                return None
+            if not entry.isreg():
+                what = _TYPES.get(entry.type, "no regular file")
+                raise ValueError(f"{name} is {what}; test.sh must write a regular file")
+            stream = opened.extractfile(entry)
+            return stream.read() if stream is not None else None
+    except tarfile.TarError as error:
+        raise ValueError(f"{name} arrived damaged: {error}") from error
 
 
 def parse_reward(as_json: bytes | None, as_text: bytes | None) -> tuple[float | None, str | None]:

@@ -2,42 +2,118 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
-from raysweep.record.evidence import VerifierFacts
-from raysweep.sandbox.protocol import Sandbox
-from raysweep.tasks.folder import tar_folder, untar_file
+from raysweep.record.evidence import CommandFacts, VerifierFacts
+from raysweep.sandbox.protocol import ExecResult, Sandbox
+from raysweep.tasks.folder import tar_folder
 from raysweep.tasks.model import Task
-from raysweep.verifier.reward import parse_reward
+from raysweep.verifier.reward import parse_reward, read_archive
 
 LOGS = "/logs/verifier"
 COMMAND_ID = "verifier"
-_CLEAN = f"mkdir -p {LOGS} && rm -rf {LOGS}/reward.json {LOGS}/reward.txt {LOGS}/ctrf.json {LOGS}/test-stdout.txt"
-_TEST = f'chmod +x "$0" && exec "$0" > {LOGS}/test-stdout.txt 2>&1'
+REWARD_LIMIT = 64 << 10
+"""Bytes of a reward file; more is no reward."""
+ARCHIVE_SLACK = 16 << 10
+"""What tar adds to one file."""
+CTRF_LIMIT = 64 << 20
+_NOT_STARTED = b"raysweep: not started"
+# A link in the place of either folder would send the clean-up, and the reward, elsewhere.
+_CLEAN = (
+    f"for f in /logs {LOGS}; do if [ -L $f ] || {{ [ -e $f ] && [ ! -d $f ]; }}; then rm -f $f || exit 1; fi; done; "
+    f"mkdir -p {LOGS} && rm -rf {LOGS}/reward.json {LOGS}/reward.txt {LOGS}/ctrf.json {LOGS}/test-stdout.txt"
+)
+# A working directory that the agent removed is made again; the tests run in / where even that fails. `exec` leaves no
+# shell between test.sh and who watches its death; where it fails, the shell says so on its own output: dash and busybox
+# by the trap, bash by going on.
+_TEST = (
+    'cd "$1" 2>/dev/null || { mkdir -p "$1" && cd "$1"; } 2>/dev/null || cd /; '
+    "case ${BASH_VERSION:-} in ?*) shopt -s execfail;; esac; "
+    f"exec 3>&1; trap 'echo {_NOT_STARTED.decode()} >&3' EXIT; "
+    f'chmod +x "$0"; exec "$0" > {LOGS}/test-stdout.txt 2>&1'
+)
 
 
 async def verify(sandbox: Sandbox, task: Task) -> VerifierFacts:
     """Reward of what the agent left in `sandbox`, or the problem that kept the tests from giving one.
 
     test.sh runs in the task's working directory, as the command "verifier"; its exit code is recorded and ignored.
-    A missing, empty or unparsable reward, a time-out, and no ctrf.json where test.sh names it are problems, not a
-    reward of 0. SandboxError when the sandbox is gone for a platform reason.
+    These are problems, not a reward of 0: old reward files that could not be removed, a test.sh that did not start, did
+    not end in time or died of a signal, denied forks meanwhile, no ctrf.json where test.sh writes one, and a reward
+    that is missing, empty, no number, larger than 64 KiB, or no regular file. SandboxError when the sandbox is gone for
+    a platform reason.
     """
-    await sandbox.exec("verifier-clean", ["/bin/sh", "-c", _CLEAN], timeout_s=task.verifier_timeout_s)
+    clean = await sandbox.exec("verifier-clean", ["/bin/sh", "-c", _CLEAN], timeout_s=task.verifier_timeout_s, cwd="/")
+    if clean.facts.exit != 0:
+        return VerifierFacts(clean.facts, problem=_unclean(clean))
     if task.path is not None:
         await sandbox.put(tar_folder(Path(task.path) / "tests"), "/tests")
-    argv = ["/bin/sh", "-c", _TEST, "/tests/test.sh"]
-    done = await sandbox.exec(
-        COMMAND_ID, argv, timeout_s=task.verifier_timeout_s, env=task.verifier_env, cwd=task.workdir
-    )
-    if done.facts.timed_out:
-        return VerifierFacts(done.facts, problem=f"test.sh did not end within {task.verifier_timeout_s:g} s")
-    if done.facts.exit is None and done.facts.signal is None:
-        return VerifierFacts(done.facts, problem="the sandbox ended before test.sh did")
-    if task.ctrf and await _read(sandbox, "ctrf.json") is None:
-        return VerifierFacts(done.facts, problem="test.sh names ctrf.json but wrote none: the tests did not run")
-    reward, problem = parse_reward(await _read(sandbox, "reward.json"), await _read(sandbox, "reward.txt"))
+    argv = ["/bin/sh", "-c", _TEST, "/tests/test.sh", task.workdir]
+    done = await sandbox.exec(COMMAND_ID, argv, timeout_s=task.verifier_timeout_s, env=task.verifier_env, cwd="/")
+    problem = _not_run(done, task.verifier_timeout_s) or await _forks_denied(sandbox)
+    if problem is None and task.ctrf:
+        problem = await _no_ctrf(sandbox)
+    if problem is not None:
+        return VerifierFacts(done.facts, problem=problem)
+    reward, problem = await _reward(sandbox)
     return VerifierFacts(done.facts, reward, problem)
+
+
+def _unclean(clean: ExecResult) -> str:
+    if clean.facts.timed_out:
+        return "old reward files could not be removed in time, so test.sh did not run"
+    said = clean.stderr.decode(errors="replace").strip().splitlines()
+    return f"old reward files could not be removed, so test.sh did not run: {said[-1] if said else 'no message'}"[:300]
+
+
+def _not_run(done: ExecResult, timeout_s: float) -> str | None:
+    """Why what test.sh left is no score, as far as its process tells."""
+    facts: CommandFacts = done.facts
+    if facts.timed_out:
+        return f"test.sh did not end within {timeout_s:g} s"
+    if facts.exit is None and facts.signal is None:
+        return "the sandbox ended before test.sh did"
+    if facts.signal is not None:
+        return f"test.sh was killed by signal {facts.signal}"
+    if _NOT_STARTED in done.stdout:
+        return f"test.sh did not start (exit {facts.exit}): its interpreter is missing or the file is no program"
+    return None
+
+
+async def _forks_denied(sandbox: Sandbox) -> str | None:
+    denied = (await sandbox.counters()).pids_denied
+    return f"{denied} forks were denied while test.sh ran" if denied else None
+
+
+async def _no_ctrf(sandbox: Sandbox) -> str | None:
+    try:
+        await sandbox.get(f"{LOGS}/ctrf.json", limit=CTRF_LIMIT)
+    except FileNotFoundError:
+        return "test.sh writes ctrf.json, but there is none: the tests did not run"
+    except OSError as error:
+        return None if error.errno == errno.EFBIG else f"ctrf.json cannot be read: {error}"
+    return None
+
+
+async def _reward(sandbox: Sandbox) -> tuple[float | None, str | None]:
+    """(reward, problem), exactly one of them set."""
+    files: dict[str, bytes | None] = {}
+    for name in ("reward.json", "reward.txt"):
+        try:
+            files[name] = read_archive(await sandbox.get(f"{LOGS}/{name}", limit=REWARD_LIMIT + ARCHIVE_SLACK), name)
+        except FileNotFoundError:
+            files[name] = None
+        except ValueError as error:
+            return None, str(error)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                return None, f"{name} is larger than {REWARD_LIMIT >> 10} KiB"
+            return None, f"{name} cannot be read: {error}"
+        data = files[name]
+        if data is not None and len(data) > REWARD_LIMIT:
+            return None, f"{name} is larger than {REWARD_LIMIT >> 10} KiB"
+    return parse_reward(files["reward.json"], files["reward.txt"])
 
 
 async def read_output(sandbox: Sandbox, limit: int = 1 << 20) -> bytes:
@@ -45,11 +121,3 @@ async def read_output(sandbox: Sandbox, limit: int = 1 << 20) -> bytes:
     argv = ["/bin/sh", "-c", f'tail -c "$0" {LOGS}/test-stdout.txt 2>/dev/null', str(limit)]
     done = await sandbox.exec("verifier-output", argv, timeout_s=60, output_limit=limit)
     return done.stdout
-
-
-async def _read(sandbox: Sandbox, name: str) -> bytes | None:
-    try:
-        archive = await sandbox.get(f"{LOGS}/{name}")
-    except FileNotFoundError:
-        return None
-    return untar_file(archive)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -270,3 +271,42 @@ def test_a_git_source_that_fails_leaves_nothing_behind(tmp_path, repository):
         load_tasks(f"git+file://{origin}@{first}#subdirectory=elsewhere", base=tmp_path, cache=cache)
     with pytest.raises(InputError, match=r"no folder \.\./\.\."):
         load_tasks(f"git+file://{origin}@{first}#subdirectory=../..", base=tmp_path, cache=cache)
+
+
+def test_pipes_in_a_task_are_named_and_nothing_waits_for_them(tmp_path):
+    os.mkfifo(make_task(tmp_path) / "environment" / "pipe")
+    (problem,) = problems(tmp_path)
+    assert problem.file == str(tmp_path / "one" / "environment" / "pipe")
+    assert "named pipe" in problem.message
+
+
+@pytest.mark.parametrize("script", ["tests/test.sh", "environment/setup.sh"])
+def test_windows_line_ends_in_a_script_are_named(tmp_path, script):
+    make_task(tmp_path, files={script: "#!/bin/sh\r\ntrue\r\n"})
+    (problem,) = problems(tmp_path)
+    assert (problem.file, problem.line) == (str(tmp_path / "one" / script), 1)
+    assert "CR LF" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("cpus = 1\nmemory = 4096", "environment.memory"),
+        ("cpus = 1\nmemory = 1073741824", "environment.memory"),
+        ('cpus = 1\nmemory = "512K"', "environment.memory"),
+        ("cpus = 1\nmemory_mb = 0.0000001", "environment.memory_mb"),
+        ("cpus = 1\nmemory_mb = 64\nstorage = 10", "environment.storage"),
+        ("cpus = 0.0004\nmemory_mb = 64", "environment.cpus"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(tmp_path, lines, key):
+    make_task(tmp_path, toml=f"[environment]\n{lines}\n")
+    (problem,) = problems(tmp_path)
+    assert problem.key == key
+    assert problem.line == 2 + lines.split("\n").index(next(t for t in lines.split("\n") if t.startswith(key[12:])))
+
+
+def test_a_default_that_is_bytes_by_mistake_is_refused_too(tmp_path):
+    make_task(tmp_path, toml="[environment]\ncpus = 1\n")
+    (problem,) = problems(tmp_path, default_memory=4096)
+    assert "4096 bytes" in problem.message

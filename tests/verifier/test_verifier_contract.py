@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 
 import pytest
 
-from raysweep.record.evidence import CommandFacts
+from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.protocol import ExecResult
 from raysweep.tasks.model import Task
 from raysweep.units import Resources
@@ -25,6 +26,9 @@ class PaperSandbox:
         self.calls: list[str] = []
         self.files: dict[str, bytes] = {"reward.txt": b"1", "reward.json": b'{"reward": 1}', "ctrf.json": b"{}"}
         self.options: dict[str, object] = {}
+        self.clean = ExecResult(DONE)
+        self.stdout = b""
+        self.counted = PhaseCounters("verifier")
 
     async def exec(self, command_id, argv, **options):
         self.calls.append(f"exec {command_id}")
@@ -33,16 +37,21 @@ class PaperSandbox:
         elif command_id == "verifier":
             self.options = options
             self.files |= {name.replace("_", "."): data for name, data in self.writes.items()}
-            return ExecResult(self.facts)
-        return ExecResult(DONE)
+            return ExecResult(self.facts, self.stdout)
+        return self.clean
+
+    async def counters(self):
+        return self.counted
 
     async def put(self, archive, dest):
         self.calls.append(f"put {dest}")
 
-    async def get(self, path):
+    async def get(self, path, *, limit=0):
         name = path.removeprefix(f"{LOGS}/")
         if name not in self.files:
             raise FileNotFoundError(path)
+        if len(self.files[name]) > limit:
+            raise OSError(errno.EFBIG, "too large")
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             entry = tarfile.TarInfo(name)
@@ -62,7 +71,7 @@ async def test_stale_files_go_before_the_tests_come(tmp_path):
     assert sandbox.calls == ["exec verifier-clean", "put /tests", "exec verifier"]
     assert facts.reward is None
     assert "neither" in (facts.problem or "")
-    assert sandbox.options == {"timeout_s": 7.0, "env": {"A": "1"}, "cwd": "/app"}
+    assert sandbox.options == {"timeout_s": 7.0, "env": {"A": "1"}, "cwd": "/"}
 
 
 async def test_a_made_up_task_has_no_tests_to_bring():
@@ -82,6 +91,7 @@ async def test_the_exit_code_is_recorded_and_ignored():
     [
         (CommandFacts(signal=9, timed_out=True), "did not end within 7 s"),
         (CommandFacts(), "the sandbox ended before test.sh did"),
+        (CommandFacts(signal=9), "killed by signal 9"),
     ],
 )
 async def test_tests_that_did_not_end_give_no_reward_whatever_they_wrote(facts, problem):
@@ -90,8 +100,41 @@ async def test_tests_that_did_not_end_give_no_reward_whatever_they_wrote(facts, 
     assert problem in (got.problem or "")
 
 
-async def test_no_ctrf_where_test_sh_names_it_means_the_tests_did_not_run():
+async def test_no_ctrf_where_test_sh_writes_it_means_the_tests_did_not_run():
     got = await verify(PaperSandbox(reward_txt=b"0"), task_at(ctrf=True))
     assert got.reward is None
     assert "ctrf.json" in (got.problem or "")
     assert (await verify(PaperSandbox(reward_txt=b"0", ctrf_json=b"{}"), task_at(ctrf=True))).reward == 0.0
+
+
+async def test_no_score_where_old_reward_files_could_not_be_removed():
+    sandbox = PaperSandbox(reward_txt=b"1")
+    sandbox.clean = ExecResult(CommandFacts(exit=2), stderr=b"sh: 1: Cannot fork\n")
+    facts = await verify(sandbox, task_at())
+    assert facts.reward is None
+    assert "Cannot fork" in (facts.problem or "")
+    assert sandbox.calls == ["exec verifier-clean"]
+
+
+async def test_no_score_where_test_sh_did_not_start():
+    sandbox = PaperSandbox(CommandFacts(exit=127), reward_txt=b"1")
+    sandbox.stdout = b"raysweep: not started\n"
+    facts = await verify(sandbox, task_at())
+    assert facts.reward is None
+    assert "did not start (exit 127)" in (facts.problem or "")
+
+
+async def test_no_score_where_forks_were_denied_meanwhile():
+    sandbox = PaperSandbox(reward_txt=b"1")
+    sandbox.counted = PhaseCounters("verifier", pids_denied=3)
+    facts = await verify(sandbox, task_at())
+    assert facts.reward is None
+    assert facts.problem == "3 forks were denied while test.sh ran"
+
+
+@pytest.mark.parametrize("name", ["reward_txt", "reward_json"])
+async def test_a_reward_file_has_a_bound(name):
+    facts = await verify(PaperSandbox(**{name: b" " * (65 << 10) + b"1"}), task_at())
+    assert facts.reward is None
+    assert facts.problem == f"{name.replace('_', '.')} is larger than 64 KiB"
+    assert (await verify(PaperSandbox(reward_txt=b" " * (63 << 10) + b"1"), task_at())).reward == 1.0

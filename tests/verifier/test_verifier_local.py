@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import uuid
 
 import pytest
@@ -73,3 +74,57 @@ async def test_output_is_read_from_its_end(sandbox, tmp_path):
     output = await read_output(sandbox, limit=1000)
     assert len(output) == 1000
     assert output.endswith(b"aaaend\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ("echo 1 > /app/score; ln -s /app/score /logs/verifier/reward.txt", "reward.txt is a symbolic link"),
+        ("mkfifo /logs/verifier/reward.txt", "reward.txt is a named pipe"),
+        ("mkdir /logs/verifier/reward.json", "reward.json is a folder"),
+        ("truncate -s 300M /logs/verifier/reward.txt", "reward.txt is larger than 64 KiB"),
+        ("truncate -s 1M /logs/verifier/reward.json", "reward.json is larger than 64 KiB"),
+    ],
+)
+async def test_only_a_small_regular_file_is_a_reward(sandbox, tmp_path, script, what):
+    before = peak_rss()
+    facts = await verify(sandbox, task_with(tmp_path, f"#!/bin/sh\n{script}\n"))
+    assert facts.reward is None
+    assert what in (facts.problem or "")
+    assert peak_rss() - before < 64 * MIB
+
+
+def peak_rss():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def test_tests_that_never_start_give_no_reward(sandbox, tmp_path):
+    loop = "while :; do echo 1 > /logs/verifier/reward.txt; sleep 0.05; done >/dev/null 2>&1 &"
+    await sandbox.exec("agent", ["/bin/sh", "-c", loop])
+    facts = await verify(sandbox, task_with(tmp_path, "#!/no/such/interpreter\n"))
+    assert facts.reward is None
+    assert "did not start (exit 127)" in (facts.problem or "")
+
+
+@pytest.mark.parametrize(
+    "leave", ["rm -rf /app", "rm -rf /app && touch /app", "cd / && rm -rf /app && ln -s /nowhere /app"]
+)
+async def test_a_working_directory_that_the_agent_removed_does_not_excuse_it(sandbox, tmp_path, leave):
+    await sandbox.exec("agent", ["/bin/sh", "-c", leave], cwd="/")
+    facts = await verify(sandbox, task_with(tmp_path, "#!/bin/sh\npwd; echo 0 > /logs/verifier/reward.txt\n"))
+    assert (facts.reward, facts.problem) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "mkdir -p /elsewhere /logs && rm -rf /logs/verifier && ln -s /elsewhere /logs/verifier",
+        "mkdir -p /elsewhere/verifier && rm -rf /logs && ln -s /elsewhere /logs && echo 1 > /logs/verifier/reward.txt",
+        "rm -rf /logs && echo x > /logs",
+        "mkdir -p /logs && rm -rf /logs/verifier && mkfifo /logs/verifier",
+    ],
+)
+async def test_the_folder_of_the_reward_is_made_anew_where_the_agent_bent_it(sandbox, tmp_path, trap):
+    await sandbox.exec("agent", ["/bin/sh", "-c", trap])
+    facts = await verify(sandbox, task_with(tmp_path, "#!/bin/sh\necho 0 > /logs/verifier/reward.txt\n"))
+    assert (facts.reward, facts.problem) == (0.0, None)

@@ -6,6 +6,7 @@ import io
 import os
 import posixpath
 import re
+import stat
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,7 @@ class Rule:
 def pack_context(folder: Path) -> bytes:
     """A tar archive (pax) of the context below `folder`, .dockerignore obeyed; OSError when it cannot be read.
 
-    Owner is root, times are 0, modes are 755 and 644 (executable or not), as a checkout of the same commit anywhere
-    has them.
+    Owner is root, times are 0, permission bits are kept, as COPY keeps them.
     """
     ignore = folder / ".dockerignore"
     rules = parse_ignore(ignore.read_text(encoding="utf-8", errors="replace")) if ignore.is_file() else []
@@ -106,9 +106,9 @@ def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
         entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
         archive.addfile(entry)
     elif path.is_dir():
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        entry.type, entry.mode = tarfile.DIRTYPE, stat.S_IMODE(path.stat().st_mode)
         archive.addfile(entry)
     elif path.is_file():
         data = path.read_bytes()
-        entry.size, entry.mode = len(data), 0o755 if os.access(path, os.X_OK) else 0o644
+        entry.size, entry.mode = len(data), stat.S_IMODE(path.stat().st_mode)
         archive.addfile(entry, io.BytesIO(data))

@@ -12,6 +12,8 @@ from typing import Any
 
 HEADER = struct.Struct(">IQ")
 Reply = tuple[dict[str, Any], bytes]
+HEAD_LIMIT = BODY_LIMIT = 1 << 20
+"""Bytes of a reply's head, and of the body of a reply for which nobody asked for more."""
 
 
 class LinkClosedError(ConnectionError):
@@ -25,6 +27,7 @@ class Link:
         self.closed = asyncio.Event()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._limits: dict[int, int] = {}
         self._lock = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -36,13 +39,17 @@ class Link:
         reader, self._writer = await asyncio.open_connection(sock=sock)
         self._task = asyncio.create_task(self._read(reader))
 
-    async def ask(self, request: dict[str, Any], body: bytes = b"") -> Reply:
-        """Send a request and wait for its reply; LinkClosedError when the supervisor ends before."""
+    async def ask(self, request: dict[str, Any], body: bytes = b"", *, body_limit: int = BODY_LIMIT) -> Reply:
+        """Send a request and wait for its reply; LinkClosedError when the supervisor ends before.
+
+        body_limit: bytes of the reply's body; the link is closed on a supervisor that sends more.
+        """
         if self.closed.is_set() or self._writer is None:
             raise LinkClosedError
         number = next(self._numbers)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
+        self._limits[number] = max(body_limit, BODY_LIMIT)
         head = json.dumps({"id": number, **request}).encode()
         try:
             async with self._lock:
@@ -54,6 +61,7 @@ class Link:
             raise LinkClosedError from error
         finally:
             self._waiting.pop(number, None)
+            self._limits.pop(number, None)
 
     async def close(self) -> None:
         """Close our end; whoever still waits gets LinkClosedError."""
@@ -70,7 +78,11 @@ class Link:
         try:
             while True:
                 head_length, body_length = HEADER.unpack(await reader.readexactly(HEADER.size))
+                if head_length > HEAD_LIMIT:
+                    return
                 head = json.loads(await reader.readexactly(head_length))
+                if body_length > self._limits.get(head["id"], BODY_LIMIT):
+                    return
                 body = await reader.readexactly(body_length)
                 future = self._waiting.get(head["id"])
                 if future is not None and not future.done():

@@ -28,7 +28,7 @@ from raysweep.sandbox.local.groups import SandboxGroups, create_groups, locked, 
 from raysweep.sandbox.local.host import Host
 from raysweep.sandbox.local.link import Link, LinkClosedError
 from raysweep.sandbox.local.names import Home, run_name, safe
-from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, SandboxSpec
 from raysweep.units import Resources
 
 LAUNCHER_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -204,7 +204,7 @@ class LocalSandbox:
             "phase": self.book.phase,
         }
         try:
-            reply, body = await self._running().ask(request)
+            reply, body = await self._running().ask(request, body_limit=2 * output_limit)
         except LinkClosedError:
             return ExecResult(CommandFacts())
         if "error" in reply:
@@ -224,10 +224,10 @@ class LocalSandbox:
         if "error" in reply:
             raise OSError(reply.get("errno") or errno.EIO, f"cannot put files at {dest}: {reply['error']}")
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, *, limit: int = ARCHIVE_LIMIT) -> bytes:
         """The file or folder at `path` as a tar archive whose names begin with the last part of `path`."""
         try:
-            reply, body = await self._running().ask({"op": "get", "path": path})
+            reply, body = await self._running().ask({"op": "get", "path": path, "limit": limit}, body_limit=limit)
         except LinkClosedError as error:
             raise self._gone() from error
         if reply.get("errno") in {errno.ENOENT, errno.ENOTDIR}:

@@ -11,7 +11,16 @@ from functools import cache
 from raysweep.clock import Clock, SystemClock
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
-from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult, Farewell, Planned, SandboxSpec
+from raysweep.sandbox.protocol import (
+    ARCHIVE_LIMIT,
+    Admitted,
+    Capabilities,
+    Check,
+    ExecResult,
+    Farewell,
+    Planned,
+    SandboxSpec,
+)
 from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.truth import Truth
 
@@ -153,8 +162,9 @@ class SimulatedSandbox:
     async def put(self, archive: bytes, dest: str) -> None:
         """As Sandbox.put; nothing is kept."""
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, *, limit: int = ARCHIVE_LIMIT) -> bytes:
         """As Sandbox.get; the only file there is the reward."""
+        del limit
         if not path.endswith("reward.txt"):
             raise FileNotFoundError(path)
         self._fate = self._fate or self._truth.fate(self._spec.labels)

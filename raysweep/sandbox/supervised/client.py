@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from raysweep.clock import Clock, SystemClock
 from raysweep.errors import SandboxError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError
-from raysweep.sandbox.supervised.frames import Frame, FrameError, FrameReader, encode_head
+from raysweep.sandbox.supervised.frames import MAX_BODY, Frame, FrameError, FrameReader, encode_head
 
 PROTOCOL = "1"
 PIECE = 1 << 18
@@ -84,6 +84,7 @@ class Patience:
 class _Open:
     head: bytes
     body: bytes
+    body_limit: int
     future: asyncio.Future[Frame] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -129,16 +130,17 @@ class Client:
         self._task = asyncio.create_task(self._serve())
         return await self._greeted
 
-    async def ask(self, op: str, *args: str, body: bytes = b"") -> Reply:
+    async def ask(self, op: str, *args: str, body: bytes = b"", body_limit: int = MAX_BODY) -> Reply:
         """Send a request and wait for its reply, over as many streams as it takes.
 
+        body_limit: bytes that the reply's body may have, if that is more than MAX_BODY.
         SupervisorError when the supervisor refuses, ContainerEndedError, SandboxError("api_server") beyond the cap,
         ValueError for an argument that holds a NUL, SandboxError("runner_lost") for a reply that is none.
         """
         if self._failure is not None:
             raise self._failure
         number = next(self._ids)
-        request = _Open(encode_head((str(number), op, *args), len(body)), body)
+        request = _Open(encode_head((str(number), op, *args), len(body)), body, body_limit)
         self._open[number] = request
         self._outbox.put_nowait(number)
         try:
@@ -203,7 +205,7 @@ class Client:
         async with asyncio.timeout(self._patience.greeting):
             channel = await self._connect()
         try:
-            reader = FrameReader()
+            reader = FrameReader(self._limit_of)
             async with asyncio.timeout(self._patience.greeting):
                 await self._greet(channel, reader)
             if self._down_since is not None:
@@ -213,6 +215,10 @@ class Client:
             await self._exchange(channel, reader)
         finally:
             await channel.close()
+
+    def _limit_of(self, number: str) -> int:
+        request = self._open.get(int(number)) if number.isdecimal() else None
+        return MAX_BODY if request is None else request.body_limit
 
     async def _greet(self, channel: Channel, reader: FrameReader) -> None:
         before = self._clock.now()

@@ -14,7 +14,7 @@ from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.environment import BASE_ENV
-from raysweep.sandbox.protocol import Admitted, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, SandboxSpec
 from raysweep.sandbox.supervised.client import Client, Patience, Reply, SupervisorError
 from raysweep.sandbox.supervised.container import Container, ContainerEndedError, Ending, Made
 from raysweep.sandbox.supervised.frames import encode_head
@@ -166,7 +166,9 @@ class SupervisedSandbox:
         try:
             await client.ask("exec", *request)
             while True:
-                reply = await client.ask("wait", command_id, str(output_limit), str(POLL_MS))
+                reply = await client.ask(
+                    "wait", command_id, str(output_limit), str(POLL_MS), body_limit=2 * output_limit
+                )
                 if reply.fields[:1] == ("ended",):
                     return _result(reply)
         except ContainerEndedError:
@@ -187,10 +189,10 @@ class SupervisedSandbox:
             text = f"cannot put files at {dest}: {error.message} ({os.strerror(code)})"
             raise OSError(code, text) from error
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, *, limit: int = ARCHIVE_LIMIT) -> bytes:
         """The file or folder at `path` as a tar archive whose names begin with the last part of `path`."""
         try:
-            reply = await self._running().ask("get", path)
+            reply = await self._running().ask("get", path, str(limit), body_limit=limit)
         except ContainerEndedError as error:
             raise _shut_down(path) from error
         except SupervisorError as error:

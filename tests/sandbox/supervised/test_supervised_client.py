@@ -13,7 +13,7 @@ from raysweep.clock import VirtualClock
 from raysweep.errors import SandboxError
 from raysweep.sandbox.supervised.client import Client, Patience, SupervisorError
 from raysweep.sandbox.supervised.container import ContainerEndedError
-from raysweep.sandbox.supervised.frames import FrameError, FrameReader, encode_head
+from raysweep.sandbox.supervised.frames import HEADER, MAX_BODY, FrameError, FrameReader, OversizeError, encode_head
 
 TOKEN = "0" * 32
 OFFSET = 5.0
@@ -309,3 +309,23 @@ def test_fields_need_not_be_utf8_but_a_head_without_end_is_no_frame():
     assert next(iter(FrameReader().feed(encode_head([odd], 0)))).fields == (odd,)
     with pytest.raises(FrameError):
         list(FrameReader().feed(b"\xff" * 12))
+
+
+def test_a_body_that_nobody_asked_for_is_never_held():
+    huge = HEADER.pack(4, 1 << 40)
+    with pytest.raises(OversizeError, match="1099511627776 bytes for request '7'"):
+        list(FrameReader(lambda number: MAX_BODY if number == "7" else 1 << 50).feed(huge + b"7\0ok"))
+    assert list(FrameReader(lambda _: 1 << 50).feed(huge + b"7\0ok")) == []
+
+
+def test_a_supervisor_that_sends_too_much_is_given_up_at_once():
+    async def case(supervisor, client):
+        await client.open()
+        waiting = asyncio.create_task(client.ask("later", "5"))
+        await asyncio.sleep(1)
+        supervisor.streams[-1].replies.put_nowait(HEADER.pack(4, MAX_BODY + 1) + b"1\0ok")
+        with pytest.raises(SandboxError, match="makes no sense"):
+            await waiting
+        return len(supervisor.connects)
+
+    assert on_virtual_time(case) == 1

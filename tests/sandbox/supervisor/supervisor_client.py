@@ -21,6 +21,7 @@ from raysweep.sandbox.supervisor import binary
 
 HEADER = struct.Struct(">IQ")
 PATIENCE_S = 120.0
+NO_BOUND = str(1 << 62)
 PROGRAM = binary(platform.machine())
 ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
 
@@ -135,7 +136,7 @@ class Client:
         return self.ask("put", dest, digest or hashlib.sha256(archive).hexdigest(), body=archive)
 
     def get(self, path: str) -> bytes:
-        reply = self.ask("get", path)
+        reply = self.ask("get", path, NO_BOUND)
         assert reply.status == "ok", reply
         assert reply.fields == [str(len(reply.body)), hashlib.sha256(reply.body).hexdigest()]
         return reply.body

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from supervisor_client import HEADER, Place, patiently, place
+from supervisor_client import HEADER, NO_BOUND, Place, patiently, place
 
 LONG = "/".join(["d" * 90, "e" * 120, "f" * 200, "a file with a very long name " * 6])
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -185,12 +185,25 @@ def test_errors_are_told_by_number(client, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     assert client.put(str(tmp_path / "file"), archive(("a", b"x"))).errno == errno.ENOTDIR
     assert client.put(str(tmp_path / "file" / "below"), archive(("a", b"x"))).errno == errno.ENOTDIR
-    assert client.ask("get", str(tmp_path / "none")).errno == errno.ENOENT
-    assert client.ask("get", str(tmp_path / "file" / "below")).errno == errno.ENOTDIR
+    assert client.ask("get", str(tmp_path / "none"), NO_BOUND).errno == errno.ENOENT
+    assert client.ask("get", str(tmp_path / "file" / "below"), NO_BOUND).errno == errno.ENOTDIR
     assert client.put(str(tmp_path / "cut"), archive(("a", bytes(5000)))[:2000]).errno == errno.EBADMSG
     assert client.put(str(tmp_path / "sum"), b"x" + archive(("a", b"x"))[1:]).errno == errno.EBADMSG
     assert client.put(str(tmp_path / "empty"), b"").status == "ok"
     assert (tmp_path / "empty").is_dir()
+
+
+def test_an_archive_above_the_bound_is_refused_before_it_is_made(client, tmp_path):
+    (tmp_path / "many").mkdir()
+    for name in "abcd":
+        (tmp_path / "many" / name).write_bytes(bytes(1000))
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    assert client.ask("get", str(tmp_path / "sparse"), str(1 << 30)).errno == errno.EFBIG
+    size = len(client.get(str(tmp_path / "many")))
+    assert client.ask("get", str(tmp_path / "many"), str(size)).status == "ok"
+    assert client.ask("get", str(tmp_path / "many"), str(size - 1)).errno == errno.EFBIG
+    assert client.ask("get", str(tmp_path / "many"), "0").errno == errno.EFBIG
 
 
 def test_a_wrong_digest_is_refused_and_nothing_is_unpacked(client, tmp_path):
@@ -264,7 +277,7 @@ def test_a_full_spool_is_told_and_passes(needs_unshare, tmp_path):
         assert client.put(str(tmp_path / "in"), big).errno == errno.ENOSPC
         assert not (tmp_path / "in").exists()
         (tmp_path / "big").write_bytes(bytes(3_000_000))
-        assert client.ask("get", str(tmp_path / "big")).errno == errno.ENOSPC
+        assert client.ask("get", str(tmp_path / "big"), NO_BOUND).errno == errno.ENOSPC
         assert client.shell("head -c 3000000 /dev/zero").exit != 0
         assert client.put(str(tmp_path / "in"), archive(("little", b"x"))).errno == errno.ENOSPC
         assert client.shell(f": > {spool}/c-1.out; echo on", limit=10).out == b"on\n"
@@ -293,10 +306,10 @@ def test_a_put_that_was_cut_leaves_nothing_and_can_be_sent_again(running: Place,
 def test_a_get_that_was_cut_can_be_asked_again(running: Place, tmp_path):
     (tmp_path / "big").write_bytes(os.urandom(8_000_000))
     first = running.client()
-    first.send("get", str(tmp_path / "big"))
+    first.send("get", str(tmp_path / "big"), NO_BOUND)
     first.exactly(100_000)
     first.close()
-    running.client().send("get", str(tmp_path / "big"))
+    running.client().send("get", str(tmp_path / "big"), NO_BOUND)
     running.clients[-1].close()
     assert seen_in(running.client().get(str(tmp_path / "big"))) == {"big": (tmp_path / "big").read_bytes()}
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -26,13 +27,35 @@ def unpack(archive: bytes, dest: str) -> None:
             tar.extract(member, dest)
 
 
-def pack(path: str, out: Any) -> None:
-    """Write the file or folder at `path` as a tar whose names begin with its last part."""
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as tar:
-        pack_one(tar, path, os.path.basename(path.rstrip("/")) or ".")  # noqa: PTH119
+class Bounded:
+    """Takes at most `limit` bytes for `out`; OSError(EFBIG) for more."""
+
+    def __init__(self, out: Any, limit: int) -> None:
+        self.out, self.left = out, limit
+
+    def need(self, count: int) -> None:
+        """OSError(EFBIG) when `count` more bytes do not fit."""
+        if count > self.left:
+            raise OSError(errno.EFBIG, "the archive is larger than asked for")
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`."""
+        self.need(len(data))
+        self.left -= len(data)
+        self.out.write(data)
 
 
-def pack_one(tar: tarfile.TarFile, path: str, name: str) -> None:
+def pack(path: str, out: Any, limit: int) -> None:
+    """Write the file or folder at `path` as a tar whose names begin with its last part.
+
+    OSError(EFBIG) when that takes more than `limit` bytes.
+    """
+    bounded: Any = Bounded(out, limit)
+    with tarfile.open(fileobj=bounded, mode="w|", format=tarfile.GNU_FORMAT) as tar:
+        pack_one(tar, path, os.path.basename(path.rstrip("/")) or ".", bounded)  # noqa: PTH119
+
+
+def pack_one(tar: tarfile.TarFile, path: str, name: str, bounded: Bounded) -> None:
     """Add one entry and what is below it; entries that vanish meanwhile, and sockets, are left out."""
     with contextlib.suppress(FileNotFoundError):
         info = tar.gettarinfo(path, name)
@@ -41,13 +64,14 @@ def pack_one(tar: tarfile.TarFile, path: str, name: str) -> None:
         if not info.isreg():
             tar.addfile(info)
         else:
+            bounded.need(info.size)
             if not info.mode & stat.S_IRUSR:
                 os.chmod(path, info.mode | stat.S_IRUSR)  # noqa: PTH101 - no capability to read past it
             with open(path, "rb") as file:  # noqa: PTH123
                 tar.addfile(info, Padded(file))
         if info.isdir():
             for entry in sorted(os.listdir(path)):
-                pack_one(tar, os.path.join(path, entry), f"{name}/{entry}")  # noqa: PTH118
+                pack_one(tar, os.path.join(path, entry), f"{name}/{entry}", bounded)  # noqa: PTH118
 
 
 class Padded(io.RawIOBase):

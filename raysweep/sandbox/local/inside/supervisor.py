@@ -188,7 +188,7 @@ class Supervisor:
     def on_get(self, request: dict[str, Any], _body: bytes) -> None:
         """Pack a file or folder."""
         os.lstat(request["path"])
-        self.start_worker(request["id"], lambda out: pack(request["path"], out))
+        self.start_worker(request["id"], lambda out: pack(request["path"], out, request["limit"]))
 
     def start_worker(self, request_id: int, work: Any) -> None:
         """Do `work(file)` in a child; what it writes to the file becomes the reply's body."""

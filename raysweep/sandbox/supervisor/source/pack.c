@@ -16,7 +16,7 @@ enum { BLOCK = 512, MAX_DEPTH = 1024, MAX_PATH = 1 << 16 };
 
 static int out;
 static struct sha256 sha;
-static uint64_t total;
+static uint64_t total, bound;  // bytes written; bytes that may be
 static char name[MAX_PATH];
 static char piece[1 << 16];
 static size_t piece_len;
@@ -29,7 +29,10 @@ static int flush_piece(void) {
     return 0;
 }
 
+static bool fits(uint64_t more) { return more <= bound && total + piece_len <= bound - more; }
+
 static int emit(const void *data, size_t len) {
+    if (!fits(len)) return EFBIG;
     for (const char *at = data; len;) {
         size_t use = sizeof piece - piece_len < len ? sizeof piece - piece_len : len;
         if (at) memcpy(piece + piece_len, at, use);
@@ -139,7 +142,7 @@ static int pack_file(int at, const char *leaf, mode_t mode) {
     int error = fstat(fd, &st) ? errno : 0;
     if (!error && S_ISREG(st.st_mode)) {
         st.st_mode = mode;
-        error = emit_header('0', &st, "");
+        error = fits((uint64_t)st.st_size) ? emit_header('0', &st, "") : EFBIG;
         if (!error) error = emit_content(fd, st.st_size);
         if (!error) error = padding((uint64_t)st.st_size);
     }
@@ -221,7 +224,7 @@ static int pack_entry(int at, const char *leaf, int depth) {
     }
 }
 
-int pack(const char *path, int fd, uint64_t *size, uint8_t digest[32]) {
+int pack(const char *path, int fd, uint64_t limit, uint64_t *size, uint8_t digest[32]) {
     size_t len = strlen(path);
     char *copy = strdup(path);
     if (!copy) return ENOMEM;
@@ -234,6 +237,7 @@ int pack(const char *path, int fd, uint64_t *size, uint8_t digest[32]) {
     strcpy(name, *leaf ? leaf : ".");
     if (at < 0 || fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW)) return errno;
     out = fd;
+    bound = limit;
     sha256_init(&sha);
     int error = pack_entry(at, *leaf ? leaf : ".", 0);
     if (!error) error = emit(0, 2 * BLOCK);

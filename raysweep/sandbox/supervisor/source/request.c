@@ -95,7 +95,7 @@ static const struct operation {
     int texts, numbers;
 } operations[] = {
     {"hello", 1, 0}, {"clock", 0, 0},    {"environment", 0, 0}, {"wait", 1, 2}, {"read", 2, 2}, {"kill", 1, 0},
-    {"put", 2, 0},   {"get", 1, 0},      {"counters", 0, 0},    {"samples", 0, 1}, {"file", 1, 2}, {"stop", 0, 0},
+    {"put", 2, 0},   {"get", 1, 1},      {"counters", 0, 0},    {"samples", 0, 1}, {"file", 1, 2}, {"stop", 0, 0},
 };
 
 static const struct operation *find_operation(const char *name) {
@@ -130,7 +130,7 @@ static void handle_fixed(struct connection *c, const char *id, const char *op, c
     else if (!strcmp(op, "put"))
         c->incoming = transfer_put_begin(c, id, fields[0], fields[1]);
     else if (!strcmp(op, "get"))
-        transfer_get(c, id, fields[0]);
+        transfer_get(c, id, fields[0], numbers[0]);
     else if (!strcmp(op, "counters"))
         cgroup_counters(c, id);
     else if (!strcmp(op, "samples"))

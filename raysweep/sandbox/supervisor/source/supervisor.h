@@ -128,14 +128,14 @@ struct job *transfer_put_begin(struct connection *c, const char *id, const char 
 void transfer_put_data(struct job *job, const void *data, size_t len);
 void transfer_put_end(struct job *job);
 void transfer_put_abort(struct job *job);
-void transfer_get(struct connection *c, const char *id, const char *path);
+void transfer_get(struct connection *c, const char *id, const char *path, int64_t limit);
 bool transfer_reaped(pid_t pid, int status);
 void transfer_forget(struct connection *c);
 
 // ---- unpack.c, pack.c: tar
 
 int unpack(int fd, const char *dest);  // 0 or errno
-int pack(const char *path, int fd, uint64_t *size, uint8_t digest[32]);  // 0 or errno
+int pack(const char *path, int fd, uint64_t limit, uint64_t *size, uint8_t digest[32]);  // 0 or errno
 
 // ---- cgroup.c: the container's own cgroup
 

@@ -22,6 +22,7 @@ struct job {
     int body, report, error, tries;
     pid_t pid;
     char *path;
+    uint64_t limit;  // bytes of a get's archive
     struct sha256 sha;
     char wanted[65];
 };
@@ -78,7 +79,7 @@ static _Noreturn void work(struct job *job, int report) {
     uint64_t size = 0;
     uint8_t digest[32] = {0};
     char hex[65];
-    int error = job->put ? unpack(job->body, job->path) : pack(job->path, job->body, &size, digest);
+    int error = job->put ? unpack(job->body, job->path) : pack(job->path, job->body, job->limit, &size, digest);
     hex_text(digest, hex);
     buffer_number(&text, error);
     buffer_text(&text, " ");
@@ -201,9 +202,10 @@ void transfer_put_end(struct job *job) {
 
 void transfer_put_abort(struct job *job) { job_free(job); }
 
-void transfer_get(struct connection *c, const char *id, const char *path) {
+void transfer_get(struct connection *c, const char *id, const char *path, int64_t limit) {
     struct job *job = job_new(c, id, path);
     if (!job) return;
+    job->limit = limit < 0 ? 0 : (uint64_t)limit;
     if (job->error)
         job_fail(job, job->error, 0);
     else
