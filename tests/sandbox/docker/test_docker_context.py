@@ -69,7 +69,7 @@ def members(archive):
 def test_a_context_has_files_folders_and_links_but_not_what_is_ignored(folder):
     found = members(pack_context(folder))
     assert set(found) == {".dockerignore", "Dockerfile", "folderlink", "link", "sub", "sub/empty", "sub/run.sh"}
-    assert found["sub/run.sh"].mode == 0o755
+    assert found["sub/run.sh"].mode == 0o700
     assert found["Dockerfile"].mode == 0o644
     assert found["folderlink"].issym()
     assert found["link"].linkname == "sub/run.sh"
