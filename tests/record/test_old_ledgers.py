@@ -28,7 +28,7 @@ def old(request, tmp_path):
 def findings_of(path, columns):
     view = read_ledger(path)
     analysis = analyse(view.table, view.planned, design=design_of(view), probes=view.probes)
-    found = [[getattr(finding, name) for name in columns] for finding in analysis.findings]
+    found = [[getattr(finding, name) for name in columns] for finding in (*analysis.findings, *analysis.details)]
     return found, [[check.code, str(check.status)] for check in analysis.checks]
 
 
