@@ -19,7 +19,7 @@ from raysweep.agent import make_agent
 from raysweep.agent.environment import prepare_environment
 from raysweep.record.evidence import AgentFacts, CommandFacts, VerifierFacts
 from raysweep.sandbox.local import LocalProvider
-from raysweep.sandbox.protocol import Farewell, SandboxSpec
+from raysweep.sandbox.protocol import FinalFacts, SandboxSpec
 from raysweep.tasks.load import load_tasks
 from raysweep.tasks.model import Task
 from raysweep.units import MIB, Resources
@@ -44,7 +44,7 @@ class Seen:
     setup: CommandFacts | None
     agent: AgentFacts
     verifier: VerifierFacts
-    end: Farewell
+    end: FinalFacts
     seconds: float
 
     @property

@@ -40,12 +40,12 @@ from kubernetes.aio.client import ApiClient, CoreV1Api
 
 from raysweep.sandbox.kubernetes import session
 from raysweep.sandbox.kubernetes.api import Api, ApiError, back_off, load_configuration, nodes
-from raysweep.sandbox.kubernetes.container import Ground, PodContainer
+from raysweep.sandbox.kubernetes.container import ClusterContext, PodContainer
 from raysweep.sandbox.kubernetes.gc import remove_run
 from raysweep.sandbox.kubernetes.pod import ARCH, RUNNER, Binding, label_value, pod_manifest, pod_name
 from raysweep.sandbox.kubernetes.provider import KubernetesOptions
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
-from raysweep.sandbox.kubernetes.session import Stay
+from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.kubernetes.watch import Watcher
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.sandbox.supervised.client import Client
@@ -106,13 +106,13 @@ def spec(run_id: str, name: str) -> SandboxSpec:
 
 
 @asynccontextmanager
-async def stay(options: KubernetesOptions) -> AsyncIterator[tuple[Ground, str]]:
-    """What pods stand on, and the id of their run; nothing of it is left."""
+async def session_in(options: KubernetesOptions) -> AsyncIterator[tuple[ClusterContext, str]]:
+    """The cluster context of a new run and its id; nothing of it is left."""
     run_id = f"bench-{uuid.uuid4().hex[:8]}"
     with mock.patch.object(session, "Api", CountedApi):
-        held = await Stay.begin(options.stay(), run_id)
+        held = await ClusterSession.begin(options.session(), run_id)
     try:
-        yield held.ground, run_id
+        yield held.cluster, run_id
     finally:
         await held.end()
         api = await Api.connect()
@@ -141,11 +141,11 @@ async def own_namespace() -> AsyncIterator[str]:
         await api.close()
 
 
-async def raw(ground: Ground, run_id: str, count: int) -> float:
+async def raw(cluster: ClusterContext, run_id: str, count: int) -> float:
     """Seconds from the first creation until all pods run: the client, one watch, and nothing else."""
-    binding = Binding(RAW, "0" * 32, ground.config_map, 3600.0, ground.lease.owner())
-    manifests = [pod_manifest(spec(run_id, f"{RAW}-{i}"), ground.options, binding) for i in range(count)]
-    namespace, selector = ground.options.namespace, f"{RUNNER}={RAW}"
+    binding = Binding(RAW, "0" * 32, cluster.config_map, 3600.0, cluster.lease.owner())
+    manifests = [pod_manifest(spec(run_id, f"{RAW}-{i}"), cluster.options, binding) for i in range(count)]
+    namespace, selector = cluster.options.namespace, f"{RUNNER}={RAW}"
     async with ApiClient(await load_configuration()) as client:
         core: Any = CoreV1Api(client)
         waiting = {manifest["metadata"]["name"] for manifest in manifests}
@@ -192,9 +192,9 @@ async def answer(sandbox: PodSandbox, command_id: str) -> float:
     return time.monotonic() - start
 
 
-async def sandboxes(ground: Ground, run_id: str, count: int) -> float:
+async def sandboxes(cluster: ClusterContext, run_id: str, count: int) -> float:
     """Seconds until all sandboxes answered."""
-    made = [PodSandbox(spec(run_id, f"box-{i}"), ground) for i in range(count)]
+    made = [PodSandbox(spec(run_id, f"box-{i}"), cluster) for i in range(count)]
     start = time.monotonic()
     try:
         await asyncio.gather(*map(first_answer, made))
@@ -210,8 +210,8 @@ async def ready(args: argparse.Namespace) -> None:
         for number in range(args.rounds):
             took = {}
             for kind in (raw, sandboxes) if number % 2 == 0 else (sandboxes, raw):
-                async with stay(options(args, namespace)) as (ground, run_id):
-                    took[kind] = await kind(ground, run_id, args.counts[0])
+                async with session_in(options(args, namespace)) as (cluster, run_id):
+                    took[kind] = await kind(cluster, run_id, args.counts[0])
                 await asyncio.sleep(args.pause)  # until the node has cleared the pods away
             ratios.append(took[sandboxes] / took[raw])
             print(
@@ -225,8 +225,8 @@ async def ready(args: argparse.Namespace) -> None:
 async def concurrent(args: argparse.Namespace) -> None:
     """The second part."""
     count = args.counts[0]
-    async with own_namespace() as namespace, stay(options(args, namespace)) as (ground, run_id):
-        made = [PodSandbox(spec(run_id, f"box-{i}"), ground) for i in range(count)]
+    async with own_namespace() as namespace, session_in(options(args, namespace)) as (cluster, run_id):
+        made = [PodSandbox(spec(run_id, f"box-{i}"), cluster) for i in range(count)]
         start = time.monotonic()
         try:
             await asyncio.gather(*map(first_answer, made))
@@ -278,9 +278,9 @@ async def driver(args: argparse.Namespace) -> None:
     """One count of the third part."""
     count = args.counts[0]
     own = replace(options(args, args.namespace), node_selector=SIMULATED, tolerations=[TAINT])
-    async with stay(own) as (ground, run_id):
+    async with session_in(own) as (cluster, run_id):
         memory, cpu, start = _rss(), _cpu(), time.monotonic()
-        made = [PodContainer(spec(run_id, f"box-{i}"), ground) for i in range(count)]
+        made = [PodContainer(spec(run_id, f"box-{i}"), cluster) for i in range(count)]
         await asyncio.gather(*(container.create() for container in made))
         took, spent = time.monotonic() - start, _cpu() - cpu
         grown = (_rss() - memory) * 1024 / count
@@ -292,13 +292,13 @@ async def driver(args: argparse.Namespace) -> None:
         await asyncio.sleep(30)
         rest = (_cpu() - cpu) / 30 * 1000
         print(f"      at rest: cpu {rest:.1f} ms a second, {len(asyncio.all_tasks())} tasks", flush=True)
-        await _again("watcher", str(count), "--namespace", args.namespace, "--of", run_id, ground.lease.runner)
+        await _again("watcher", str(count), "--namespace", args.namespace, "--of", run_id, cluster.lease.runner)
         cpu, start = _cpu(), time.monotonic()
         await asyncio.gather(*(container.remove() for container in made))
         took, spent = time.monotonic() - start, _cpu() - cpu
         print(f"      removed in {took:.1f} s, cpu {spent / count * 1000:.2f} ms a pod; {_rss():.0f} MiB after it")
-        watcher = ground.watcher
-        print(f"      lists {watcher.lists}, failures {watcher.failures}, throttled {ground.creator.throttlings}")
+        watcher = cluster.watcher
+        print(f"      lists {watcher.lists}, failures {watcher.failures}, throttled {cluster.creator.throttlings}")
     print(f"      {CountedApi.told()}".replace("\n   ", "\n      "), flush=True)
 
 
@@ -321,8 +321,8 @@ async def watcher(args: argparse.Namespace) -> None:
 
 async def rest(args: argparse.Namespace) -> None:
     """The fourth part."""
-    async with own_namespace() as namespace, stay(options(args, namespace)) as (ground, run_id):
-        sandbox = PodSandbox(spec(run_id, "box"), ground)
+    async with own_namespace() as namespace, session_in(options(args, namespace)) as (cluster, run_id):
+        sandbox = PodSandbox(spec(run_id, "box"), cluster)
         try:
             await first_answer(sandbox)
             await asyncio.sleep(args.seconds + 5)

@@ -18,7 +18,7 @@ from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import (
     Admitted,
     ExecResult,
-    Farewell,
+    FinalFacts,
     ProbeCommands,
     Sandbox,
     SandboxProvider,
@@ -67,7 +67,7 @@ class _Course:
     past: _Step | None = None
     cpu_used_s: float | None = None
     cpu_wall_s: float | None = None
-    farewell: Farewell | None = None
+    final_facts: FinalFacts | None = None
     platform: str | None = None
     detail: str | None = None
     nr_throttled: int | None = None
@@ -91,7 +91,7 @@ async def run_probe(order: ProbeOrder, provider: SandboxProvider, clock: Clock) 
     finally:
         stopping = asyncio.ensure_future(_stop(sandbox))
         try:
-            course.farewell = await asyncio.shield(stopping)
+            course.final_facts = await asyncio.shield(stopping)
         except asyncio.CancelledError:
             await asyncio.wait({stopping})
             raise
@@ -116,12 +116,12 @@ def _spec(order: ProbeOrder) -> SandboxSpec:
     )
 
 
-async def _stop(sandbox: Sandbox) -> Farewell:
+async def _stop(sandbox: Sandbox) -> FinalFacts:
     try:
         return await sandbox.stop()
     except SandboxError as error:
         none = Resources()
-        return Farewell(none, none, platform=error.cause, platform_detail=error.detail)
+        return FinalFacts(none, none, platform=error.cause, platform_detail=error.detail)
 
 
 async def _steps(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, clock: Clock, course: _Course) -> None:
@@ -175,10 +175,10 @@ def _burnt(result: ExecResult) -> tuple[float, float] | None:
 
 
 def _row(order: ProbeOrder, course: _Course, cgroup: int | None, *, stopped: float) -> Row:
-    farewell = course.farewell
+    final_facts = course.final_facts
     platform, detail = course.platform, course.detail
-    if farewell is not None and platform is None:
-        platform, detail = farewell.platform, farewell.platform_detail
+    if final_facts is not None and platform is None:
+        platform, detail = final_facts.platform, final_facts.platform_detail
     row = {**_identity(order), "t_stopped": stopped, "platform": platform, "detail": detail}
     if course.admitted is not None:
         row["limit_memory_admitted"] = course.admitted.limit.memory
@@ -227,13 +227,13 @@ def _past(order: ProbeOrder, course: _Course, cgroup: int | None) -> Row:
 
 
 def _counters(course: _Course, phase: str) -> PhaseCounters | None:
-    return course.farewell.counters.get(phase) if course.farewell is not None else None
+    return course.final_facts.counters.get(phase) if course.final_facts is not None else None
 
 
 def _judge(order: ProbeOrder, course: _Course, step: _Step, phase: str, cgroup: int | None) -> Verdict:
     """The verdict that a trial's agent would have got that ended like this: the one proof of whose limit was full."""
     counters = _counters(course, phase)
-    admitted, farewell = course.admitted, course.farewell
+    admitted, final_facts = course.admitted, course.final_facts
     return classify(
         Evidence(
             request=admitted.request if admitted else order.request,
@@ -242,8 +242,8 @@ def _judge(order: ProbeOrder, course: _Course, step: _Step, phase: str, cgroup: 
             agent=AgentFacts(step.facts),
             counters={} if counters is None else {"agent": counters},
             died_in="agent" if step.gone else None,
-            evicted=farewell.evicted if farewell else None,
-            platform=farewell.platform if farewell else None,
+            evicted=final_facts.evicted if final_facts else None,
+            platform=final_facts.platform if final_facts else None,
         )
     )
 

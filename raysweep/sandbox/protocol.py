@@ -89,7 +89,7 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class FinalFacts:
     """What was read just before the sandbox was removed.
 
     actual_*: the bounds read at the end (a difference to Admitted is an altered arm). died_in: the phase in which the
@@ -157,8 +157,8 @@ class Sandbox(Protocol):
         """Counters of the phase under way."""
         ...
 
-    async def stop(self) -> Farewell:
-        """Read the last facts, then remove every trace; a second call returns the same Farewell."""
+    async def stop(self) -> FinalFacts:
+        """Read the last facts, then remove every trace; a second call returns the same FinalFacts."""
         ...
 
 

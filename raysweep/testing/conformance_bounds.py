@@ -93,10 +93,10 @@ class BoundsCases(Bench):
         try:
             admitted = await sandbox.start()
         finally:
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
         enforced = provider.capabilities().disk != "none"
         assert admitted.limit.storage == (32 * MIB if enforced else None)
-        assert farewell.actual_limit == admitted.limit
+        assert final_facts.actual_limit == admitted.limit
 
     async def test_the_cpu_quota_throttles(self, provider: SandboxProvider) -> None:
         if provider.capabilities().cpu != "enforced":
@@ -120,7 +120,7 @@ class BoundsCases(Bench):
         try:
             admitted = await sandbox.start()
         finally:
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
         assert (admitted.limit.cpu, admitted.limit.memory) == (1500, LIMIT)
         assert (admitted.request.cpu, admitted.request.memory) == (250, LIMIT // 4)
-        assert (farewell.actual_limit, farewell.actual_request) == (admitted.limit, admitted.request)
+        assert (final_facts.actual_limit, final_facts.actual_request) == (admitted.limit, admitted.request)

@@ -31,11 +31,11 @@ class LifeCases(Bench):
         async with self.sandbox(provider) as sandbox:
             running = asyncio.create_task(shell(sandbox, "touch /tmp/began; sleep 600"))
             await shell(sandbox, "while [ ! -e /tmp/began ]; do sleep 0.05; done")
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
             facts = (await running).facts
         assert facts.exit is None
         assert not facts.timed_out
-        assert farewell.died_in is None
+        assert final_facts.died_in is None
         assert traces() == before
 
     async def test_stop_twice_and_stop_before_start(self, provider: SandboxProvider, traces: Traces) -> None:
@@ -87,12 +87,12 @@ class LifeCases(Bench):
     async def test_samples_and_counters_reach_the_farewell(self, provider: SandboxProvider) -> None:
         async with self.sandbox(provider) as sandbox:
             await shell(sandbox, "sleep 1.5")
-            farewell = await sandbox.stop()
-        times = [sample.t for sample in farewell.samples]
+            final_facts = await sandbox.stop()
+        times = [sample.t for sample in final_facts.samples]
         assert len(times) >= 3
         assert times == sorted(times)
-        assert {"setup", "agent"} == set(farewell.counters)
-        assert all(phase == counters.phase for phase, counters in farewell.counters.items())
+        assert {"setup", "agent"} == set(final_facts.counters)
+        assert all(phase == counters.phase for phase, counters in final_facts.counters.items())
 
     async def test_a_provider_travels_between_processes(self, provider: SandboxProvider) -> None:
         await provider.prepare(RUN_ID)

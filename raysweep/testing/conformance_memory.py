@@ -93,9 +93,9 @@ class MemoryCases(Bench):
             await allocate(sandbox, int(0.7 * LIMIT))
             await sandbox.begin_phase("verifier")
             await shell(sandbox, f"python3 -S -c 'x = bytearray({2 * LIMIT})'; true")
-            farewell = await sandbox.stop()
-        assert set(farewell.counters) == {"setup", "agent", "verifier"}
-        agent, verifier = farewell.counters["agent"], farewell.counters["verifier"]
+            final_facts = await sandbox.stop()
+        assert set(final_facts.counters) == {"setup", "agent", "verifier"}
+        agent, verifier = final_facts.counters["agent"], final_facts.counters["verifier"]
         assert agent.oom_kills == 0
         assert verifier.oom_kills
         assert agent.mem_peak_bytes is not None

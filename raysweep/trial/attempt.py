@@ -20,7 +20,7 @@ from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
-from raysweep.sandbox.protocol import Admitted, Farewell, Sandbox, SandboxProvider, SandboxSpec
+from raysweep.sandbox.protocol import Admitted, FinalFacts, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify
 from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
@@ -122,18 +122,18 @@ async def run_attempt(
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
     finally:
-        course.farewell = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
+        course.final_facts = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
         watch.mark("stopped")
     capabilities = provider.capabilities()
     evidence = _evidence(order, course, capabilities.cgroup)
     verdict = classify(evidence)
     if isinstance(sandbox, Transcript):
         traces["transcript.jsonl"] = sandbox.jsonl()
-        traces |= _trace_files(evidence, verdict, course.farewell)
+        traces |= _trace_files(evidence, verdict, course.final_facts)
     return Attempted(build_row(order, course, evidence, verdict, capabilities), evidence, verdict, traces)
 
 
-async def _to_its_end(removal: asyncio.Future[Farewell]) -> Farewell:
+async def _to_its_end(removal: asyncio.Future[FinalFacts]) -> FinalFacts:
     """What `removal` returns; a cancellation meanwhile must not leave half a sandbox behind, so it is waited out."""
     while not removal.done():
         with contextlib.suppress(asyncio.CancelledError):
@@ -141,12 +141,12 @@ async def _to_its_end(removal: asyncio.Future[Farewell]) -> Farewell:
     return removal.result()
 
 
-async def _stop(sandbox: Sandbox) -> Farewell:
+async def _stop(sandbox: Sandbox) -> FinalFacts:
     try:
         return await sandbox.stop()
     except SandboxError as error:
         none = Resources()
-        return Farewell(none, none, platform=error.cause, platform_detail=error.detail)
+        return FinalFacts(none, none, platform=error.cause, platform_detail=error.detail)
 
 
 async def _phases(
@@ -209,13 +209,13 @@ _SLACK = {"cpu": 1, "memory": 4095}
 
 def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence:
     """All that was seen of an attempt; a bound that changed meanwhile voids it (altered)."""
-    admitted, farewell = course.admitted, course.farewell
+    admitted, final_facts = course.admitted, course.final_facts
     platform, detail = course.platform, course.detail
-    if farewell is not None and platform is None:
-        platform, detail = farewell.platform, farewell.platform_detail or detail
-        if platform is None and admitted is not None and farewell.died_in is None:
+    if final_facts is not None and platform is None:
+        platform, detail = final_facts.platform, final_facts.platform_detail or detail
+        if platform is None and admitted is not None and final_facts.died_in is None:
             try:
-                _refuse_altered(admitted.limit, farewell.actual_limit, "at the end")
+                _refuse_altered(admitted.limit, final_facts.actual_limit, "at the end")
             except SandboxError as error:
                 platform, detail = error.cause, error.detail
     return Evidence(
@@ -225,16 +225,16 @@ def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence
         setup=course.setup,
         agent=course.agent,
         verifier=course.verifier,
-        counters=farewell.counters if farewell else {},
-        died_in=farewell.died_in if farewell else None,
-        evicted=farewell.evicted if farewell else None,
+        counters=final_facts.counters if final_facts else {},
+        died_in=final_facts.died_in if final_facts else None,
+        evicted=final_facts.evicted if final_facts else None,
         platform=platform,
         platform_detail=detail,
     )
 
 
-def _trace_files(evidence: Evidence, verdict: Verdict, farewell: Farewell) -> dict[str, bytes]:
-    samples = "".join(json.dumps(asdict(s)) + "\n" for s in farewell.samples)
+def _trace_files(evidence: Evidence, verdict: Verdict, final_facts: FinalFacts) -> dict[str, bytes]:
+    samples = "".join(json.dumps(asdict(s)) + "\n" for s in final_facts.samples)
     judged = {"verdict": asdict(verdict), "evidence": asdict(evidence)}
     return {"samples.jsonl": samples.encode(), "evidence.json": json.dumps(judged, indent=1).encode()}
 

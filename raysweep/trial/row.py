@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.schema import SCHEMA_VERSION, Row
-from raysweep.sandbox.protocol import Admitted, Capabilities, Farewell
+from raysweep.sandbox.protocol import Admitted, Capabilities, FinalFacts
 from raysweep.trial.order import TrialOrder
 from raysweep.units import Resources
 
@@ -24,7 +24,7 @@ class Course:
     setup: CommandFacts | None = None
     agent: AgentFacts | None = None
     verifier: VerifierFacts | None = None
-    farewell: Farewell | None = None
+    final_facts: FinalFacts | None = None
     platform: str | None = None
     detail: str | None = None
 
@@ -81,12 +81,12 @@ def build_row(
         _put_resources(row, "limit", "admitted", course.admitted.limit)
         row["node"] = dict(course.admitted.node)
         row["image_pulled"] = course.admitted.image_pulled
-    if course.farewell is not None:
-        _put_resources(row, "request", "actual", course.farewell.actual_request)
-        _put_resources(row, "limit", "actual", course.farewell.actual_limit)
-        row["transport_down_s"] = course.farewell.transport_down_s
-        if course.farewell.node:
-            row["node"] = {**row.get("node", {}), **course.farewell.node}
+    if course.final_facts is not None:
+        _put_resources(row, "request", "actual", course.final_facts.actual_request)
+        _put_resources(row, "limit", "actual", course.final_facts.actual_limit)
+        row["transport_down_s"] = course.final_facts.transport_down_s
+        if course.final_facts.node:
+            row["node"] = {**row.get("node", {}), **course.final_facts.node}
     row.update(
         outcome=verdict.outcome,
         cause=verdict.cause,

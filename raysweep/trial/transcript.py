@@ -9,7 +9,7 @@ from typing import Any
 
 from raysweep.clock import Clock
 from raysweep.record.evidence import PhaseCounters
-from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, Sandbox
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, Sandbox
 
 KEEP_OUTPUT = 1 << 16
 """Bytes of each stream that a transcript keeps of one command."""
@@ -94,8 +94,8 @@ class Transcript:
         """As Sandbox.counters."""
         return await self.inner.counters()
 
-    async def stop(self) -> Farewell:
+    async def stop(self) -> FinalFacts:
         """As Sandbox.stop."""
-        farewell = await self.inner.stop()
-        self._tell("stop", died_in=farewell.died_in)
-        return farewell
+        final_facts = await self.inner.stop()
+        self._tell("stop", died_in=final_facts.died_in)
+        return final_facts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
-from raysweep.sandbox.protocol import Admitted, Capabilities, ExecResult, Farewell, ProbeCommands
+from raysweep.sandbox.protocol import Admitted, Capabilities, ExecResult, FinalFacts, ProbeCommands
 
 
 @dataclass
@@ -89,7 +89,7 @@ class StatedSandbox:
     async def stop(self):
         self.stopped = True
         counters = {p: self._counters(p) for p in ("setup", "agent")}
-        return Farewell(self.spec.request, self.spec.limit, counters, died_in=self.dead)
+        return FinalFacts(self.spec.request, self.spec.limit, counters, died_in=self.dead)
 
 
 class StatedProvider:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.record.evidence import Sample
-from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.bounds import quota, shares, weight
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.kmsg import KernelLog, Kill, is_below, parse_oom_line, parse_victim_line
@@ -17,6 +16,7 @@ from raysweep.sandbox.cgroup.meter import cpu_peak
 from raysweep.sandbox.cgroup.mounts import choose_layout, parse_hierarchies
 from raysweep.sandbox.cgroup.place import available_memory, swap_bytes
 from raysweep.sandbox.cgroup.reading import Reading
+from raysweep.sandbox.cgroup.recorder import PhaseRecorder
 from raysweep.sandbox.local.doctor import file_system
 
 V2_MOUNTS = "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -108,18 +108,18 @@ def test_is_below_compares_whole_names():
 
 
 def test_the_last_logged_kill_decides_and_a_victims_size_is_a_sample():
-    book = PhaseBook(version=1)
-    book.begin("agent", Reading(oom_kills=1, ancestor=5), 0.0, kills=1)
-    book.note(Reading(oom_kills=3, ancestor=5, anon=10), 0.5)
-    counters = book.counters([Kill(1, own=False), Kill(2, own=True, anon_bytes=70), Kill(3, own=False)])
+    recorder = PhaseRecorder(version=1)
+    recorder.begin("agent", Reading(oom_kills=1, ancestor=5), 0.0, kills=1)
+    recorder.note(Reading(oom_kills=3, ancestor=5, anon=10), 0.5)
+    counters = recorder.counters([Kill(1, own=False), Kill(2, own=True, anon_bytes=70), Kill(3, own=False)])
     assert (counters.oom_kills, counters.oom_memcg_own, counters.ancestor_full) == (2, False, False)
     assert counters.mem_anon_peak_bytes == 70
 
 
 def test_unknown_stays_unknown():
-    book = PhaseBook(version=2)
-    book.begin("agent", Reading(), 0.0, kills=0)
-    counters = book.counters([])
+    recorder = PhaseRecorder(version=2)
+    recorder.begin("agent", Reading(), 0.0, kills=0)
+    counters = recorder.counters([])
     assert counters.oom_kills is None
     assert counters.own_limit_ooms is None
     assert counters.ancestor_full is None

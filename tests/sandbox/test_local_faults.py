@@ -106,8 +106,8 @@ async def test_a_sandbox_that_is_killed_from_outside_says_so(provider):
     assert (facts.exit, facts.signal) == (None, None)
     with pytest.raises(SandboxError, match="ended by itself"):
         await sandbox.get("/tmp")
-    farewell = await sandbox.stop()
-    assert farewell.died_in == "agent"
+    final_facts = await sandbox.stop()
+    assert final_facts.died_in == "agent"
     assert traces_of(provider) == set()
 
 

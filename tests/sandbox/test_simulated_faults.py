@@ -30,7 +30,7 @@ def sandbox(faults: Faults, clock: VirtualClock, *, attempt="1", trial="t1", sec
 
 
 async def attempt(box):
-    """start, the agent's command, stop: (cause or None, farewell)."""
+    """start, the agent's command, stop: (cause or None, final_facts)."""
     cause = None
     try:
         await box.start()
@@ -106,13 +106,13 @@ def test_an_outage_delays_the_patient_and_fails_the_others():
     back = faults.back(outage)
     assert back >= outage + HOUR
     clock = VirtualClock(back - 200.0)
-    cause, farewell = clock.run(attempt(sandbox(faults, clock)))
+    cause, final_facts = clock.run(attempt(sandbox(faults, clock)))
     assert (cause, clock.now()) == (None, pytest.approx(back + 60.0))
-    assert farewell.transport_down_s == pytest.approx(200.0)
+    assert final_facts.transport_down_s == pytest.approx(200.0)
     clock = VirtualClock(back - 301.0)
-    cause, farewell = clock.run(attempt(sandbox(faults, clock)))
+    cause, final_facts = clock.run(attempt(sandbox(faults, clock)))
     assert (cause, clock.now()) == ("api_server", pytest.approx(back - 1.0))
-    assert farewell.transport_down_s == pytest.approx(300.0)
+    assert final_facts.transport_down_s == pytest.approx(300.0)
 
 
 def test_an_outage_that_begins_in_flight_holds_the_result_back():
@@ -120,9 +120,9 @@ def test_an_outage_that_begins_in_flight_holds_the_result_back():
     outage = first("api-outage")
     back = faults.back(outage)
     clock = VirtualClock(outage - 30.0)
-    cause, farewell = clock.run(attempt(sandbox(faults, clock)))
+    cause, final_facts = clock.run(attempt(sandbox(faults, clock)))
     assert (cause, clock.now()) == (None, pytest.approx(back))
-    assert farewell.transport_down_s == pytest.approx(back - outage)
+    assert final_facts.transport_down_s == pytest.approx(back - outage)
     faults = Faults.of({"api_outage": {**API, "patience": 5.0}})
     clock = VirtualClock(outage - 30.0)
     assert clock.run(attempt(sandbox(faults, clock)))[0] == "api_server"

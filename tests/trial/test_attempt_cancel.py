@@ -39,9 +39,9 @@ class Watched(SimulatedSandbox):
     async def stop(self):
         self.leaving.set()
         await self.let_go.wait()
-        farewell = await super().stop()
+        final_facts = await super().stop()
         self.removed = True
-        return farewell
+        return final_facts
 
 
 def begin(seconds: float) -> tuple[asyncio.Task, list[Watched]]:

@@ -15,8 +15,8 @@ from aiodocker import DockerError
 from raysweep.errors import SandboxError
 from raysweep.sandbox.cgroup.kmsg import KernelLog, Kill
 from raysweep.sandbox.docker.channel import DockerChannel, open_channel
+from raysweep.sandbox.docker.container_end import ContainerStart, container_start, ending_of, is_running
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
-from raysweep.sandbox.docker.fate import Birth, birth_of, is_running, tell_ending
 from raysweep.sandbox.docker.images import Image, Images
 from raysweep.sandbox.docker.owners import ALIVE, owner_state
 from raysweep.sandbox.docker.payload import supervisor_archive
@@ -66,7 +66,7 @@ class DockerContainer:
         self.name = container_name(spec)
         self._engine: Engine | None = None
         self._making: asyncio.Task[Made] | None = None
-        self._birth: Birth | None = None
+        self._began: ContainerStart | None = None
         self._removed = False
         self._watched: str | None = None
         self._architecture = ""
@@ -107,7 +107,7 @@ class DockerContainer:
             raise SandboxError(cause, f"the container could not be started: {error.message}") from error
         if inspected is None or not inspected["State"]["Running"]:
             raise SandboxError("scheduling", f"the container ended as it began: {await self._last_words(engine)}")
-        self._birth = birth_of(inspected)
+        self._began = container_start(inspected)
         self._watched = await asyncio.to_thread(self._watch, inspected)
         others = await self._neighbours(engine)
         told = {"image": image.name, "image_digest": image.digest, "image_id": image.id}
@@ -173,7 +173,7 @@ class DockerContainer:
     async def _connect(self) -> DockerChannel:
         engine = self._running()
         inspected = await engine.inspect(self.name)
-        if self._birth is None or not is_running(inspected, self._birth):
+        if self._began is None or not is_running(inspected, self._began):
             raise ContainerEndedError(f"the container {self.name} does not run any more")
         if not await engine.has(self.name, PLACE):  # the task removed it, as `rm -rf /` does
             await engine.put(self.name, supervisor_archive(self._architecture))
@@ -208,7 +208,7 @@ class DockerContainer:
 
     async def ending(self) -> Ending:
         """The engine's last word; nothing of it is known when the engine is away."""
-        if self._birth is None:
+        if self._began is None:
             return Ending()
         try:
             engine = self._running()
@@ -216,7 +216,7 @@ class DockerContainer:
             node: dict[str, Any] = {"co_tenants_end": await self._neighbours(engine)}
         except (DockerError, ConnectionError, ContainerEndedError):
             return Ending()
-        return tell_ending(inspected, self._birth, self.spec.request, node)
+        return ending_of(inspected, self._began, self.spec.request, node)
 
     async def remove(self) -> None:
         """Remove it; waits for a creation under way, and a while for an engine that is away."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysweep.sandbox.kubernetes.bounds import resources_of
-from raysweep.sandbox.kubernetes.fate import node_ready, over
 from raysweep.sandbox.kubernetes.nodes import MACHINE_TYPES
 from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT, KEEPER_CPU, KEEPER_MEMORY, PodOptions
+from raysweep.sandbox.kubernetes.pod_end import node_ready, over
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import Resources, format_bytes, format_millicores
 

@@ -15,7 +15,6 @@ from raysweep.sandbox.kubernetes.bounds import actual, alterations
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls, events_of
 from raysweep.sandbox.kubernetes.exec import MAX_EXECS, ExecChannel, open_exec
-from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, over, running
 from raysweep.sandbox.kubernetes.hindrance import Hindrance, hindrance
 from raysweep.sandbox.kubernetes.lease import RunnerLease
 from raysweep.sandbox.kubernetes.nodes import Nodes, NodeView, node_facts
@@ -30,6 +29,7 @@ from raysweep.sandbox.kubernetes.pod import (
     pod_manifest,
     pod_name,
 )
+from raysweep.sandbox.kubernetes.pod_end import cause_at_start, end_of_pod, lost_sight, over, running
 from raysweep.sandbox.kubernetes.podfacts import facts_at_end, lives, pod_facts, token_of
 from raysweep.sandbox.kubernetes.watch import Seen, Watcher
 from raysweep.sandbox.protocol import SandboxSpec
@@ -49,8 +49,8 @@ API_ERRORS = "api_errors"
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What all pods of one runner stand on.
+class ClusterContext:
+    """What all pods of one runner share: the connection, the watches and the options.
 
     deadline_s: lifetime of a pod whose spec says none. start_timeout_s: how long one may take to run, from the moment
     when the API server took it.
@@ -71,12 +71,12 @@ class Ground:
 class PodContainer:
     """Implements `sandbox.supervised.container.Container`."""
 
-    def __init__(self, spec: SandboxSpec, ground: Ground) -> None:
+    def __init__(self, spec: SandboxSpec, cluster: ClusterContext) -> None:
         self.token = secrets.token_hex(16)
         self.name = pod_name(spec.run_id, spec.name)
         self._spec = spec
-        self._ground = ground
-        self._path = pods(ground.options.namespace, self.name)
+        self._cluster = cluster
+        self._path = pods(cluster.options.namespace, self.name)
         self._uid: str | None = None
         self._node = ""
         self._call: asyncio.Task[Json] | None = None
@@ -87,40 +87,40 @@ class PodContainer:
 
     async def create(self) -> Made:
         """Create the pod and wait until both containers run; SandboxError with the cause when they do not."""
-        ground = self._ground
-        ground.watcher.follow(self.name)
-        ground.pulls.follow(self.name)
-        async with ground.creator.pending():
+        cluster = self._cluster
+        cluster.watcher.follow(self.name)
+        cluster.pulls.follow(self.name)
+        async with cluster.creator.pending():
             manifest, pod = await self._post()
             changed = alterations(manifest, pod)
             if changed:
                 raise SandboxError("altered", "; ".join(changed))
             self._uid = pod["metadata"]["uid"]
             self._call = None  # its answer is large, and told
-            ground.watcher.note(pod)
+            cluster.watcher.note(pod)
             seen = await self._until_running()
         self._node = seen.pod["spec"]["nodeName"]
-        view = await ground.nodes.view(self._node)
-        pulled = await ground.pulls.pulled(self.name, PULL_EVENT_S)
+        view = await cluster.nodes.view(self._node)
+        pulled = await cluster.pulls.pulled(self.name, PULL_EVENT_S)
         bounds = actual(seen.pod)
         node = {**node_facts(view, self.name), **pod_facts(seen.pod)}
         return Made(bounds.request, bounds.limit, node=node, image_pulled=pulled)
 
     def _manifest(self) -> Json:
-        ground = self._ground
+        cluster = self._cluster
         binding = Binding(
-            runner=ground.lease.runner,
+            runner=cluster.lease.runner,
             token=self.token,
-            config_map=ground.config_map,
-            deadline_s=ground.start_timeout_s + (self._spec.lifetime_s or ground.deadline_s),
-            owner=ground.lease.owner(),
+            config_map=cluster.config_map,
+            deadline_s=cluster.start_timeout_s + (self._spec.lifetime_s or cluster.deadline_s),
+            owner=cluster.lease.owner(),
         )
-        return pod_manifest(self._spec, ground.options, binding)
+        return pod_manifest(self._spec, cluster.options, binding)
 
     async def _post(self) -> tuple[Json, Json]:
         """The manifest and the pod that the API server made of it; patient with what passes, quotas among it."""
-        ground, creator = self._ground, self._ground.creator
-        end = time.monotonic() + ground.start_timeout_s
+        cluster, creator = self._cluster, self._cluster.creator
+        end = time.monotonic() + cluster.start_timeout_s
         for wait in back_off(first=0.5, cap=15.0):
             await creator.token()
             manifest = self._manifest()
@@ -148,14 +148,14 @@ class PodContainer:
         """Shielded: a call that is cut in the middle would leave a pod that nobody knows of; `remove` waits for it."""
         if self._removing:
             raise SandboxError("runner_lost", "the sandbox is being removed")
-        ground = self._ground
-        self._call = asyncio.create_task(ground.api.create(pods(ground.options.namespace), manifest))
+        cluster = self._cluster
+        self._call = asyncio.create_task(cluster.api.create(pods(cluster.options.namespace), manifest))
         return await asyncio.shield(self._call)
 
     async def _standing(self, manifest: Json) -> Json | None:
         """The pod that has our name: ours whose answer was lost is adopted, a lost runner's goes, another's stays."""
         try:
-            found = await self._ground.api.get(self._path)
+            found = await self._cluster.api.get(self._path)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -165,19 +165,19 @@ class PodContainer:
             raise SandboxError("scheduling", f"a pod named {self.name} exists and belongs to something else")
         if token_of(found) == self.token and "deletionTimestamp" not in found["metadata"]:
             return found
-        await self._ground.api.delete(self._path, uid=found["metadata"]["uid"])
+        await self._cluster.api.delete(self._path, uid=found["metadata"]["uid"])
         return None
 
     async def _until_running(self) -> Seen:
         """Wait for the watcher; SandboxError as soon as waiting longer can not help."""
-        watcher, now = self._ground.watcher, time.monotonic
-        end = now() + self._ground.start_timeout_s
+        watcher, now = self._cluster.watcher, time.monotonic
+        end = now() + self._cluster.start_timeout_s
         since: float | None = None
         seen = watcher.pod(self.name)
         while seen is None or not running(seen.pod):
             limit, trouble = end, None
             if seen is not None:
-                ending = fate(seen.pod, gone=seen.gone, uid=self._uid)
+                ending = end_of_pod(seen.pod, gone=seen.gone, uid=self._uid)
                 if ending.ended:
                     raise SandboxError(*cause_at_start(await self.ending()))
                 trouble = hindrance(seen.pod)
@@ -192,7 +192,7 @@ class PodContainer:
             except TimeoutError:
                 trouble = await self._with_events(seen)
                 if now() >= end or (trouble is not None and trouble.patience_s is not None):
-                    raise _not_running(trouble, self._ground.start_timeout_s) from None
+                    raise _not_running(trouble, self._cluster.start_timeout_s) from None
                 since = None
         return seen
 
@@ -200,7 +200,7 @@ class PodContainer:
         """What keeps the pod from running, its events regarded."""
         if seen is None or self._uid is None:
             return None
-        found = await events_of(self._ground.api, self._ground.options.namespace, self._uid, patience=5.0)
+        found = await events_of(self._cluster.api, self._cluster.options.namespace, self._uid, patience=5.0)
         return hindrance(seen.pod, found)
 
     # -- reaching it
@@ -217,13 +217,13 @@ class PodContainer:
             return None
 
     async def _connect(self, container: str) -> ExecChannel:
-        ground = self._ground
-        self._raise_if_ended(ground.watcher.pod(self.name), container)
+        cluster = self._cluster
+        self._raise_if_ended(cluster.watcher.pod(self.name), container)
         await self._execs.acquire()
         try:
             command = [BINARY, "call", container]
             return await open_exec(
-                ground.api, ground.options.namespace, self.name, container, command, self._execs.release
+                cluster.api, cluster.options.namespace, self.name, container, command, self._execs.release
             )
         except BaseException as error:
             self._execs.release()
@@ -237,15 +237,15 @@ class PodContainer:
             raise ContainerEndedError(f"pod {self.name} was not made, or is removed")
         if container == KEEPER and not seen.gone and seen.uid == self._uid and lives(seen.pod, KEEPER):
             return
-        ending = fate(seen.pod, gone=seen.gone, uid=self._uid)
+        ending = end_of_pod(seen.pod, gone=seen.gone, uid=self._uid)
         if ending.ended:
             raise ContainerEndedError(ending.platform_detail or f"pod {self.name} does not run any more")
 
     async def _look(self, *, patience: float) -> Seen | None:
         """The pod now; as last seen by the watcher where the API server does not answer."""
-        last = self._ground.watcher.pod(self.name)
+        last = self._cluster.watcher.pod(self.name)
         try:
-            pod = await self._ground.api.get(self._path, patience=patience)
+            pod = await self._cluster.api.get(self._path, patience=patience)
         except ApiError as error:
             if error.status == 404 and last is not None:
                 return Seen(last.pod, gone=True)
@@ -258,23 +258,25 @@ class PodContainer:
         """The last word on the pod, with its events and its node where it did not end as it should."""
         if self._uid is None:
             return Ending()
-        ground = self._ground
+        cluster = self._cluster
         last = await self._look(patience=LAST_WORD_S)
         if last is None:
             return Ending()
-        first = fate(last.pod, gone=last.gone, uid=self._uid)
+        first = end_of_pod(last.pod, gone=last.gone, uid=self._uid)
         if first.ended and not self._is_final(last):
             last = await self._settled(last)
-            first = fate(last.pod, gone=last.gone, uid=self._uid)
+            first = end_of_pod(last.pod, gone=last.gone, uid=self._uid)
         node = self._node or str(last.pod["spec"].get("nodeName") or "")
-        view = await ground.nodes.view(node, fresh_s=0.0 if first.ended else 20.0) if node else NodeView(0.0)
+        view = await cluster.nodes.view(node, fresh_s=0.0 if first.ended else 20.0) if node else NodeView(0.0)
         told = first
         if first.ended:
-            found = await events_of(ground.api, ground.options.namespace, self._uid, patience=30.0)
-            told = fate(last.pod, gone=last.gone, events=found, node=view.node, node_gone=view.gone, uid=self._uid)
+            found = await events_of(cluster.api, cluster.options.namespace, self._uid, patience=30.0)
+            told = end_of_pod(
+                last.pod, gone=last.gone, events=found, node=view.node, node_gone=view.gone, uid=self._uid
+            )
         elif view.gone:
-            told = fate(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
-        failures = ground.api.take_failures()
+            told = end_of_pod(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
+        failures = cluster.api.take_failures()
         calls = {API_ERRORS: failures} if failures else {}
         return replace(told, node={**told.node, **facts_at_end(node_facts(view, self.name)), **calls})
 
@@ -282,24 +284,24 @@ class PodContainer:
         """The pod once its status is final: an eviction is told only when the keeper has ended, too."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                return await self._ground.watcher.until(self.name, self._is_final)
+                return await self._cluster.watcher.until(self.name, self._is_final)
         return last
 
     def _is_final(self, seen: Seen) -> bool:
-        told = fate(seen.pod, gone=seen.gone, uid=self._uid)
+        told = end_of_pod(seen.pod, gone=seen.gone, uid=self._uid)
         return over(seen.pod) or (_explained(told) and not lost_sight(seen.pod))
 
     async def remove(self) -> None:
         """Delete the pod, which takes all that belongs to it; waits for a creation under way."""
         self._removing = True
-        ground = self._ground
+        cluster = self._cluster
         if self._call is not None:
             await asyncio.wait([self._call])
         if self._call is not None or self._uid is not None:
             with contextlib.suppress(ApiError):  # beyond our patience the Lease's end, or the pod's deadline, remove it
                 await self._delete(self._call)
-        ground.watcher.forget(self.name)
-        ground.pulls.forget(self.name)
+        cluster.watcher.forget(self.name)
+        cluster.pulls.forget(self.name)
 
     async def _delete(self, call: asyncio.Task[Json] | None) -> None:
         uid = self._uid
@@ -310,7 +312,7 @@ class PodContainer:
             if found is None or found.gone or token_of(found.pod) != self.token:
                 return
             uid = found.uid
-        await self._ground.api.delete(self._path, uid=uid, patience=LAST_WORD_S)
+        await self._cluster.api.delete(self._path, uid=uid, patience=LAST_WORD_S)
 
 
 def _explained(ending: Ending) -> bool:

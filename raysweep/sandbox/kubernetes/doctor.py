@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError
-from raysweep.sandbox.kubernetes.container import Ground
+from raysweep.sandbox.kubernetes.container import ClusterContext
 from raysweep.sandbox.kubernetes.pod import BINARY, pod_name
 from raysweep.sandbox.kubernetes.preflight import (
     admission_check,
@@ -22,7 +22,7 @@ from raysweep.sandbox.kubernetes.preflight import (
 )
 from raysweep.sandbox.kubernetes.probe import LOST, SLEEPERS, Proof, probe, unless_lost
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
-from raysweep.sandbox.kubernetes.session import Stay
+from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
 from raysweep.units import MIB, Resources
 
@@ -88,13 +88,15 @@ async def _probed(provider: KubernetesProvider, planned: Planned) -> list[Check]
 async def _shown(provider: KubernetesProvider, planned: Planned) -> tuple[Proof, Network, list[Check]]:
     """What probe pods of a run of their own measured; nothing of it is left."""
     run_id = f"doctor-{uuid.uuid4().hex[:12]}"
-    stay = await Stay.begin(provider.options.stay(), run_id)
+    session = await ClusterSession.begin(provider.options.session(), run_id)
     try:
         return await asyncio.gather(
-            probe(stay.ground, run_id), look_at_network(stay.ground, run_id), _images(stay.ground, run_id, planned)
+            probe(session.cluster, run_id),
+            look_at_network(session.cluster, run_id),
+            _images(session.cluster, run_id, planned),
         )
     finally:
-        await stay.end()
+        await session.end()
         await provider.gc(run_id)
 
 
@@ -107,15 +109,15 @@ class Network:
     swap: int | None = None
 
 
-async def look_at_network(ground: Ground, run_id: str) -> Network:
+async def look_at_network(cluster: ClusterContext, run_id: str) -> Network:
     """What a pod with and one without network reach of the cluster: the API server, another sandbox, metadata."""
-    ground = replace(ground, options=replace(ground.options, tenancy="shared"))  # they look at each other
+    cluster = replace(cluster, options=replace(cluster.options, tenancy="shared"))  # they look at each other
     names = {"closed": False, "open": True, "other": False}
-    pods = {name: PodSandbox(_spec(run_id, f"network-{name}", network=open_), ground) for name, open_ in names.items()}
+    pods = {name: PodSandbox(_spec(run_id, f"network-{name}", network=open_), cluster) for name, open_ in names.items()}
     try:
         admitted, *_ = await asyncio.gather(*(pod.start() for pod in pods.values()))
         environment = await pods["closed"].environment()
-        other = ground.watcher.pod(pod_name(run_id, "network-other"))
+        other = cluster.watcher.pod(pod_name(run_id, "network-other"))
         targets: dict[str, tuple[str, str]] = {"the metadata server": METADATA}
         if "KUBERNETES_SERVICE_HOST" in environment:
             api_server = environment["KUBERNETES_SERVICE_HOST"], environment.get("KUBERNETES_SERVICE_PORT", "443")
@@ -144,12 +146,12 @@ def _spec(run_id: str, name: str, *, network: bool = False, image: str | None = 
     return SandboxSpec(run_id, name, request, limit, network=network, image=image, workdir="/", lifetime_s=900.0)
 
 
-async def _images(ground: Ground, run_id: str, planned: Planned) -> list[Check]:
+async def _images(cluster: ClusterContext, run_id: str, planned: Planned) -> list[Check]:
     """Whether a pod starts from some of the planned images."""
     wanted = sorted({spec.image for spec in planned.specs if spec.image is not None})
     failed = []
     for number, image in enumerate(wanted[:IMAGES_TRIED]):
-        pod = PodSandbox(_spec(run_id, f"image-{number}", image=image), ground)
+        pod = PodSandbox(_spec(run_id, f"image-{number}", image=image), cluster)
         try:
             await pod.start()
         except SandboxError as error:

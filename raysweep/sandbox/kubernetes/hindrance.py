@@ -51,7 +51,7 @@ def hindrance(pod: Json, events: Iterable[Json] = ()) -> Hindrance | None:
     status = pod.get("status", {})
     for container in status.get("containerStatuses") or ():
         terminated = container.get("state", {}).get("terminated")
-        if terminated and container.get("name") == KEEPER:  # the task's own end is fate.py's to tell
+        if terminated and container.get("name") == KEEPER:  # the task's own end is judged in pod_end.py
             return _ended_early(terminated)
     if status.get("phase", "Pending") != "Pending":
         return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import resources_of
-from raysweep.sandbox.kubernetes.fate import over
 from raysweep.sandbox.kubernetes.pod import ATTEMPT
+from raysweep.sandbox.kubernetes.pod_end import over
 
 FRESH_S = 20.0
 """Facts of a node are read again when they are older than this; hundreds of sandboxes share one reading."""

@@ -1,6 +1,6 @@
 """What the API server's object of a pod tells about it, pure: whose it is, what runs in it, what the record keeps.
 
-How a pod ended is judged in `fate`, what keeps one from starting in `hindrance`.
+How a pod ended is judged in `pod_end`, what keeps one from starting in `hindrance`.
 """
 
 from __future__ import annotations

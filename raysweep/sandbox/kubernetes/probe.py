@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.kubernetes.container import Ground
+from raysweep.sandbox.kubernetes.container import ClusterContext
 from raysweep.sandbox.kubernetes.pod import BINARY
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.protocol import Capabilities, ExecResult, SandboxSpec
@@ -62,15 +62,15 @@ async def unless_lost(measure: Callable[[int], Awaitable[Measured]]) -> Measured
     return await measure(TRIES)
 
 
-async def probe(ground: Ground, run_id: str) -> Proof:
-    """Run the probe pod on `ground`, again where it is lost; SandboxError when there can be none."""
-    return await unless_lost(lambda number: _measured(ground, run_id, number))
+async def probe(cluster: ClusterContext, run_id: str) -> Proof:
+    """Run the probe pod on `cluster`, again where it is lost; SandboxError when there can be none."""
+    return await unless_lost(lambda number: _measured(cluster, run_id, number))
 
 
-async def _measured(ground: Ground, run_id: str, number: int) -> Proof:
-    name = f"probe-{ground.lease.runner}-{number}"
+async def _measured(cluster: ClusterContext, run_id: str, number: int) -> Proof:
+    name = f"probe-{cluster.lease.runner}-{number}"
     spec = SandboxSpec(run_id, name, REQUEST, LIMIT, workdir="/", lifetime_s=600.0)
-    sandbox = PodSandbox(spec, ground)
+    sandbox = PodSandbox(spec, cluster)
     try:
         admitted = await sandbox.start()
         host = (await sandbox.environment()).get("KUBERNETES_SERVICE_HOST")

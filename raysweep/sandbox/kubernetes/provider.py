@@ -17,7 +17,7 @@ from raysweep.sandbox.kubernetes.gc import remove_dead, remove_run
 from raysweep.sandbox.kubernetes.pod import PodOptions, pod_name
 from raysweep.sandbox.kubernetes.probe import Proof, probe
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
-from raysweep.sandbox.kubernetes.session import Stay, StayOptions, reference, unsuitable
+from raysweep.sandbox.kubernetes.session import ClusterSession, SessionOptions, reference, unsuitable
 from raysweep.sandbox.protocol import (
     SUPERVISOR_PROBES,
     Capabilities,
@@ -72,9 +72,9 @@ class KubernetesOptions:
             priority_class=self.priority_class,
         )
 
-    def stay(self) -> StayOptions:
-        """What a stay in the cluster needs."""
-        return StayOptions(
+    def session(self) -> SessionOptions:
+        """What a session in the cluster needs."""
+        return SessionOptions(
             pods=self.pods(),
             context=self.context,
             owner=self.owner or "runner",
@@ -94,7 +94,7 @@ class KubernetesProvider:
         self._reset()
 
     def _reset(self) -> None:
-        self._stays: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Stay]] = WeakKeyDictionary()
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, ClusterSession]] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self.options}
@@ -140,23 +140,23 @@ class KubernetesProvider:
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
         """Enter the cluster as a runner of `run_id`, clear what dead runners left, measure; UnsuitableError."""
-        stays = self._stays.setdefault(asyncio.get_running_loop(), {})
-        stay = stays.get(run_id)
-        if stay is None or stay.over:
-            stay = stays[run_id] = await Stay.begin(self.options.stay(), run_id)
+        sessions = self._sessions.setdefault(asyncio.get_running_loop(), {})
+        session = sessions.get(run_id)
+        if session is None or session.over:
+            session = sessions[run_id] = await ClusterSession.begin(self.options.session(), run_id)
             try:
-                stay.facts = await self._look_around(stay, run_id)
+                session.facts = await self._look_around(session, run_id)
             except BaseException:
-                await stay.end()
+                await session.end()
                 raise
-        return stay.facts
+        return session.facts
 
-    async def _look_around(self, stay: Stay, run_id: str) -> dict[str, str | int | float | bool | None]:
-        api, namespace = stay.ground.api, self.options.namespace
+    async def _look_around(self, session: ClusterSession, run_id: str) -> dict[str, str | int | float | bool | None]:
+        api, namespace = session.cluster.api, self.options.namespace
         try:
             await remove_dead(api, namespace)
             version = (await api.get("/version"))["gitVersion"]
-            proof = _PROOFS[self._key] = _PROOFS.get(self._key) or await self._proof(stay, run_id)
+            proof = _PROOFS[self._key] = _PROOFS.get(self._key) or await self._proof(session, run_id)
         except ApiError as error:
             raise unsuitable(error, namespace) from error
         except SandboxError as error:
@@ -172,7 +172,7 @@ class KubernetesProvider:
             "name": proof.node,
             "namespace": namespace,
             "kubernetes": version,
-            "runner": stay.ground.lease.runner,
+            "runner": session.cluster.lease.runner,
             "cgroup": found.cgroup,
             "oom": found.oom,
             "pids": proof.pids_limit,
@@ -180,21 +180,21 @@ class KubernetesProvider:
             "clock_offset_s": proof.clock_offset_s,
         }
 
-    async def _proof(self, stay: Stay, run_id: str) -> Proof:
+    async def _proof(self, session: ClusterSession, run_id: str) -> Proof:
         """What a runner of this run measured already, else a probe pod's word, kept for the others as a ConfigMap."""
-        ground, namespace = stay.ground, self.options.namespace
+        cluster, namespace = session.cluster, self.options.namespace
         name = pod_name(run_id, "proof")
         try:
-            found = await ground.api.get(config_maps(namespace, name))
+            found = await cluster.api.get(config_maps(namespace, name))
             return Proof.from_json(json.loads(found["data"]["proof"]))
         except ApiError as error:
             if error.status != 404:
                 raise
-        proof = await probe(ground, run_id)
-        metadata = {"name": name, "ownerReferences": [reference(ground.lease.owner())]}
+        proof = await probe(cluster, run_id)
+        metadata = {"name": name, "ownerReferences": [reference(cluster.lease.owner())]}
         try:
             told = {"metadata": metadata, "data": {"proof": json.dumps(proof.to_json())}}
-            await ground.api.create(config_maps(namespace), told)
+            await cluster.api.create(config_maps(namespace), told)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -202,16 +202,16 @@ class KubernetesProvider:
 
     def open(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox that is not started yet; prepare() must have been awaited in this event loop for its run."""
-        stay = self._stays.get(asyncio.get_running_loop(), {}).get(spec.run_id)
-        if stay is None:
+        session = self._sessions.get(asyncio.get_running_loop(), {}).get(spec.run_id)
+        if session is None:
             raise UnsuitableError(f"run {spec.run_id} was not prepared here", "await prepare() first")
-        return PodSandbox(spec, stay.ground)
+        return PodSandbox(spec, session.cluster)
 
     async def gc(self, run_id: str | None, *, keep: frozenset[str] = frozenset()) -> Sequence[str]:
         """Remove one run's pods, Leases and ConfigMaps, or those of all whose runner is dead."""
-        stay = self._stays.get(asyncio.get_running_loop(), {}).get(run_id or "")
-        if stay is not None and not keep:
-            await stay.end()
+        session = self._sessions.get(asyncio.get_running_loop(), {}).get(run_id or "")
+        if session is not None and not keep:
+            await session.end()
         api = await Api.connect(self.options.context)
         try:
             if run_id is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.kubernetes.container import Ground, PodContainer
+from raysweep.sandbox.kubernetes.container import ClusterContext, PodContainer
 from raysweep.sandbox.protocol import Admitted, SandboxSpec
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
 
@@ -15,11 +15,11 @@ _NOTHING = bytes(1024)
 
 
 class PodSandbox(SupervisedSandbox):
-    """A sandbox that runs as a pod on `ground`."""
+    """A sandbox that runs as a pod on `cluster`."""
 
-    def __init__(self, spec: SandboxSpec, ground: Ground) -> None:
-        super().__init__(spec, PodContainer(spec, ground))
-        self.ground = ground
+    def __init__(self, spec: SandboxSpec, cluster: ClusterContext) -> None:
+        super().__init__(spec, PodContainer(spec, cluster))
+        self.cluster = cluster
 
     async def start(self) -> Admitted:
         """As Sandbox.start; folders that the image does not have are made."""

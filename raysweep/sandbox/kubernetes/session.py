@@ -1,4 +1,4 @@
-"""A runner's stay in the cluster: its Lease, watches and ConfigMap, held by one task that ends with its event loop."""
+"""A runner's session in the cluster: its Lease, watches and ConfigMap, held by one task until its event loop ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, config_maps
-from raysweep.sandbox.kubernetes.container import Ground
+from raysweep.sandbox.kubernetes.container import ClusterContext
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls
 from raysweep.sandbox.kubernetes.lease import RunnerLease
@@ -24,8 +24,8 @@ APPLY = "kubectl apply -k cluster/sandboxes"
 
 
 @dataclass(frozen=True, slots=True)
-class StayOptions:
-    """What a stay needs beside what all pods have in common; times in seconds."""
+class SessionOptions:
+    """What a session needs beside what all pods have in common; times in seconds."""
 
     pods: PodOptions
     context: str | None = None
@@ -37,18 +37,18 @@ class StayOptions:
 
 
 @dataclass(slots=True)
-class Stay:
-    """Held open by its task; `ground` is what pods stand on, `proof` what a probe pod measured."""
+class ClusterSession:
+    """Held open by its task; `cluster` is what its pods share, `facts` what was measured."""
 
-    ground: Ground
+    cluster: ClusterContext
     _task: asyncio.Task[None]
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
     @classmethod
-    async def begin(cls, options: StayOptions, run_id: str) -> Stay:
+    async def begin(cls, options: SessionOptions, run_id: str) -> ClusterSession:
         """Enter the cluster as one runner of `run_id`; UnsuitableError when it does not let us in."""
-        ready: asyncio.Future[Ground] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(_hold(options, run_id, ready), name=f"stay of {options.owner}")
+        ready: asyncio.Future[ClusterContext] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(_hold(options, run_id, ready), name=f"session of {options.owner}")
         task.add_done_callback(lambda ended: _tell(ended, ready))
         try:
             return cls(await ready, task)
@@ -68,8 +68,8 @@ class Stay:
         await asyncio.wait([self._task])
 
 
-def _tell(ended: asyncio.Task[None], ready: asyncio.Future[Ground]) -> None:
-    """Whoever waits for a stay that failed before it began gets its error."""
+def _tell(ended: asyncio.Task[None], ready: asyncio.Future[ClusterContext]) -> None:
+    """Whoever waits for a session that failed before it began gets its error."""
     if ready.done():
         return
     if ended.cancelled():
@@ -78,14 +78,14 @@ def _tell(ended: asyncio.Task[None], ready: asyncio.Future[Ground]) -> None:
         ready.set_exception(error)
 
 
-async def _hold(options: StayOptions, run_id: str, ready: asyncio.Future[Ground]) -> None:
-    async with _ground(options, run_id) as ground:
-        ready.set_result(ground)
+async def _hold(options: SessionOptions, run_id: str, ready: asyncio.Future[ClusterContext]) -> None:
+    async with _cluster(options, run_id) as cluster:
+        ready.set_result(cluster)
         await asyncio.Event().wait()
 
 
 @asynccontextmanager
-async def _ground(options: StayOptions, run_id: str) -> AsyncIterator[Ground]:
+async def _cluster(options: SessionOptions, run_id: str) -> AsyncIterator[ClusterContext]:
     namespace = options.pods.namespace
     api = await Api.connect(options.context)
     try:
@@ -93,7 +93,7 @@ async def _ground(options: StayOptions, run_id: str) -> AsyncIterator[Ground]:
             await _put_supervisor(api, namespace, lease.name, lease.owner())
             selector = f"{RUNNER}={label_value(lease.runner)}"
             async with Watcher(api, namespace, selector) as watcher, Pulls(api, namespace, TASK) as pulls:
-                yield Ground(
+                yield ClusterContext(
                     api=api,
                     lease=lease,
                     watcher=watcher,

@@ -17,9 +17,9 @@ from typing import Any
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import PHASES, CommandFacts, PhaseCounters
-from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.bounds import Bounds, read_limit, read_request
 from raysweep.sandbox.cgroup.reading import reset_peak
+from raysweep.sandbox.cgroup.recorder import PhaseRecorder
 from raysweep.sandbox.environment import BASE_ENV
 from raysweep.sandbox.local.area import create_area
 from raysweep.sandbox.local.command import bwrap_command, join_command, mount_command, supervisor_command
@@ -28,7 +28,7 @@ from raysweep.sandbox.local.groups import SandboxGroups, create_groups, locked, 
 from raysweep.sandbox.local.host import Host
 from raysweep.sandbox.local.link import Link, LinkClosedError
 from raysweep.sandbox.local.names import Home, run_name, safe
-from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, SandboxSpec
 from raysweep.units import Resources
 
 LAUNCHER_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -46,13 +46,13 @@ class LocalSandbox:
         self.folder = host.scratch / run_name(spec.run_id) / home
         self.groups = SandboxGroups(run, run.child(home), (run, *host.ancestors))
         self.bounded = spec.limit.storage is not None and host.disk_problem is None
-        self.book = PhaseBook(host.version)
+        self.recorder = PhaseRecorder(host.version)
         self.died_in: str | None = None
         self._ready_at = 0.0
         self._link: Link | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._starting: asyncio.Task[Admitted] | None = None
-        self._stopping: asyncio.Task[Farewell] | None = None
+        self._stopping: asyncio.Task[FinalFacts] | None = None
         self._sampling: asyncio.Task[None] | None = None
         self._phase_lock = asyncio.Lock()
 
@@ -137,39 +137,39 @@ class LocalSandbox:
             return (self.folder / "stderr").read_text(errors="replace")[-2000:].strip()
         return ""
 
-    async def stop(self) -> Farewell:
+    async def stop(self) -> FinalFacts:
         """Read the last facts, then remove every trace."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         return await asyncio.shield(self._stopping)
 
-    async def _stop(self) -> Farewell:
+    async def _stop(self) -> FinalFacts:
         started = False
         if self._starting is not None:
             await asyncio.wait({self._starting})
             started = self._starting.exception() is None
         if self._sampling is not None:
             if self.died_in is None and self._link is not None and self._link.closed.is_set():
-                self.died_in = self.book.phase  # the end came while a sample was read, which is now given up
+                self.died_in = self.recorder.phase  # the end came while a sample was read, which is now given up
             self._sampling.cancel()
             await asyncio.wait({self._sampling})
-        farewell = Farewell(actual_request=self.spec.request, actual_limit=self.spec.limit)
+        final_facts = FinalFacts(actual_request=self.spec.request, actual_limit=self.spec.limit)
         if started:
             await self._note_now()
-            self.book.close(self.host.log.kills(self.groups.suffix))
+            self.recorder.close(self.host.log.kills(self.groups.suffix))
             limit, request = await asyncio.to_thread(self._bounds_now)
-            farewell = Farewell(
+            final_facts = FinalFacts(
                 actual_request=request,
                 actual_limit=limit,
-                counters=dict(self.book.closed),
-                samples=tuple(self.book.samples),
+                counters=dict(self.recorder.closed),
+                samples=tuple(self.recorder.samples),
                 died_in=self.died_in,
             )
         await asyncio.to_thread(self._remove)
         if self._link is not None:
             await self._link.close()
         self.host.log.forget(self.groups.suffix)
-        return farewell
+        return final_facts
 
     def _remove(self) -> None:
         remove_groups(self.groups.run, self.groups.home, self.host.scratch)
@@ -201,7 +201,7 @@ class LocalSandbox:
             "cwd": cwd or self.spec.workdir,
             "timeout": timeout_s,
             "limit": output_limit,
-            "phase": self.book.phase,
+            "phase": self.recorder.phase,
         }
         try:
             reply, body = await self._running().ask(request, body_limit=2 * output_limit)
@@ -252,13 +252,13 @@ class LocalSandbox:
     async def begin_phase(self, phase: str) -> None:
         """Close the phase under way and open `phase`."""
         await self._note_now()
-        self.book.close(self.host.log.kills(self.groups.suffix))
+        self.recorder.close(self.host.log.kills(self.groups.suffix))
         await self._open_phase(phase)
 
     async def counters(self) -> PhaseCounters:
         """Counters of the phase under way."""
         await self._note_now()
-        return self.book.counters(self.host.log.kills(self.groups.suffix))
+        return self.recorder.counters(self.host.log.kills(self.groups.suffix))
 
     async def _open_phase(self, phase: str) -> None:
         async with self._phase_lock:
@@ -266,20 +266,20 @@ class LocalSandbox:
                 await asyncio.to_thread(reset_peak, self.groups.task)
             reading = await asyncio.to_thread(self.groups.read, phase)
             kills = self.host.log.kills(self.groups.suffix)
-            self.book.begin(phase, reading, time.monotonic() - self._ready_at, len(kills))
+            self.recorder.begin(phase, reading, time.monotonic() - self._ready_at, len(kills))
             if self.spec.limit.storage is None or self.bounded:
-                self.book.note_disk(full=False)
+                self.recorder.note_disk(full=False)
 
     async def _note_now(self) -> None:
         """One reading, and a look at the disk bound where there is one."""
         async with self._phase_lock:
-            reading = await asyncio.to_thread(self.groups.read, self.book.phase)
-            self.book.note(reading, time.monotonic() - self._ready_at)
+            reading = await asyncio.to_thread(self.groups.read, self.recorder.phase)
+            self.recorder.note(reading, time.monotonic() - self._ready_at)
         if self.bounded and self._link is not None:
             with contextlib.suppress(LinkClosedError, TimeoutError):
                 async with asyncio.timeout(END_WAIT_S):
                     reply, _ = await self._link.ask({"op": "disk"})
-                    self.book.note_disk(reply["full"])
+                    self.recorder.note_disk(reply["full"])
 
     async def _sample(self) -> None:
         """A reading each second, until the sandbox ends by itself."""
@@ -288,10 +288,10 @@ class LocalSandbox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.host.options.sample_s):
                     await closed.wait()
-                self.died_in = self.book.phase
+                self.died_in = self.recorder.phase
             async with self._phase_lock:
-                reading = await asyncio.to_thread(self.groups.read, self.book.phase)
-                self.book.note(reading, time.monotonic() - self._ready_at)
+                reading = await asyncio.to_thread(self.groups.read, self.recorder.phase)
+                self.recorder.note(reading, time.monotonic() - self._ready_at)
             if self.died_in is not None:
                 return
 

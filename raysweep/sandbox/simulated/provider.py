@@ -17,7 +17,7 @@ from raysweep.sandbox.protocol import (
     Capabilities,
     Check,
     ExecResult,
-    Farewell,
+    FinalFacts,
     Planned,
     SandboxSpec,
 )
@@ -181,10 +181,10 @@ class SimulatedSandbox:
             unreclaimable_last_bytes=over if died else None,
         )
 
-    async def stop(self) -> Farewell:
+    async def stop(self) -> FinalFacts:
         """As Sandbox.stop."""
         counters = {**self._counters, self._phase: await self.counters()}
         silent = None
         if self._faults.api_outage is not None and self._began is not None:
             silent = self._faults.silence(self._began, self._clock.now())
-        return Farewell(self._spec.request, self._spec.limit, counters, transport_down_s=silent)
+        return FinalFacts(self._spec.request, self._spec.limit, counters, transport_down_s=silent)

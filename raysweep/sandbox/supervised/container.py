@@ -53,8 +53,8 @@ class Ending:
 
     ended: it was not running any more. oom_killed: the platform says that its main process died of an OOM kill (never
     proof of whose limit); False only where it says what else it was, so a kill without a reason is None. evicted,
-    platform, platform_detail: as in Farewell. request, limit: bounds as the platform tells them now (None: it does not
-    tell). node: facts of the node at the end.
+    platform, platform_detail: as in FinalFacts. request, limit: bounds as the platform reports them now (None: it does
+    not). node: facts of the node at the end.
     """
 
     ended: bool = False

@@ -1,4 +1,4 @@
-"""Readings of one container over its phases, asked of its supervisor and kept in a book."""
+"""Readings of one container over its phases, asked of its supervisor and kept in a recorder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from raysweep.sandbox.cgroup.files import Texts
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.cgroup.reading import Reading, read_task
 from raysweep.sandbox.protocol import Admitted
-from raysweep.sandbox.supervised.book import ContainerBook
 from raysweep.sandbox.supervised.client import Client, Patience, SupervisorError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Made
 from raysweep.sandbox.supervised.inside import (
@@ -22,6 +21,7 @@ from raysweep.sandbox.supervised.inside import (
     reserved_memory,
     swap_beside,
 )
+from raysweep.sandbox.supervised.recorder import ContainerRecorder
 from raysweep.sandbox.supervised.samples import parse_rows
 from raysweep.units import Resources
 
@@ -30,7 +30,7 @@ SPOOL_PIECE = 1 << 20
 
 
 class Meter:
-    """`book` holds what was read; `limit` the bounds of the latest reading; `ended`: the container ended meanwhile."""
+    """`recorder` holds the readings, `limit` the bounds of the latest one; `ended`: the container has ended."""
 
     def __init__(self, client: Client, made: Made, kills: Callable[[], Sequence[Kill]]) -> None:
         self.client = client
@@ -38,7 +38,7 @@ class Meter:
         self.kills = kills
         self.limit: Resources | None = None
         self.ended = False
-        self.book = ContainerBook(0, 0.0)
+        self.recorder = ContainerRecorder(0, 0.0)
         self._next_row = 0
         self._now = 0.0
         self._lock = asyncio.Lock()
@@ -53,8 +53,8 @@ class Meter:
         if swap_beside(texts):
             raise SandboxError("altered", "the memory limit does not bound swap, of which the machine has some")
         boottime, _ = await self.client.tell_clock()
-        self.book = ContainerBook(texts.version, boottime, reserved_memory(texts, self.made.node))
-        self.book.begin("setup", read_task(texts) if texts.version else Reading(), 0.0, len(self.kills()))
+        self.recorder = ContainerRecorder(texts.version, boottime, reserved_memory(texts, self.made.node))
+        self.recorder.begin("setup", read_task(texts) if texts.version else Reading(), 0.0, len(self.kills()))
         node = {**facts_inside(texts), **self.made.node, "clock_offset_s": self.client.clock_offset}
         return Admitted(request=self.made.request, limit=found, node=node, image_pulled=self.made.image_pulled)
 
@@ -63,13 +63,13 @@ class Meter:
         reading = await self._note()
         if reading is not None:
             kills = self.kills()
-            self.book.close(kills)
-            self.book.begin(phase, reading, self._now, len(kills))
+            self.recorder.close(kills)
+            self.recorder.begin(phase, reading, self._now, len(kills))
 
     async def counters(self) -> PhaseCounters:
         """Counters of the phase under way, up to the last reading where the container ended."""
         await self._note()
-        return self.book.counters(self.kills())
+        return self.recorder.counters(self.kills())
 
     async def finish(self) -> None:
         """The last reading, if there still is anything to read."""
@@ -77,7 +77,7 @@ class Meter:
 
     def close(self) -> None:
         """Close the last phase."""
-        self.book.close(self.kills())
+        self.recorder.close(self.kills())
 
     async def read_spool(
         self, connect: Callable[[], Awaitable[Channel | None]], token: str, patience: Patience
@@ -108,7 +108,7 @@ class Meter:
             await keeper.close()
             for channel in channels:
                 await channel.close()
-        self.book.add_rows(parse_rows(data.decode(errors="replace")))
+        self.recorder.add_rows(parse_rows(data.decode(errors="replace")))
 
     async def _texts(self) -> Texts:
         greeting = self.client.greeting
@@ -132,10 +132,10 @@ class Meter:
             return None
         except (SupervisorError, ValueError) as error:
             raise SandboxError("runner_lost", f"the supervisor does not tell counters: {error}") from error
-        self._now = boottime - self.book.ready
+        self._now = boottime - self.recorder.ready
         self._next_row = reply.numbers(0, 1)[0]
         self.limit = limit_inside(texts, self.made.limit)
         reading = read_task(texts) if texts.version else Reading()
-        self.book.add_rows(parse_rows(reply.body.decode(errors="replace")))
-        self.book.note(reading, self._now)
+        self.recorder.add_rows(parse_rows(reply.body.decode(errors="replace")))
+        self.recorder.note(reading, self._now)
         return reading

@@ -14,7 +14,7 @@ from raysweep.errors import SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.environment import BASE_ENV
-from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, Farewell, SandboxSpec
+from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, SandboxSpec
 from raysweep.sandbox.supervised.client import Client, Patience, Reply, SupervisorError
 from raysweep.sandbox.supervised.container import Container, ContainerEndedError, Ending, Made
 from raysweep.sandbox.supervised.frames import encode_head
@@ -53,7 +53,7 @@ class SupervisedSandbox:
         self._meter: Meter | None = None
         self._made: Made | None = None
         self._starting: asyncio.Task[Admitted] | None = None
-        self._stopping: asyncio.Task[Farewell] | None = None
+        self._stopping: asyncio.Task[FinalFacts] | None = None
 
     # -- life
 
@@ -80,28 +80,28 @@ class SupervisedSandbox:
         self._meter = meter
         return admitted
 
-    async def stop(self) -> Farewell:
+    async def stop(self) -> FinalFacts:
         """Read the last facts, then remove every trace."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         return await asyncio.shield(self._stopping)
 
-    async def _stop(self) -> Farewell:
-        farewell = Farewell(actual_request=self.spec.request, actual_limit=self.spec.limit)
+    async def _stop(self) -> FinalFacts:
+        final_facts = FinalFacts(actual_request=self.spec.request, actual_limit=self.spec.limit)
         if self._starting is None:
-            return farewell
+            return final_facts
         self._starting.cancel()  # an unfinished start may still wait for an image
         await asyncio.wait({self._starting})
         try:
             if self._meter is not None and self._made is not None:
-                farewell = await self._last_facts(self._meter, self._made)
+                final_facts = await self._last_facts(self._meter, self._made)
         finally:
             if self._client is not None:
                 await self._client.close()
             await self.container.remove()
-        return farewell
+        return final_facts
 
-    async def _last_facts(self, meter: Meter, made: Made) -> Farewell:
+    async def _last_facts(self, meter: Meter, made: Made) -> FinalFacts:
         trouble: SandboxError | None = None
         try:
             await meter.finish()
@@ -110,9 +110,9 @@ class SupervisedSandbox:
         ending = await self.container.ending()
         died_in = None
         if meter.ended or ending.ended:
-            died_in = meter.book.phase
+            died_in = meter.recorder.phase
             await self._ask_keeper(meter)
-            meter.book.note_end(oom_killed=ending.oom_killed)
+            meter.recorder.note_end(oom_killed=ending.oom_killed)
             trouble = None  # there was no stream because there was no container
         meter.close()
         client = meter.client
@@ -123,11 +123,11 @@ class SupervisedSandbox:
             platform, detail = trouble.cause, trouble.detail
         elif platform is None and changed is not None and died_in is None:
             platform, detail = "altered", f"request at the end: {changed}"
-        return Farewell(
+        return FinalFacts(
             actual_request=request,
             actual_limit=_limit_at_end(made, ending, meter.limit),
-            counters=dict(meter.book.closed),
-            samples=tuple(meter.book.samples),
+            counters=dict(meter.recorder.closed),
+            samples=tuple(meter.recorder.samples),
             died_in=died_in,
             evicted=ending.evicted,
             platform=platform,

@@ -30,17 +30,17 @@ async def main() -> None:
             state = (await engine.inspect(container_name(spec)))["State"]
             after = await sandbox.exec("after", [SUPERVISOR, "true"])
         finally:
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
         left = await engine.docker.containers.list(all=True)
     told = {
         "capabilities": asdict(provider.capabilities()),
         "limit": asdict(admitted.limit),
-        "limit_at_end": asdict(farewell.actual_limit),
+        "limit_at_end": asdict(final_facts.actual_limit),
         "hog": asdict(hog.facts),
         "after": asdict(after.facts),
         "oom_killed": state["OOMKilled"],
-        "agent": asdict(farewell.counters["agent"]),
-        "platform": farewell.platform,
+        "agent": asdict(final_facts.counters["agent"]),
+        "platform": final_facts.platform,
         "left": len(left),
     }
     print(json.dumps(told))

@@ -42,13 +42,13 @@ async def test_an_oom_kill_of_a_command_is_told_by_counters_not_by_the_engine(pr
         result = await sandbox.exec("hog", ["/.raysweep/bin/supervisor", "alloc", str(256 << 20)])
         seen = await engine.inspect(container_name(one))
         counters = await sandbox.counters()
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert result.facts.signal == signal.SIGKILL
     assert counters.oom_kills == 1
     assert seen["State"]["Running"] is True
     assert seen["State"]["ExitCode"] == 0
-    assert farewell.died_in is None
-    assert farewell.platform is None
+    assert final_facts.died_in is None
+    assert final_facts.platform is None
 
 
 async def stopped_by_hand(engine, name):
@@ -71,10 +71,10 @@ async def test_an_end_from_outside_is_the_platforms(provider, spec, engine, acci
         assert (await shell(sandbox, "true", "first")).facts.exit == 0
         await accident(engine, container_name(one))
         facts = (await running).facts
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert (facts.exit, facts.signal, facts.timed_out) == (None, None, False)
-    assert farewell.platform == "node_lost"
-    assert farewell.died_in == "agent"
+    assert final_facts.platform == "node_lost"
+    assert final_facts.died_in == "agent"
     assert await engine.inspect(container_name(one)) is None
 
 
@@ -83,8 +83,8 @@ async def test_a_changed_limit_shows_at_the_end(provider, spec, engine, test_ima
     async with started(provider, one) as sandbox:
         change = {"Memory": 128 << 20, "MemorySwap": -1}
         await engine.docker._query_json(f"containers/{container_name(one)}/update", "POST", data=change)
-        farewell = await sandbox.stop()
-    assert farewell.actual_limit.memory == 128 << 20
+        final_facts = await sandbox.stop()
+    assert final_facts.actual_limit.memory == 128 << 20
 
 
 OWNER = """
@@ -206,14 +206,14 @@ async def test_an_engine_that_comes_back_with_its_containers_costs_nothing(provi
             await dockerd("start", "--live-restore")
             assert (await going).facts.exit == 0
             result = await running
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
         assert before is sandbox.container
         assert result.facts.exit == 0
         assert result.stdout == b"survived\n"
-        assert farewell.platform is None
-        assert farewell.died_in is None
-        assert farewell.transport_down_s > 0
-        assert "agent" in farewell.counters
+        assert final_facts.platform is None
+        assert final_facts.died_in is None
+        assert final_facts.transport_down_s > 0
+        assert "agent" in final_facts.counters
     finally:
         await dockerd("kill", "TERM")
         await dockerd("start")
@@ -227,8 +227,8 @@ async def test_an_engine_that_comes_back_without_them_is_a_lost_node(provider, s
         await dockerd("kill")
         await dockerd("start")
         facts = (await running).facts
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert (facts.exit, facts.signal, facts.timed_out) == (None, None, False)
-    assert farewell.platform == "node_lost"
-    assert farewell.died_in == "agent"
+    assert final_facts.platform == "node_lost"
+    assert final_facts.died_in == "agent"
     assert engine_traces() == before

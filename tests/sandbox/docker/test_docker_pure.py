@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.docker.fate import birth_of, tell_ending
+from raysweep.sandbox.docker.container_end import container_start, ending_of
 from raysweep.sandbox.docker.owners import ALIVE, DEAD, UNKNOWN, owner_state, owner_token, start_of
 from raysweep.sandbox.docker.payload import supervisor_archive
 from raysweep.sandbox.docker.shape import Shape, container_name, create_request, read_limit, read_request
@@ -88,7 +88,7 @@ def inspected(**state):
     return {"Id": "a", "State": {**usual, **state}, "HostConfig": {"Memory": 64 * MIB}}
 
 
-BIRTH = birth_of(inspected())
+STARTED = container_start(inspected())
 ENDED = {"Running": False}
 ENDINGS = [
     (inspected(), (False, None, None)),
@@ -105,7 +105,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("seen", "told"), ENDINGS)
 def test_endings(seen, told):
-    ending = tell_ending(seen, BIRTH, Resources(), {})
+    ending = ending_of(seen, STARTED, Resources(), {})
     assert (ending.ended, ending.oom_killed, ending.platform) == told
     assert (ending.platform_detail is None) is (ending.platform is None)
     assert ending.limit == (None if seen is None else Resources(memory=64 * MIB))

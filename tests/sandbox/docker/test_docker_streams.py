@@ -110,9 +110,9 @@ async def test_a_cut_stream_costs_no_command_and_runs_none_twice(sandbox, relay)
     result = await running
     assert result.facts.exit == 0
     assert result.stdout == b"began\n"
-    farewell = await sandbox.stop()
-    assert farewell.platform is None
-    assert farewell.transport_down_s > 0
+    final_facts = await sandbox.stop()
+    assert final_facts.platform is None
+    assert final_facts.transport_down_s > 0
 
 
 async def test_files_pass_whole_over_streams_that_are_cut(sandbox, relay):

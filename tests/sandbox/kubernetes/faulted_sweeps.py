@@ -14,8 +14,8 @@ from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
 from raysweep.sandbox.kubernetes.api import ApiError, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.exec import open_exec
-from raysweep.sandbox.kubernetes.fate import node_ready
 from raysweep.sandbox.kubernetes.pod import RUN, TASK
+from raysweep.sandbox.kubernetes.pod_end import node_ready
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 PATIENCE_S = 600.0

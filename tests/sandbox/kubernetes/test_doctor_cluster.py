@@ -16,7 +16,7 @@ from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest, p
 from raysweep.sandbox.kubernetes.preflight import admission_check, namespace_check, node_checks, rights_check
 from raysweep.sandbox.kubernetes.probe import probe
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
-from raysweep.sandbox.kubernetes.session import Stay
+from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.protocol import Planned, SandboxSpec
 from raysweep.units import GIB, MIB, Resources
 
@@ -91,15 +91,15 @@ async def test_a_cluster_that_is_ready_passes_and_nothing_is_left(cluster, admin
 async def test_a_probe_pod_that_is_taken_away_is_made_again(cluster, admin):
     provider = KubernetesProvider(owner="probe", namespace=cluster.namespace, image=cluster.image)
     run_id = f"probe-{uuid.uuid4().hex[:12]}"
-    stay = await Stay.begin(provider.options.stay(), run_id)
-    first = pod_name(run_id, f"probe-{stay.ground.lease.runner}-1")
+    session = await ClusterSession.begin(provider.options.session(), run_id)
+    first = pod_name(run_id, f"probe-{session.cluster.lease.runner}-1")
 
     try:
-        measuring = asyncio.create_task(probe(stay.ground, run_id))
+        measuring = asyncio.create_task(probe(session.cluster, run_id))
         await until(lambda: admin.delete(paths.pods(cluster.namespace, first)))
         assert (await measuring).capabilities.memory == "enforced"
     finally:
-        await stay.end()
+        await session.end()
         await provider.gc(run_id)
 
 

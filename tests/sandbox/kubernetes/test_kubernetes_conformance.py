@@ -62,7 +62,7 @@ class CrowdedSandbox(PodSandbox):
 
 class CrowdedProvider(KubernetesProvider):
     def open(self, spec):
-        return CrowdedSandbox(spec, super().open(spec).ground)
+        return CrowdedSandbox(spec, super().open(spec).cluster)
 
 
 class TestKubernetesConformance(SandboxConformance):

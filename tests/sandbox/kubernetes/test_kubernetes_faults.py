@@ -113,11 +113,11 @@ async def test_a_pod_deleted_by_hand(provider, spec, admin, cluster):
         running = await sleeping(sandbox)
         await admin.delete(pods(cluster.namespace, sandbox.container.name))
         facts = (await running).facts
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert (facts.exit, facts.signal, facts.timed_out) == (None, None, False)
-    assert farewell.died_in == "agent"
-    assert farewell.platform == "drained"
-    assert "deleted by somebody else" in farewell.platform_detail
+    assert final_facts.died_in == "agent"
+    assert final_facts.platform == "drained"
+    assert "deleted by somebody else" in final_facts.platform_detail
 
 
 async def test_a_pod_evicted_through_the_eviction_api(provider, spec, admin, cluster):
@@ -127,18 +127,18 @@ async def test_a_pod_evicted_through_the_eviction_api(provider, spec, admin, clu
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
         await admin.create(pods(cluster.namespace, name) + "/eviction", eviction)
         facts = (await running).facts
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert facts.exit is None
-    assert (farewell.died_in, farewell.platform) == ("agent", "drained")
+    assert (final_facts.died_in, final_facts.platform) == ("agent", "drained")
 
 
 async def test_a_full_disk_is_an_eviction_for_the_own_limit(provider, spec):
     async with started(provider, replace(spec, limit=LITTLE)) as sandbox:
         written = await sandbox.exec("fill", FILL)
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert written.facts.exit is None
-    assert (farewell.evicted, farewell.platform) == (Evicted("storage", own_limit=True), None), farewell
-    assert farewell.died_in == "agent"
+    assert (final_facts.evicted, final_facts.platform) == (Evicted("storage", own_limit=True), None), final_facts
+    assert final_facts.died_in == "agent"
 
 
 @pytest.fixture
@@ -178,11 +178,11 @@ async def test_an_eviction_whose_container_is_removed_before_the_pod_has_ended(
                 await asyncio.sleep(0.1)
         facts = (await writing).facts
         task = next(s for s in (await api.get(path))["status"]["containerStatuses"] if s["name"] == "task")
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert task["restartCount"] == 1, "the kubelet looked for it in vain"
     assert facts.exit is None
-    assert (farewell.evicted, farewell.platform) == (Evicted("storage", own_limit=True), None), farewell
-    assert farewell.died_in == "agent"
+    assert (final_facts.evicted, final_facts.platform) == (Evicted("storage", own_limit=True), None), final_facts
+    assert final_facts.died_in == "agent"
 
 
 async def test_a_resize_in_mid_trial_is_seen_at_the_end(provider, spec, admin, cluster):
@@ -209,9 +209,9 @@ async def test_a_resize_in_mid_trial_is_seen_at_the_end(provider, spec, admin, c
 
         while not await resized():  # noqa: ASYNC110 - the time-out of `started` bounds it
             await asyncio.sleep(0.2)
-        farewell = await sandbox.stop()
-    assert farewell.actual_limit.memory == 128 * MIB
-    assert farewell.died_in is None
+        final_facts = await sandbox.stop()
+    assert final_facts.actual_limit.memory == 128 * MIB
+    assert final_facts.died_in is None
 
 
 async def test_our_own_deadline_is_no_outcome_of_the_arm(cluster, run_id, spec):
@@ -220,11 +220,11 @@ async def test_our_own_deadline_is_no_outcome_of_the_arm(cluster, run_id, spec):
     try:
         async with started(provider, replace(spec, lifetime_s=1.0)) as sandbox:
             facts = (await sandbox.exec("sleep", ["sleep", "600"])).facts
-            farewell = await sandbox.stop()
+            final_facts = await sandbox.stop()
     finally:
         await provider.gc(run_id)
     assert facts.exit is None
-    assert (farewell.died_in, farewell.platform) == ("agent", "deadline")
+    assert (final_facts.died_in, final_facts.platform) == ("agent", "deadline")
 
 
 # -- pods that cannot be had
@@ -344,7 +344,7 @@ async def test_the_pod_of_a_lost_runner_is_replaced(provider, spec, cluster):
 
 async def test_a_pod_whose_answer_was_lost_is_adopted(provider, spec, api, cluster, monkeypatch):
     sandbox = provider.open(spec)
-    create, calls = sandbox.ground.api.create, []
+    create, calls = sandbox.cluster.api.create, []
 
     async def lost_the_first_time(*args, **kwargs):
         calls.append(await create(*args, **kwargs))
@@ -352,7 +352,7 @@ async def test_a_pod_whose_answer_was_lost_is_adopted(provider, spec, api, clust
             raise ApiError(0, "Connection", "the answer was lost")
         return calls[-1]
 
-    monkeypatch.setattr(sandbox.ground.api, "create", lost_the_first_time)
+    monkeypatch.setattr(sandbox.cluster.api, "create", lost_the_first_time)
     try:
         async with asyncio.timeout(PATIENCE_S):
             await sandbox.start()
@@ -368,7 +368,7 @@ async def test_a_pod_whose_answer_was_lost_is_adopted(provider, spec, api, clust
 
 async def test_a_pod_made_by_a_call_that_was_given_up_is_removed(provider, spec, api, cluster, monkeypatch):
     sandbox = provider.open(spec)
-    create, sent, answer = sandbox.ground.api.create, asyncio.Event(), asyncio.Event()
+    create, sent, answer = sandbox.cluster.api.create, asyncio.Event(), asyncio.Event()
 
     async def slow(*args, **kwargs):
         made = await create(*args, **kwargs)
@@ -376,7 +376,7 @@ async def test_a_pod_made_by_a_call_that_was_given_up_is_removed(provider, spec,
         await answer.wait()
         return made
 
-    monkeypatch.setattr(sandbox.ground.api, "create", slow)
+    monkeypatch.setattr(sandbox.cluster.api, "create", slow)
     async with asyncio.timeout(PATIENCE_S):
         starting = asyncio.ensure_future(sandbox.start())
         await sent.wait()
@@ -426,14 +426,14 @@ async def test_cut_streams_and_an_outage_lose_nothing(cluster, run_id, spec, tmp
                 await asyncio.sleep(2.0)
                 proxy.away = False
                 result = await running
-                farewell = await sandbox.stop()
+                final_facts = await sandbox.stop()
         finally:
             await provider.gc(run_id)
     assert result.facts.exit == 0
     assert result.stdout.split() == [str(i).encode() for i in range(1, 11)] + [b"once"]
-    assert farewell.died_in is None
-    assert farewell.platform is None
-    assert farewell.transport_down_s > 0
+    assert final_facts.died_in is None
+    assert final_facts.platform is None
+    assert final_facts.transport_down_s > 0
 
 
 # -- who is killed

@@ -41,8 +41,8 @@ async def test_a_lost_container_is_not_the_last_word_before_the_pod_has_ended(tm
 
     async with serving(answer, tmp_path, monkeypatch) as (_, api):
         watcher = Watcher(api, "ns", "x=y")
-        ground = SimpleNamespace(api=api, watcher=watcher, nodes=Nodes(api, "ns"), options=PodOptions("ns", "image"))
-        container = PodContainer(SandboxSpec("run-1", "t-1", Resources(), Resources()), ground)
+        cluster = SimpleNamespace(api=api, watcher=watcher, nodes=Nodes(api, "ns"), options=PodOptions("ns", "image"))
+        container = PodContainer(SandboxSpec("run-1", "t-1", Resources(), Resources()), cluster)
         container._uid = RECORDED["storagelost"]["pod"]["metadata"]["uid"]
         watcher.follow(container.name)
         async with asyncio.timeout(PATIENCE_S):

@@ -62,14 +62,14 @@ async def test_streams_cut_during_commands_repeat_and_lose_nothing(provider):
         script = "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /tmp/count; sleep 0.2; done; cat /tmp/count"
         tasks = asyncio.gather(*(shell(sandbox, script.replace("count", f"count{n}")) for n in range(3)))
         cuts, results = await cut_again_and_again(container, tasks, pause=0.2)
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     assert cuts > 0
     for result in results:
         assert succeeded(result)
         assert result.stdout.split() == [str(i).encode() for i in range(1, 11)]
-    assert farewell.transport_down_s > 0
-    assert farewell.platform is None
-    assert farewell.died_in is None
+    assert final_facts.transport_down_s > 0
+    assert final_facts.platform is None
+    assert final_facts.died_in is None
 
 
 async def test_streams_cut_during_put_and_get_lose_nothing(provider):
@@ -102,19 +102,19 @@ async def test_no_stream_beyond_the_cap_is_the_api_server_and_never_an_exit_code
         assert caught.value.cause == "api_server"
         with pytest.raises(SandboxError):
             await sandbox.put(archive_of({"x": b""}), "/app")
-        farewell = await sandbox.stop()
-    assert (farewell.platform, farewell.died_in) == ("api_server", None)
-    assert farewell.transport_down_s >= 1.0
-    assert set(farewell.counters) == {"setup", "agent"}
+        final_facts = await sandbox.stop()
+    assert (final_facts.platform, final_facts.died_in) == ("api_server", None)
+    assert final_facts.transport_down_s >= 1.0
+    assert set(final_facts.counters) == {"setup", "agent"}
 
 
 async def kill_in_agent_phase(provider, word):
-    """Farewell and verdict of a container in which everything is killed at once while a command runs."""
+    """FinalFacts and verdict of a container in which everything is killed at once while a command runs."""
     async with running(provider) as (sandbox, container):
         container.word = word
         command = asyncio.create_task(shell(sandbox, "touch /tmp/began; sleep 600"))
         await shell(sandbox, "while [ ! -e /tmp/began ]; do sleep 0.05; done; sleep 1.5")
-        seen = len(sandbox._meter.book.rows)
+        seen = len(sandbox._meter.recorder.rows)
         await asyncio.to_thread(container.kill_all)
         async with asyncio.timeout(PATIENT):
             result = await command
@@ -125,37 +125,41 @@ async def kill_in_agent_phase(provider, word):
         await sandbox.begin_phase("verifier")
         assert (await shell(sandbox, "true")).facts.exit is None
         await sandbox.counters()
-        farewell = await sandbox.stop()
-        assert len(sandbox._meter.book.rows) > seen, "the keeper tells samples that no stream brought"
+        final_facts = await sandbox.stop()
+        assert len(sandbox._meter.recorder.rows) > seen, "the keeper tells samples that no stream brought"
     assert (result.facts.exit, result.facts.signal, result.facts.timed_out) == (None, None, False)
-    assert set(farewell.counters) == {"setup", "agent"}
+    assert set(final_facts.counters) == {"setup", "agent"}
     evidence = Evidence(
-        farewell.actual_request,
-        farewell.actual_limit,
+        final_facts.actual_request,
+        final_facts.actual_limit,
         provider.home.parent.version,
         agent=AgentFacts(result.facts),
-        counters=farewell.counters,
-        died_in=farewell.died_in,
-        evicted=farewell.evicted,
-        platform=farewell.platform,
+        counters=final_facts.counters,
+        died_in=final_facts.died_in,
+        evicted=final_facts.evicted,
+        platform=final_facts.platform,
     )
     found = classify(evidence)
-    return farewell, (found.cause, found.phase, found.cause_class)
+    return final_facts, (found.cause, found.phase, found.cause_class)
 
 
 async def test_a_group_kill_is_read_from_the_keeper_and_proven_by_room(provider):
-    farewell, verdict = await kill_in_agent_phase(provider, Ending(ended=True, oom_killed=True))
-    counters = farewell.counters["agent"]
-    assert (farewell.died_in, counters.oom_kills, counters.oom_group) == ("agent", 1, True)
+    final_facts, verdict = await kill_in_agent_phase(provider, Ending(ended=True, oom_killed=True))
+    counters = final_facts.counters["agent"]
+    assert (final_facts.died_in, counters.oom_kills, counters.oom_group) == ("agent", 1, True)
     assert counters.ancestor_room_bytes > 2 * LIMIT
     assert verdict == ("oom_limit", "agent", "resource")
 
 
 async def test_an_end_that_the_platform_explains_is_its_own(provider):
     word = Ending(ended=True, oom_killed=False, platform="drained", platform_detail="node drained", node={"pods": 3})
-    farewell, verdict = await kill_in_agent_phase(provider, word)
-    assert (farewell.platform, farewell.platform_detail, farewell.died_in) == ("drained", "node drained", "agent")
-    assert farewell.node["pods"] == 3
+    final_facts, verdict = await kill_in_agent_phase(provider, word)
+    assert (final_facts.platform, final_facts.platform_detail, final_facts.died_in) == (
+        "drained",
+        "node drained",
+        "agent",
+    )
+    assert final_facts.node["pods"] == 3
     assert verdict == ("drained", "agent", "platform")
 
 
@@ -184,21 +188,21 @@ async def test_a_platform_that_admitted_something_else_is_refused(provider):
 async def test_a_resize_in_mid_trial_shows_at_the_end(provider):
     async with running(provider) as (sandbox, container):
         await asyncio.to_thread(apply_bounds, container.group, Bounds(memory=2 * LIMIT), swap=False)
-        farewell = await sandbox.stop()
-    assert farewell.actual_limit.memory == 2 * LIMIT
+        final_facts = await sandbox.stop()
+    assert final_facts.actual_limit.memory == 2 * LIMIT
 
 
 async def test_a_resize_that_only_the_platform_tells_shows_too(provider):
     async with running(provider) as (sandbox, container):
         told = Ending(limit=Resources(cpu=1000, memory=3 * LIMIT), request=sandbox.spec.request)
         container.ending = lambda: asyncio.sleep(0, told)
-        farewell = await sandbox.stop()
-    assert farewell.actual_limit.memory == 3 * LIMIT
+        final_facts = await sandbox.stop()
+    assert final_facts.actual_limit.memory == 3 * LIMIT
     async with running(provider) as (sandbox, container):
         told = Ending(request=Resources(cpu=1, memory=1))
         container.ending = lambda: asyncio.sleep(0, told)
-        farewell = await sandbox.stop()
-    assert farewell.platform == "altered"
+        final_facts = await sandbox.stop()
+    assert final_facts.platform == "altered"
 
 
 async def test_stop_while_the_platform_still_makes_it(provider):
@@ -252,18 +256,18 @@ async def test_a_full_page_cache_in_set_up_does_not_hide_the_agents_own_oom(prov
         assert succeeded(await shell(sandbox, "head -c 100M /dev/zero > /tmp/cache; sync"))
         await sandbox.begin_phase("agent")
         result = await allocate(sandbox, 2 * LIMIT)
-        farewell = await sandbox.stop()
+        final_facts = await sandbox.stop()
     finally:
         await sandbox.stop()
-    setup, agent = farewell.counters["setup"], farewell.counters["agent"]
+    setup, agent = final_facts.counters["setup"], final_facts.counters["agent"]
     assert (setup.oom_kills, agent.oom_kills) == (0, 1)
     assert setup.mem_peak_bytes > 0.9 * LIMIT, "cache counts as peak, and kills nobody"
     evidence = Evidence(
-        farewell.actual_request,
-        farewell.actual_limit,
+        final_facts.actual_request,
+        final_facts.actual_limit,
         provider.home.parent.version,
         agent=AgentFacts(result.facts),
-        counters=farewell.counters,
+        counters=final_facts.counters,
     )
     assert classify(evidence).cause == "oom_limit"
 

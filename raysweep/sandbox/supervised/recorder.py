@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raysweep.record.evidence import PhaseCounters
-from raysweep.sandbox.cgroup.book import PhaseBook
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.cgroup.reading import Reading
+from raysweep.sandbox.cgroup.recorder import PhaseRecorder
 from raysweep.sandbox.supervised.samples import Row, row_before_kill
 
 
-class ContainerBook(PhaseBook):
-    """A PhaseBook with the supervisor's rows. `ready`: boottime from which samples count.
+class ContainerRecorder(PhaseRecorder):
+    """A PhaseRecorder with the supervisor's rows. `ready`: boottime from which samples count.
 
     reserved: bytes that the node keeps from all pods (MemTotal minus allocatable), not available to the task.
     """

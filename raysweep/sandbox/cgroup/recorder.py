@@ -11,7 +11,7 @@ from raysweep.sandbox.cgroup.meter import phase_counters, sample_of
 from raysweep.sandbox.cgroup.reading import Reading
 
 
-class PhaseBook:
+class PhaseRecorder:
     """Counters of closed phases and the readings of the one under way."""
 
     def __init__(self, version: int) -> None:

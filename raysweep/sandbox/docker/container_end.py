@@ -14,24 +14,24 @@ KILLED = 137
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class ContainerStart:
     """What tells a container and this life of it from any other."""
 
     id: str
     started: str
 
 
-def birth_of(inspected: Mapping[str, Any]) -> Birth:
+def container_start(inspected: Mapping[str, Any]) -> ContainerStart:
     """Of a container that was just started."""
-    return Birth(inspected["Id"], inspected["State"].get("StartedAt", ""))
+    return ContainerStart(inspected["Id"], inspected["State"].get("StartedAt", ""))
 
 
-def is_running(inspected: Mapping[str, Any] | None, birth: Birth) -> bool:
+def is_running(inspected: Mapping[str, Any] | None, began: ContainerStart) -> bool:
     """Whether the same container still lives the same life."""
-    return inspected is not None and bool(inspected["State"].get("Running")) and birth_of(inspected) == birth
+    return inspected is not None and bool(inspected["State"].get("Running")) and container_start(inspected) == began
 
 
-def tell_ending(inspected: Mapping[str, Any] | None, birth: Birth, asked: Resources, node: Facts) -> Ending:
+def ending_of(inspected: Mapping[str, Any] | None, began: ContainerStart, asked: Resources, node: Facts) -> Ending:
     """The engine's last word.
 
     A container's process 1 is the supervisor, which nothing inside can end (the kernel shields process 1 from its own
@@ -41,9 +41,9 @@ def tell_ending(inspected: Mapping[str, Any] | None, birth: Birth, asked: Resour
         return Ending(ended=True, platform="node_lost", platform_detail="the container was removed by somebody else")
     state = inspected["State"]
     limit, request = read_limit(inspected), read_request(inspected, asked)
-    if is_running(inspected, birth):
+    if is_running(inspected, began):
         return Ending(limit=limit, request=request, node=node)
-    if birth_of(inspected) != birth:
+    if container_start(inspected) != began:
         return Ending(
             ended=True,
             platform="node_lost",

@@ -80,7 +80,7 @@ _INTERRUPTED = re.compile(
 """What runtimes say where a kubelet or containerd that went away broke a start off; all else is the image's."""
 
 
-def fate(
+def end_of_pod(
     pod: Json | None,
     *,
     gone: bool = False,

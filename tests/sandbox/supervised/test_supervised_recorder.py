@@ -10,7 +10,6 @@ from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence
 from raysweep.sandbox.cgroup.files import Texts
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.cgroup.reading import Reading, read_task
-from raysweep.sandbox.supervised.book import ContainerBook
 from raysweep.sandbox.supervised.client import Reply
 from raysweep.sandbox.supervised.inside import (
     difference,
@@ -20,6 +19,7 @@ from raysweep.sandbox.supervised.inside import (
     reserved_memory,
     swap_beside,
 )
+from raysweep.sandbox.supervised.recorder import ContainerRecorder
 from raysweep.sandbox.supervised.samples import Row, parse_rows, row_before_kill
 from raysweep.trial.classify import classify
 from raysweep.units import GIB, MIB, Resources
@@ -63,11 +63,11 @@ def row(t, kills=0, unreclaimable=0, available=8 * GIB, memory=0):
     return Row(float(t), memory, unreclaimable, unreclaimable, 0, 0, 0, 2, kills, available)
 
 
-def agent_book(version=1, reserved=0, **first):
-    """A book in its agent phase that began at boottime 100."""
-    book = ContainerBook(version, ready=100.0, reserved=reserved)
-    book.begin("agent", Reading(oom_kills=0, **first), 0.0, kills=0)
-    return book
+def agent_recorder(version=1, reserved=0, **first):
+    """A recorder in its agent phase that began at boottime 100."""
+    recorder = ContainerRecorder(version, ready=100.0, reserved=reserved)
+    recorder.begin("agent", Reading(oom_kills=0, **first), 0.0, kills=0)
+    return recorder
 
 
 def verdict(counters, version, *, died=False, limit=LIMIT):
@@ -147,27 +147,27 @@ def test_the_row_before_the_last_kill():
 
 
 def test_a_mark_that_did_not_rise_in_a_phase_is_not_its_peak():
-    book = agent_book(task_peak=50, memory=5)
-    book.add_rows([row(101, memory=20), row(102, memory=10)])
-    book.note(Reading(oom_kills=0, task_peak=50, memory=7), 3.0)
-    assert book.counters([]).mem_peak_bytes == 20
-    book.note(Reading(oom_kills=0, task_peak=51, memory=7), 4.0)
-    assert book.counters([]).mem_peak_bytes == 51
+    recorder = agent_recorder(task_peak=50, memory=5)
+    recorder.add_rows([row(101, memory=20), row(102, memory=10)])
+    recorder.note(Reading(oom_kills=0, task_peak=50, memory=7), 3.0)
+    assert recorder.counters([]).mem_peak_bytes == 20
+    recorder.note(Reading(oom_kills=0, task_peak=51, memory=7), 4.0)
+    assert recorder.counters([]).mem_peak_bytes == 51
 
 
 def test_samples_are_in_order_and_only_from_the_time_it_was_ready():
-    book = agent_book()
-    book.note(Reading(), 2.5)
-    book.add_rows([row(99), row(101), row(102)])
-    book.add_rows([row(102), row(103)])
-    assert [sample.t for sample in book.samples] == [0.0, 1.0, 2.0, 2.5, 3.0]
+    recorder = agent_recorder()
+    recorder.note(Reading(), 2.5)
+    recorder.add_rows([row(99), row(101), row(102)])
+    recorder.add_rows([row(102), row(103)])
+    assert [sample.t for sample in recorder.samples] == [0.0, 1.0, 2.0, 2.5, 3.0]
 
 
 def killed_v1(rows, reserved=0, kills=(), **last):
-    book = agent_book(reserved=reserved, task_peak=10 * MIB, own_fails=last.pop("own_fails_before", None))
-    book.add_rows(rows)
-    book.note(Reading(**{"oom_kills": 1, "task_peak": LIMIT, **last}), 3.0)
-    return book.counters(kills)
+    recorder = agent_recorder(reserved=reserved, task_peak=10 * MIB, own_fails=last.pop("own_fails_before", None))
+    recorder.add_rows(rows)
+    recorder.note(Reading(**{"oom_kills": 1, "task_peak": LIMIT, **last}), 3.0)
+    return recorder.counters(kills)
 
 
 def test_v1_at_the_limit_after_slow_growth():
@@ -194,10 +194,10 @@ def test_v1_by_a_full_parent_is_never_the_limit():
 
 def test_v1_limit_reached_before_the_phase_by_page_cache():
     for fails_after, expected in ((9, "oom_limit"), (3, "oom_node")):
-        book = agent_book(task_peak=LIMIT, own_fails=3)
-        book.add_rows([row(101, unreclaimable=LIMIT // 2)])
-        book.note(Reading(oom_kills=1, task_peak=LIMIT, own_fails=fails_after), 3.0)
-        assert verdict(book.counters([]), 1)[0] == expected
+        recorder = agent_recorder(task_peak=LIMIT, own_fails=3)
+        recorder.add_rows([row(101, unreclaimable=LIMIT // 2)])
+        recorder.note(Reading(oom_kills=1, task_peak=LIMIT, own_fails=fails_after), 3.0)
+        assert verdict(recorder.counters([]), 1)[0] == expected
 
 
 def test_the_kernel_log_decides_on_v1_where_it_can_be_read():
@@ -206,11 +206,11 @@ def test_the_kernel_log_decides_on_v1_where_it_can_be_read():
 
 
 def ended(version=2, available=8 * GIB, kills=(), **word):
-    book = agent_book(version)
-    book.note(Reading(oom_kills=0, own_ooms=0), 0.5)
-    book.add_rows([row(101, unreclaimable=MIB, available=available)])
-    book.note_end(**word)
-    return book.counters(kills)
+    recorder = agent_recorder(version)
+    recorder.note(Reading(oom_kills=0, own_ooms=0), 0.5)
+    recorder.add_rows([row(101, unreclaimable=MIB, available=available)])
+    recorder.note_end(**word)
+    return recorder.counters(kills)
 
 
 def test_group_kill_by_the_platforms_word():
@@ -225,11 +225,11 @@ def test_group_kill_by_the_platforms_word():
 
 
 def test_a_counter_that_was_read_before_the_group_was_gone_is_kept():
-    book = agent_book(version=2, own_ooms=0)
-    book.note(Reading(oom_kills=3, own_ooms=1), 0.5)
-    book.note_end(oom_killed=True)
-    assert (book.counters([]).own_limit_ooms, book.counters([]).oom_kills) == (1, 3)
-    assert verdict(book.counters([]), 2, died=True) == ("oom_limit", "resource")
+    recorder = agent_recorder(version=2, own_ooms=0)
+    recorder.note(Reading(oom_kills=3, own_ooms=1), 0.5)
+    recorder.note_end(oom_killed=True)
+    assert (recorder.counters([]).own_limit_ooms, recorder.counters([]).oom_kills) == (1, 3)
+    assert verdict(recorder.counters([]), 2, died=True) == ("oom_limit", "resource")
 
 
 def test_an_end_that_is_no_oom_or_that_nobody_explains():
@@ -238,12 +238,12 @@ def test_an_end_that_is_no_oom_or_that_nobody_explains():
 
 
 def test_the_last_row_of_an_ended_container_counts():
-    book = agent_book(version=2)
-    book.add_rows([replace(row(105, kills=3), nr_throttled=9, throttled_us=90)])
-    book.note_end(oom_killed=False)
-    counters = book.counters([])
+    recorder = agent_recorder(version=2)
+    recorder.add_rows([replace(row(105, kills=3), nr_throttled=9, throttled_us=90)])
+    recorder.note_end(oom_killed=False)
+    counters = recorder.counters([])
     assert (counters.oom_kills, counters.oom_group) == (3, False)
-    book = agent_book(version=2, nr_throttled=4)
-    book.add_rows([replace(row(105), nr_throttled=9)])
-    book.note_end(oom_killed=True)
-    assert book.counters([]).nr_throttled == 5
+    recorder = agent_recorder(version=2, nr_throttled=4)
+    recorder.add_rows([replace(row(105), nr_throttled=9)])
+    recorder.note_end(oom_killed=True)
+    assert recorder.counters([]).nr_throttled == 5

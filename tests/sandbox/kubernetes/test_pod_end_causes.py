@@ -12,8 +12,15 @@ import pytest
 
 from raysweep.record.evidence import PLATFORM_CAUSES, Evicted, Evidence
 from raysweep.sandbox.kubernetes.bounds import Bounds, actual, admitted
-from raysweep.sandbox.kubernetes.fate import cause_at_start, fate, lost_sight, node_ready, parse_eviction, running
 from raysweep.sandbox.kubernetes.hindrance import SOON_S, fits_nowhere, hindrance
+from raysweep.sandbox.kubernetes.pod_end import (
+    cause_at_start,
+    end_of_pod,
+    lost_sight,
+    node_ready,
+    parse_eviction,
+    running,
+)
 from raysweep.trial.classify import classify
 from raysweep.units import GIB, MIB, Resources
 
@@ -24,7 +31,7 @@ OWN_STORAGE = Evicted("storage", own_limit=True)
 
 def told(name, *, node=READY, **known):
     record = RECORDED[name]
-    return fate(record["pod"], gone=record["gone"], events=record["events"], node=node, **known)
+    return end_of_pod(record["pod"], gone=record["gone"], events=record["events"], node=node, **known)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +112,12 @@ def state(name, **terminated):
 )
 def test_a_container_that_ended_before_the_removal_ended_by_itself(name, finished, platform):
     pod = state(name, reason="Error", finishedAt=finished)
-    assert fate(pod, gone=True, node=READY).platform == platform
+    assert end_of_pod(pod, gone=True, node=READY).platform == platform
 
 
 @pytest.mark.parametrize("reason", ["ContainerStatusUnknown", "Unknown"])
 def test_a_state_that_the_kubelet_lost_is_a_lost_node(reason):
-    ending = fate(state("running", reason=reason), node=READY)
+    ending = end_of_pod(state("running", reason=reason), node=READY)
     assert (ending.platform, ending.oom_killed) == ("node_lost", False)
     assert reason in ending.platform_detail
 
@@ -121,21 +128,21 @@ def test_a_container_that_an_eviction_removed_at_once_is_no_lost_node(name):
     pod = copy.deepcopy(RECORDED[name]["pod"])
     pod["status"] |= {"phase": "Running", "reason": None, "message": None}
     assert lost_sight(pod)
-    lost = fate(pod, node=READY)
+    lost = end_of_pod(pod, node=READY)
     assert (lost.ended, lost.platform, lost.evicted) == (True, "node_lost", None)
     assert "ContainerStatusUnknown" in lost.platform_detail
-    ending = fate(pod, events=RECORDED[name]["events"], node=READY)
+    ending = end_of_pod(pod, events=RECORDED[name]["events"], node=READY)
     assert (ending.ended, ending.platform, ending.evicted) == (True, None, OWN_STORAGE)
 
 
 def test_a_container_that_is_lost_while_its_pod_is_deleted_has_no_end_to_compare():
     pod = state("byhand", reason="ContainerStatusUnknown", finishedAt=None)
-    assert fate(pod, gone=True, node=READY).platform == "node_lost"
+    assert end_of_pod(pod, gone=True, node=READY).platform == "node_lost"
     keeper = state("byhand", reason="Error", finishedAt="2026-11-24T08:38:30Z")
     next(s for s in keeper["status"]["containerStatuses"] if s["name"] == "keeper")["state"] = {
         "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}
     }
-    ending = fate(keeper, gone=True, node=READY)
+    ending = end_of_pod(keeper, gone=True, node=READY)
     assert (ending.ended, ending.platform) == (True, None), "it had ended before anybody asked for its removal"
 
 
@@ -150,7 +157,7 @@ def test_a_container_that_is_lost_while_its_pod_is_deleted_has_no_end_to_compare
     ],
 )
 def test_a_start_that_the_node_broke_off_is_not_the_images_fault(message, platform):
-    ending = fate(state("running", exitCode=128, reason="StartError", message=message), node=READY)
+    ending = end_of_pod(state("running", exitCode=128, reason="StartError", message=message), node=READY)
     assert (ending.ended, ending.platform, ending.oom_killed) == (True, platform, False)
     assert message in ending.platform_detail
 
@@ -168,7 +175,7 @@ def test_a_start_that_the_node_broke_off_is_not_the_images_fault(message, platfo
     ],
 )
 def test_reasons_of_the_kubelet(reason, message, platform):
-    ending = fate({"status": {"phase": "Failed", "reason": reason, "message": message}}, node=READY)
+    ending = end_of_pod({"status": {"phase": "Failed", "reason": reason, "message": message}}, node=READY)
     assert (ending.ended, ending.platform) == (True, platform)
     assert platform is None or message in ending.platform_detail
 
@@ -179,13 +186,13 @@ def test_reasons_of_the_kubelet(reason, message, platform):
 )
 def test_events_tell_it_where_the_last_status_was_not_seen(reason, platform):
     events = [{"reason": "Pulled", "message": ""}, {"reason": reason, "message": "as the event says"}]
-    ending = fate(RECORDED["running"]["pod"], gone=True, events=events, node=READY)
+    ending = end_of_pod(RECORDED["running"]["pod"], gone=True, events=events, node=READY)
     assert ending.platform == platform
 
 
 def test_a_pod_of_which_nothing_was_ever_seen():
-    assert fate(None).ended is False
-    ending = fate(None, gone=True)
+    assert end_of_pod(None).ended is False
+    ending = end_of_pod(None, gone=True)
     assert (ending.ended, ending.platform, ending.limit) == (True, "node_lost", None)
     assert "could not be read" in ending.platform_detail
 
@@ -193,8 +200,8 @@ def test_a_pod_of_which_nothing_was_ever_seen():
 def test_another_pod_of_that_name_is_a_loss():
     pod = RECORDED["running"]["pod"]
     uid = pod["metadata"]["uid"]
-    assert fate(pod, uid=uid).ended is False
-    replaced = fate(pod, uid="another", node=READY)
+    assert end_of_pod(pod, uid=uid).ended is False
+    replaced = end_of_pod(pod, uid="another", node=READY)
     assert (replaced.ended, replaced.platform, replaced.limit) == (True, "node_lost", None)
 
 
@@ -202,7 +209,7 @@ def test_a_container_that_runs_again_is_not_the_one_that_was_lost():
     pod = copy.deepcopy(RECORDED["running"]["pod"])
     for status in pod["status"]["containerStatuses"]:
         status["restartCount"] = 1
-    ending = fate(pod, uid=pod["metadata"]["uid"], node=READY)
+    ending = end_of_pod(pod, uid=pod["metadata"]["uid"], node=READY)
     assert (ending.ended, ending.platform) == (True, "node_lost")
     assert "restarted" in ending.platform_detail
 
@@ -236,7 +243,7 @@ USING = "Container {} was using {}, request is {}, has larger consumption of {}.
 def test_evictions_by_the_kubelets_own_words(message, evicted, outcome):
     assert parse_eviction(message) == evicted
     pod = {"status": {"phase": "Failed", "reason": "Evicted", "message": message}}
-    assert fate(pod, node=READY).evicted == evicted
+    assert end_of_pod(pod, node=READY).evicted == evicted
     request = Resources(250, 64 * MIB, GIB)
     assert classify(Evidence(request, cgroup=1, evicted=evicted, died_in="agent")).cause == outcome
 
@@ -244,12 +251,12 @@ def test_evictions_by_the_kubelets_own_words(message, evicted, outcome):
 def test_an_eviction_whose_status_is_lost_is_told_by_its_event_or_condition():
     message = LOW.format("memory") + USING.format("task", "98304Ki", "64Mi", "memory")
     evicted = Evicted("memory", own_limit=False, usage=96 * MIB)
-    assert fate(None, gone=True, events=[{"reason": "Evicted", "message": message}]).evicted == evicted
+    assert end_of_pod(None, gone=True, events=[{"reason": "Evicted", "message": message}]).evicted == evicted
     pod = copy.deepcopy(RECORDED["running"]["pod"])
     pod["metadata"]["deletionTimestamp"] = "2026-11-24T08:38:54Z"
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
     pod["status"]["conditions"] = [condition]
-    assert fate(pod, node=READY).evicted == evicted
+    assert end_of_pod(pod, node=READY).evicted == evicted
 
 
 @pytest.mark.parametrize(
