@@ -41,8 +41,8 @@ from raysweep.record.place import RunPath, run_path
 from raysweep.record.reader import read_ledger
 from raysweep.record.resume import unfinished
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "record"))
-from s3_server import BUCKET, Server  # type: ignore[import-not-found]
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from support.s3_server import BUCKET, Server  # type: ignore[import-not-found]
 
 T = TypeVar("T")
 

@@ -122,8 +122,8 @@ def from_bucket() -> None:
 
     from raysweep.record.objectstore import ObjectStore
 
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "record"))
-    from s3_server import BUCKET, Server  # type: ignore[import-not-found]
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from support.s3_server import BUCKET, Server  # type: ignore[import-not-found]
 
     server = Server(Path(tempfile.mkdtemp(prefix="raysweep-bench-")))
     server.start()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from raysweep.cli.output import status_lines
@@ -14,9 +11,7 @@ from raysweep.cli.status import read_status, status_command
 from raysweep.record.reader import read_ledger
 from raysweep.stats import analyse
 from raysweep.stats.findings.balance import Cell, Cost, cells, checks, cost, missed, words
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import simulated
+from support.cli_runs import simulated
 
 TIGHT = """
 buckets: {period: 60s, windows: {first: 0s-30s, second: 30s-60s}, dates: 2, makeup_dates: 0}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,9 +12,7 @@ from raysweep.cli.plan import plan_command
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
 from raysweep.record.reader import read_ledger
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import simulated
+from support.cli_runs import simulated
 
 SPRING = """
 buckets:

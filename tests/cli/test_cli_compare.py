@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from raysweep.cli.main import main
 from raysweep.record.probes import Round, write_round
 from raysweep.record.store import LocalStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import raysweep, simulated
-from made_runs import make_run, truth
+from support.cli_runs import raysweep, simulated
+from support.made_runs import make_run, truth
 
 
 @pytest.fixture

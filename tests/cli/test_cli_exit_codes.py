@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
 from raysweep.record.reader import read_ledger
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import raysweep, simulated, status_of
+from support.cli_runs import raysweep, simulated, status_of
 
 BAD = """\
 name: bad

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from raysweep.record.reader import read_ledger
 from raysweep.record.stopped import RECORD
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import PATIENCE_S, raysweep, simulated
+from support.cli_runs import PATIENCE_S, raysweep, simulated
 
 KILLED_AT = str(Path(__file__).parent / "killed_at.py")
 DECIDED = """\

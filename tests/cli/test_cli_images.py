@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_registry import FakeRegistry
 
 from raysweep.cli import images as module
 from raysweep.cli import mirror
@@ -16,9 +15,8 @@ from raysweep.cli.compose import load_study, planned_sandboxes, recipe
 from raysweep.cli.images import Images, first_seen, resolve_images, tell_moved
 from raysweep.errors import UnsuitableError
 from raysweep.record.schema import arrow_schema
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import raysweep
+from support.cli_runs import raysweep
+from support.fake_registry import FakeRegistry
 
 INDEX = b'{"schemaVersion": 2, "manifests": []}'
 OWN = "sha256:" + "c" * 64

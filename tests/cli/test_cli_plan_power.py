@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +11,7 @@ from raysweep.cli.report import design_of
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
 from raysweep.record.reader import read_ledger
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import simulated
+from support.cli_runs import simulated
 
 DAYS = """\
 buckets: {timezone: Europe/Berlin, windows: {night: "22:00-04:00", day: "06:00-18:00"}, dates: 2}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import raysweep, simulated
-from made_runs import make_run, truth
-
 from raysweep.cli.main import main
+from support.cli_runs import raysweep, simulated
+from support.made_runs import make_run, truth
 
 
 @pytest.fixture

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from raysweep.cli.run import run_command
 from raysweep.cli.status import status_command
 from raysweep.record.reader import read_ledger
 from raysweep.record.resume import unfinished
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cli_runs import simulated
+from support.cli_runs import simulated
 
 BUCKETS = "buckets: {period: 30m, windows: {all: 0s-25m}, dates: 1, makeup_dates: 6}\n"
 

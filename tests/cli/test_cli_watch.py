@@ -11,7 +11,8 @@ import sys
 import time
 
 import pytest
-from cli_runs import PATIENCE_S, RAYSWEEP, raysweep, simulated, status_of
+
+from support.cli_runs import PATIENCE_S, RAYSWEEP, raysweep, simulated, status_of
 
 EXCLUDED = ("ray", "kubernetes")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ledgers import Ledger, attempts, row
 
 from raysweep.dataset.ending import Live
 from raysweep.errors import InputError
 from raysweep.record.stopped import write_stop
+from support.ledgers import Ledger, attempts, row
 
 
 class Steps:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import Ledger, attempts, row
 
 from raysweep.dataset.cursor import Cursor, parse_cursor
 from raysweep.dataset.follow import LISTINGS, Follower
 from raysweep.errors import InputError
 from raysweep.record.reader import read_attempts
 from raysweep.record.segments import segment_name
+from support.ledgers import Ledger, attempts, row
 
 STEPS = st.lists(
     st.one_of(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from ledgers import Ledger, row
-from reader_process import kill_reader
 
 from raysweep import dataset
 from raysweep.dataset import view
 from raysweep.errors import InputError
 from raysweep.record.reader import read_attempts, read_plan, with_is_final
 from raysweep.record.schema import COLUMNS
+from support.ledgers import Ledger, row
+from support.reader_process import kill_reader
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("embedded_ray")]
 

@@ -4,8 +4,9 @@ import os
 import uuid
 
 import pytest
-import store
-from deployed import Place, apply, built, has_cluster, kubectl
+
+from support import store
+from support.deployed import Place, apply, built, has_cluster, kubectl
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pyarrow.compute as pc
 import pytest
 import yaml
-from deployed import ROOT, apply, kubectl
 from prometheus_client.parser import text_string_to_metric_families
 
 from raysweep.config import parse
@@ -20,6 +19,7 @@ from raysweep.record.place import run_path, store_at
 from raysweep.record.reader import read_ledger
 from raysweep.record.segments import counting, read_segment
 from raysweep.units import MIB
+from support.deployed import ROOT, apply, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 DASHBOARD = ROOT / "cluster" / "observability" / "dashboard.json"

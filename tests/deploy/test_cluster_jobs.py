@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deployed import kubectl
 
 from raysweep.record.place import run_path, store_at
 from raysweep.record.reader import read_ledger
+from support.deployed import kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")

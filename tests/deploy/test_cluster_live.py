@@ -7,16 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-import kuberay_stand_in
 import pytest
 import yaml
-from deployed import kubectl
 
 from raysweep.record.place import run_path
 from raysweep.record.reader import read_ledger
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import MIB, Resources
+from support import kuberay_stand_in
+from support.deployed import kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")

@@ -6,11 +6,11 @@ import re
 
 import pytest
 import yaml
-from deployed import ROOT, apply, built, kubectl, reviewed
 
 from raysweep.config import load
 from raysweep.deploy import render
 from raysweep.sandbox.kubernetes.preflight import RIGHTS
+from support.deployed import ROOT, apply, built, kubectl, reviewed
 
 CONFIGS = ROOT / "configs"
 OVERLAYS = sorted(p.parent.relative_to(ROOT / "cluster") for p in (ROOT / "cluster").glob("**/kustomization.yaml"))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deployed import kubectl
+
+from support.deployed import kubectl
 
 pytestmark = pytest.mark.cluster
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deployed import ROOT, kubectl
 
 from raysweep import config
 from raysweep.deploy.prepull import HELPER, prepull
+from support.deployed import ROOT, kubectl
 
 
 @pytest.fixture

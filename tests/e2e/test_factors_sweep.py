@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
-from cli_runs import raysweep
-
 from raysweep.record.rundir import registration
+from support.cli_runs import raysweep
 
 CONFIG = Path(__file__).parents[2] / "configs" / "factors.yaml"
 

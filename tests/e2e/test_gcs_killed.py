@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
 
 import pytest
-from seen import processes
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
-from cli_runs import RAYSWEEP, raysweep, simulated
 
 from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
+from support.cli_runs import RAYSWEEP, raysweep, simulated
+from support.seen import processes
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 240.0

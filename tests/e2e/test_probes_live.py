@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from e2e_runs import Sweep, wait_for, write_task
-
 from raysweep.record.probes import read_probes
 from raysweep.record.store import LocalStore
+from support.e2e_runs import Sweep, wait_for, write_task
 
 pytestmark = pytest.mark.e2e
 

@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from seen import below, cgroups, loops, mounts, processes
 
 from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
+from support.seen import below, cgroups, loops, mounts, processes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("needs_local")]
 

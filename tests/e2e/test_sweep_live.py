@@ -6,15 +6,12 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from e2e_runs import Sweep, wait_for, write_task
+from support.e2e_runs import Sweep, wait_for, write_task
 
 pytestmark = pytest.mark.e2e
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from e2e_runs import REWARD, Sweep, write_task
-
 from raysweep.cli.try_one import try_command
 from raysweep.errors import InputError
+from support.e2e_runs import REWARD, Sweep, write_task
 
 pytestmark = pytest.mark.e2e
 HOG = "/usr/bin/python3 -c 'x = bytearray(200 << 20)'"

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_samples import make_sweep, make_tasks
 
 from raysweep.config.bands import Band, Multipliers
 from raysweep.plan import make_plan
 from raysweep.plan.asked import asked, multiply
 from raysweep.plan.runnable import check_runnable
 from raysweep.units import MIB, Resources
+from support.plan_samples import make_sweep, make_tasks
 
 SPEC = Resources(250, 64 * MIB, None)
 

@@ -1,11 +1,11 @@
 """The cost of a plan by hand-made sums, and what is printed of it."""
 
 import pytest
-from plan_samples import make_sweep, make_tasks
 
 from raysweep.plan import make_plan
 from raysweep.plan.cost import Pilot, calendar_length, estimate
 from raysweep.plan.describe import Detectable, describe
+from support.plan_samples import make_sweep, make_tasks
 
 HOUR = 3600
 

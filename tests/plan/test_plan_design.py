@@ -8,12 +8,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_samples import make_sweep, make_tasks
 
 from raysweep.config import parse
 from raysweep.errors import InputError
 from raysweep.plan import Arm, make_plan
 from raysweep.plan.order import rotation
+from support.plan_samples import make_sweep, make_tasks
 
 shapes = st.fixed_dictionaries(
     {

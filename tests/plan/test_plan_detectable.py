@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from plan_samples import make_sweep, make_tasks
-
 from raysweep.plan import make_plan
 from raysweep.plan.cost import estimate
 from raysweep.plan.describe import Detectable, describe
+from support.plan_samples import make_sweep, make_tasks
 
 
 def told(smallest):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plan_samples import make_sweep, make_tasks
 
 from raysweep.cli.compose import load_study
 from raysweep.plan import make_plan
@@ -20,6 +16,7 @@ from raysweep.plan.describe import describe
 from raysweep.plan.design import arms_of
 from raysweep.plan.table import plan_from_table, plan_table
 from raysweep.trial.order import Conditions
+from support.plan_samples import make_sweep, make_tasks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FACTORS = {

@@ -4,11 +4,11 @@ import io
 
 import pyarrow.parquet as pq
 import pytest
-from plan_samples import make_sweep, make_tasks
 
 from raysweep.plan import Plan, make_plan
 from raysweep.plan.table import COLUMNS, images_from_table, plan_from_table, plan_rows, plan_table
 from raysweep.record.schema import arrow_schema
+from support.plan_samples import make_sweep, make_tasks
 
 BANDS = [
     {"name": "1x", "limit": 1},

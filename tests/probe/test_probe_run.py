@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,7 @@ from raysweep.record.schema import to_table
 from raysweep.sandbox.simulated import SimulatedProvider
 from raysweep.sandbox.simulated import Truth as SimulatedTruth
 from raysweep.units import MIB
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stated import StatedProvider, Truth, enforcing
+from support.stated import StatedProvider, Truth, enforcing
 
 BANDS = {
     b.name: b for b in (Band(name="1x", limit=1.0), Band(name="5x", limit=5.0), Band(name="uncapped", limit="none"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from s3_server import BUCKET, Server
+
+from support.s3_server import BUCKET, Server
 
 _numbers = itertools.count(1)
 

@@ -13,7 +13,6 @@ import pytest
 
 from raysweep.clock import SystemClock
 from raysweep.errors import InputError, LockHeldError, LockLostError
-from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.reader import read_attempts, with_is_final
 from raysweep.record.resume import status, sweep_state
@@ -21,31 +20,11 @@ from raysweep.record.rundir import create_or_resume
 from raysweep.record.schema import COLUMNS, arrow_schema, to_table
 from raysweep.record.segments import segments
 from raysweep.record.store import LocalStore
-
-
-def row(trial="t1", attempt=1, block="b1", run=1, outcome="scored", **more):
-    return {
-        "block_id": block,
-        "trial_id": trial,
-        "attempt_id": f"{trial}-{attempt}",
-        "attempt": attempt,
-        "block_run": run,
-        "outcome": outcome,
-        "t_queued": 1000.0 + attempt,
-        "t_stopped": 1001.0 + attempt,
-        **more,
-    }
+from support.local_ledger import open_ledger, row
 
 
 def platform(trial, attempt, **more):
     return row(trial, attempt, **{"outcome": "infra", "cause": "node_lost", "cause_class": "platform", **more})
-
-
-def open_ledger(path):
-    store = LocalStore(path)
-    lock = LocalLock(path, store, SystemClock())
-    lock.acquire({})
-    return store, lock, LedgerWriter(store, lock, SystemClock())
 
 
 def test_rows_are_in_the_ledger_once_sealed_with_every_type_kept(tmp_path):
@@ -143,7 +122,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_ledger import open_ledger, row
+from support.local_ledger import open_ledger, row
 store, lock, ledger = open_ledger(Path(sys.argv[1]))
 n = int(sys.argv[2])
 while True:
@@ -157,7 +136,7 @@ while True:
 
 def test_sigkill_at_any_moment_loses_nothing_sealed_and_leaves_no_torn_segment(tmp_path):
     script = tmp_path / "writer.py"
-    script.write_text(textwrap.dedent(WRITER.format(here=str(Path(__file__).parent))))
+    script.write_text(textwrap.dedent(WRITER.format(here=str(Path(__file__).parents[1]))))
     run = tmp_path / "run"
     run.mkdir()
     told = 0

@@ -21,7 +21,7 @@ CHILD = """
 import subprocess, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_ledger import open_ledger, row
+from support.local_ledger import open_ledger, row
 from raysweep.cli.main import main
 from raysweep.errors import ExitCode, InputError
 from raysweep.record.reader import read_attempts
@@ -65,7 +65,7 @@ def in_namespace(tmp_path, script):
     """Run `script` after CHILD, with mounts of its own; what it printed."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    text = CHILD.format(here=str(Path(__file__).parent), path=str(disk)) + script
+    text = CHILD.format(here=str(Path(__file__).parents[1]), path=str(disk)) + script
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     command = ["unshare", *user, "--mount", sys.executable, "-c", text]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)

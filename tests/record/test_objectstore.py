@@ -11,36 +11,22 @@ import time
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, Server
 
 from raysweep.clock import SystemClock
 from raysweep.errors import InputError, LockHeldError, LockLostError
-from raysweep.record.ledger import LedgerWriter, Seal
 from raysweep.record.objectlock import NAME, ObjectLock, holder
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.reader import read_attempts
 from raysweep.record.segments import segment_name, segments
+from support.bucket_ledger import row, writer
+from support.s3_server import BUCKET, Server
 
 RENEW_S = 0.5
 PATIENCE_S = 120.0
 
 
-def row(n):
-    return {
-        "block_id": f"b{n}", "trial_id": f"t{n}", "attempt_id": f"t{n}-1", "attempt": 1, "block_run": 1,
-        "outcome": "scored", "t_queued": 1000.0 + n, "t_stopped": 1001.0 + n,
-    }  # fmt: skip
-
-
 def trials(store):
     return sorted(read_attempts(store)["trial_id"].to_pylist())
-
-
-def writer(url, renew_s=60.0, rows=10):
-    store = ObjectStore(url)
-    lock = ObjectLock(store, SystemClock(), renew_s=renew_s)
-    lock.acquire({})
-    return store, lock, LedgerWriter(store, lock, SystemClock(), Seal(rows, 3600.0))
 
 
 def at_once(count, work):
@@ -200,7 +186,7 @@ def test_a_server_that_does_not_answer_is_named(monkeypatch, tmp_path):
 DRIVER = """
 import sys, time
 sys.path.insert(0, {here!r})
-from test_objectstore import row, writer
+from support.bucket_ledger import row, writer
 from raysweep.errors import RaysweepError
 try:
     store, lock, ledger = writer(sys.argv[1], renew_s=float(sys.argv[3]))
@@ -223,7 +209,7 @@ class DriverProcess:
     """A writer in a process of its own that counts trials up and says how many are sealed."""
 
     def __init__(self, url, start, renew_s, environment):
-        script = DRIVER.format(here=str(Path(__file__).parent))
+        script = DRIVER.format(here=str(Path(__file__).parents[1]))
         command = [sys.executable, "-c", script, url, str(start), str(renew_s)]
         self.start, self.lines = start, []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})

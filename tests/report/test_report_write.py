@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -17,9 +15,7 @@ from raysweep.record.schema import to_table
 from raysweep.report import print_report, write_report
 from raysweep.report.text import interval_text, value_text
 from raysweep.stats import Caution, Finding, analyse
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stats"))
-import truth
+from support import truth
 
 PROVENANCE = {"plan_id": "p-1", "host": "a <b> & c", "command": "raysweep report runs/x"}
 

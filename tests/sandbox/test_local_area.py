@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_local_conformance import SCRATCH, make_provider
 
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.local import LocalProvider
@@ -18,6 +17,7 @@ from raysweep.sandbox.local.disk import remove_tree
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.testing.conformance_bench import RUN_ID, shell, succeeded
 from raysweep.units import MIB, Resources
+from support.local_sandboxes import SCRATCH, make_provider
 
 
 def test_only_what_everyone_may_read_is_shown(tmp_path):

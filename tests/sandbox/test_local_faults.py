@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_local_conformance import make_provider, traces_of
 
 from raysweep.errors import SandboxError
 from raysweep.sandbox.local.names import Home, owner_alive, owner_token, parse_home, run_name
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.testing.conformance_bench import RUN_ID
 from raysweep.units import MIB, Resources
+from support.local_sandboxes import make_provider, traces_of
 
 pytestmark = pytest.mark.sandbox
 RUNNER = """

@@ -7,11 +7,11 @@ import json
 import socket
 
 import pytest
-from fake_registry import FakeRegistry
 
 from raysweep.sandbox import registry as module
 from raysweep.sandbox.images import parse_name
 from raysweep.sandbox.registry import Registries, docker_auths
+from support.fake_registry import FakeRegistry
 
 INDEX = b'{"schemaVersion": 2, "manifests": []}'
 USER = "Basic " + base64.b64encode(b"me:secret").decode()

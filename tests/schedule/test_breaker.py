@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from raysweep import config
 from raysweep.schedule.breaker import Breaker
 from raysweep.schedule.driver import Stop
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driving import Rig
-from plans import sweep_text
+from support.driving import Rig
+from support.plans import sweep_text
 
 
 def lost(cause="node_lost", node=None):

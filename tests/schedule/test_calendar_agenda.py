@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-from pathlib import Path
 
 import pytest
 
 from raysweep.schedule.agenda import SoFar, agenda
 from raysweep.schedule.calendar import Cycles, Days, Window
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plans import CYCLES, plan_of
+from support.plans import CYCLES, plan_of
 
 H = 3600.0
 WINDOWS = [Window("first", 0, 100), Window("second", 100, 200)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -13,11 +12,9 @@ from hypothesis import strategies as st
 
 from raysweep.schedule.driver import Stop
 from raysweep.schedule.executor import RunnerLostError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driving import Rig
-from plans import CYCLES, sweep_text
-from test_driver_runs import wrapping
+from support.driving import Rig
+from support.plans import CYCLES, sweep_text
+from support.wrapped import wrapping
 
 FAULTS = "{node_lost: 0.3}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -20,12 +19,9 @@ from raysweep.record.lock import epoch_name
 from raysweep.record.probes import read_probes
 from raysweep.schedule.driver import Probes
 from raysweep.schedule.executor import RunnerLostError
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "probe"))
-from driving import Rig
-from plans import CYCLES, sweep_text
-from stated import StatedProvider, enforcing
+from support.driving import Rig
+from support.plans import CYCLES, sweep_text
+from support.stated import StatedProvider, enforcing
 
 
 class Probing:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,32 +11,11 @@ from raysweep.record.lock import epoch_name
 from raysweep.schedule.budget import Meter
 from raysweep.schedule.driver import Stop
 from raysweep.schedule.executor import RunnerLostError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driving import ANCHOR, Rig
-from plans import CYCLES, sweep_text
+from support.driving import ANCHOR, Rig
+from support.plans import CYCLES, sweep_text
+from support.wrapped import wrapping
 
 FAULTS = "{node_lost: 0.15, api_server: 0.1}"
-
-
-class Wrapped:
-    """An executor whose `run` a test replaces."""
-
-    def __init__(self, inner, run):
-        self.inner, self._run = inner, run
-
-    async def start(self, run_id):
-        return await self.inner.start(run_id)
-
-    async def run(self, order):
-        return await self._run(self.inner, order)
-
-    async def close(self):
-        await self.inner.close()
-
-
-def wrapping(run):
-    return lambda inner: Wrapped(inner, run)
 
 
 @pytest.mark.parametrize("buckets", ["", CYCLES], ids=["always", "cycles"])

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +10,7 @@ from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
 from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Sleep, Tick
 from raysweep.schedule.queue import Queue
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plans import CYCLES, plan_of
+from support.plans import CYCLES, plan_of
 
 CAPS = {"node_lost": 2, "runner_lost": 1}
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +14,7 @@ from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
 from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Probe, Probed, Sleep, Tick
 from raysweep.schedule.probing import ProbeBook
 from raysweep.schedule.queue import Queue
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plans import CYCLES, plan_of
+from support.plans import CYCLES, plan_of
 
 CAPS = {"node_lost": 2, "runner_lost": 1}
 ROUND_S = 5.0

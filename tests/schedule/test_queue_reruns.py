@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 from hypothesis import given, settings
@@ -17,9 +15,7 @@ from raysweep.schedule.blockrun import GRACE_S
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
 from raysweep.schedule.messages import Ended, Finish, Halt, Launch, Sleep, Tick
 from raysweep.schedule.queue import Queue
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plans import CYCLES, plan_of
+from support.plans import CYCLES, plan_of
 
 CAPS = {"node_lost": 1, "image": 0}
 RERUNS = 2

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,12 +16,10 @@ from raysweep.clock import SystemClock
 from raysweep.errors import UnsuitableError
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
-
-sys.path.insert(0, str(Path(__file__).parent))
-import telling
-from driving import Rig
-from plans import sweep_text
-from telling import TRUTH, Recipe, in_flight, most_at_once, told
+from support import telling
+from support.driving import Rig
+from support.plans import sweep_text
+from support.telling import TRUTH, Recipe, in_flight, most_at_once, told
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("embedded_ray")]
 

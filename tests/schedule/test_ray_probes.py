@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +13,8 @@ from raysweep.config.bands import Band
 from raysweep.probe import plan_probes
 from raysweep.schedule.executor import RunnerLostError
 from raysweep.schedule.ray_executor import RayExecutor
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "probe"))
-import stated
-from stated import StatedProvider, enforcing
+from support import stated
+from support.stated import StatedProvider, enforcing
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("embedded_ray")]
 

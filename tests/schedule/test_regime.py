@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-import sys
 from collections import Counter, defaultdict
 from itertools import count, pairwise
 from pathlib import Path
@@ -13,10 +12,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driving import Rig
-from plans import sweep_text
 
 from raysweep import config
 from raysweep.cli import compose
@@ -28,6 +23,8 @@ from raysweep.schedule.messages import Ended, Finish, Launch, Sleep, Tick
 from raysweep.schedule.queue import Queue
 from raysweep.schedule.regime import TURNS, Regime
 from raysweep.tasks.load import load_tasks
+from support.driving import Rig
+from support.plans import sweep_text
 
 LEVELS = "factors: {{concurrency: {{reference: low, levels: {{low: {low}, high: {high}}}}}}}\n"
 CAPS = {"node_lost": 3}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +12,11 @@ from raysweep.clock import SystemClock, VirtualClock
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
 from raysweep.schedule.resting import GAP_S, LEAD_S, Resting
-
-sys.path.insert(0, str(Path(__file__).parent))
-import driving
-import telling
-from days import DAY, moment, rig
-from driving import Rig
-from plans import sweep_text
-from telling import Recipe
+from support import driving, telling
+from support.days import DAY, moment, rig
+from support.driving import Rig
+from support.plans import sweep_text
+from support.telling import Recipe
 
 WINDOWS = {"night": (0, 3), "near": (3, 6), "day": (12, 15)}
 

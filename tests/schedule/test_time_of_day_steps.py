@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +11,9 @@ from raysweep.record.resume import SweepState
 from raysweep.schedule.calendar import Cycles, Window
 from raysweep.schedule.messages import Ended, Launch, Sleep, Stepped, Tick
 from raysweep.schedule.queue import Queue
-
-sys.path.insert(0, str(Path(__file__).parent))
-import driving
-from days import DAY, EIGHT, drive, in_window, moment, rig
-from plans import CYCLES, plan_of
+from support import driving
+from support.days import DAY, EIGHT, drive, in_window, moment, rig
+from support.plans import CYCLES, plan_of
 
 
 class SteppingClock(VirtualClock):

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import sys
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from raysweep.clock import VirtualClock
-
-sys.path.insert(0, str(Path(__file__).parent))
-import driving
-from days import DAY, EIGHT, HOURS, NEW_YORK, begun, drive, in_window, moment, per_occasion, rig
+from support import driving
+from support.days import DAY, EIGHT, HOURS, NEW_YORK, begun, drive, in_window, moment, per_occasion, rig
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from raysweep.cli.window import arrival, parting, turn_at
 from raysweep.errors import UnsuitableError
 from raysweep.record.reader import read_ledger
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plans import sweep_text
+from support.plans import sweep_text
 
 DAYS = 'buckets: {windows: {night: "00:00-06:00", day: "12:00-18:00"}, dates: 2, makeup_dates: 1}'
 ALL_DAY = 'buckets: {windows: {am: "00:00-12:00", pm: "12:00-24:00"}, dates: 2, start: %s}'

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-import truth
 
 from raysweep.stats import analyse
 from raysweep.stats.cube import build_cube, with_labels
@@ -16,6 +15,7 @@ from raysweep.stats.findings.checks import run_checks
 from raysweep.stats.findings.describe import describe
 from raysweep.stats.findings.missing import missing
 from raysweep.stats.findings.resources import Groups
+from support import truth
 
 PLAIN = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6}, infra={("m", "1x"): 0.3})
 LOST = truth.infra("node_lost", "platform")

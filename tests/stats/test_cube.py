@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-import truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from raysweep.stats import simulate
 from raysweep.stats.columns import SAMPLE, coded, joined, pairs
 from raysweep.stats.cube import ArmKey, arm_codes, build_cube, with_labels
 from raysweep.stats.estimand import endings, outcomes, y_of
+from support import truth
 
 STATED = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6}, buckets=("night", "day"), dates=("d1", "d2"))
 LOST = truth.infra("node_lost", "platform")

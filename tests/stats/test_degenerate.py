@@ -12,7 +12,6 @@ import re
 from dataclasses import replace
 
 import pytest
-import truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -20,6 +19,7 @@ from rich.console import Console
 from raysweep.record.schema import COLUMNS
 from raysweep.report import print_report, write_report
 from raysweep.stats import analyse
+from support import truth
 
 PLAIN = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6}, infra={("m", "1x"): 0.3}, tasks=6)
 WIDE = replace(PLAIN, buckets=("a", "b"), dates=("2026-02-02", "2026-02-03", "2026-02-04"), repeats=3)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats as st
-import truth as rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as hy
 
@@ -20,6 +19,7 @@ from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.multiplicity import holm
 from raysweep.stats.methods.permutation import sign_flip
 from raysweep.stats.simulate import STUDY, SimArm, Truth
+from support import truth as rows_of
 
 HOW = Draws(seed=11, replicates=1000, level=0.95)
 TWO = Truth(arms=(SimArm("m", "1x", 0.4, 0.3, 1.0), SimArm("m", "3x", 0.6, 0.1, 3.0)), tasks=30, repeats=4)

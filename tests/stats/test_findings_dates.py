@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import truth
 
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.findings.dates import date_contrasts, date_grid
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.twoway import two_way
+from support import truth
 
 HOW = Draws(seed=1, replicates=1000, level=0.95)
 TWO = simulate.Truth(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import truth
 
 from raysweep.report.text import what_text
 from raysweep.stats import analyse
@@ -19,6 +14,7 @@ from raysweep.stats.levels import is_moved, sides
 from raysweep.stats.live import snapshot
 from raysweep.stats.methods.multiplicity import holm
 from raysweep.stats.pilot import pilot_rates
+from support import truth
 
 TIMEOUT = Swept("agent_timeout", "1x", ("1x", "2x"), (1.0, 2.0))
 LOAD = Swept("concurrency", "low", ("low", "high"), (2, 8))

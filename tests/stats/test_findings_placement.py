@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import truth
 
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.findings.checks import run_checks
 from raysweep.stats.findings.mechanism import mechanism
 from raysweep.stats.findings.placement import checks
 from raysweep.units import GIB, MIB
+from support import truth
 
 STATED = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6})
 NODE = {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import truth
 
 from raysweep.record.probes import COLUMNS
 from raysweep.record.schema import to_table
@@ -26,8 +23,7 @@ from raysweep.stats.findings.limits import (
     limit_status,
 )
 from raysweep.stats.findings.probes import measure, probe_findings
-
-sys.path.insert(0, str(Path(__file__).parent))
+from support import truth
 
 MIB = truth.MIB
 CALM = truth.Truth(success={("m", b): 0.5 for b in ("1x", "3x", "uncapped")})

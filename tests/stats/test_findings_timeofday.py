@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import truth as ledger
 
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
@@ -17,6 +16,7 @@ from raysweep.stats.findings.occasions import occasions
 from raysweep.stats.findings.rhythm import day_of, rhythm_details, rhythms, weekday_of
 from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
 from raysweep.stats.methods.interval import Draws
+from support import truth as ledger
 
 BUCKETS = ("night", "morning", "noon", "evening")
 HOURS = (3.0, 9.0, 15.0, 21.0)

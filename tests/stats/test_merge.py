@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from merging import part, run, tables, truth
 
 from raysweep.errors import InputError
 from raysweep.stats import analyse
@@ -18,6 +17,7 @@ from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.design import Swept
 from raysweep.stats.many import analyse_runs, dates_of, nodes_of
 from raysweep.stats.merge import merge
+from support.merging import part, run, tables, truth
 
 BUCKETS = ("night", "morning", "day", "evening")
 

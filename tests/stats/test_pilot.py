@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-import truth as ledgers
 
 from raysweep.stats import simulate
 from raysweep.stats.methods.power import Noise, reach, stated_noise, trial_variance
 from raysweep.stats.pilot import pilot_rates
 from raysweep.stats.planning import Assumed, Shape, basis, lines, plan_power, smallest, stated
+from support import truth as ledgers
 
 SHAPE = Shape(tasks=89, repeats=8, buckets=4, dates=4, arms=6)
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-import truth
 
 from raysweep.stats import Caution, Finding, analyse, detectable_effect
+from support import truth
 
 PLAIN = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6}, infra={("m", "1x"): 0.3})
 

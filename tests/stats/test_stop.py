@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import truth as ledgers
 
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
@@ -19,6 +18,7 @@ from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.rates import infra_contrasts
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import decide, peek_label
+from support import truth as ledgers
 
 ARMS = (
     simulate.SimArm("m", "1x", 0.45, 0.08, 1.0),

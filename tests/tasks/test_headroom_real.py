@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from headroom_peaks import BANDS, VARIANTS, peak, run_one
-
+from benchmarks.headroom_peaks import BANDS, VARIANTS, peak, run_one
 from raysweep.sandbox.local import LocalProvider
 from raysweep.tasks.load import load_tasks
 

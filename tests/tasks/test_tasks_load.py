@@ -4,11 +4,11 @@ import os
 import subprocess
 
 import pytest
-from task_folders import SPEC, make_task
 
 from raysweep.errors import InputError
 from raysweep.tasks.load import choose, load_tasks
 from raysweep.units import GIB, MIB, Resources
+from support.task_folders import SPEC, make_task
 
 
 def only(tmp_path, **options):

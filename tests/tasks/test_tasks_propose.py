@@ -8,11 +8,11 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from task_folders import make_task
 
 from raysweep.errors import InputError
 from raysweep.tasks.propose import DIFF, SpecChange, edit_toml, write_proposals
 from raysweep.units import GIB, MIB
+from support.task_folders import make_task
 
 FULL = """\
 # a task

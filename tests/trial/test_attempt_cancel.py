@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "schedule"))
-from plans import sweep_text
 
 from raysweep import config
 from raysweep.cli import compose
@@ -21,6 +16,7 @@ from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSand
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt
+from support.plans import sweep_text
 
 
 class Watched(SimulatedSandbox):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "schedule"))
-from plans import sweep_text
 
 from raysweep import config
 from raysweep.cli import compose
@@ -20,6 +14,7 @@ from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSand
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt
+from support.plans import sweep_text
 
 
 class Full(SimulatedSandbox):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_oom_real import REWARD, task
 
 from raysweep import config
 from raysweep.cli import compose
@@ -24,6 +20,7 @@ from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt, sandbox_spec
 from raysweep.trial.row import Course, build_row
 from raysweep.units import Resources
+from support.attempts import REWARD, task
 
 SWEEP = """
 name: factors

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "schedule"))
-from plans import sweep_text
 
 from raysweep import config
 from raysweep.cli import compose
@@ -24,6 +19,7 @@ from raysweep.schedule.executor import InProcessExecutor
 from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import sandbox_spec
 from raysweep.trial.images import SeenImages, image_identity, is_moved
+from support.plans import sweep_text
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 TAG = "registry.example/task:1"

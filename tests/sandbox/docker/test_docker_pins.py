@@ -6,12 +6,12 @@ import uuid
 from collections import Counter
 
 import pytest
-from fake_registry import FakeRegistry
-from tagged_sweeps import Tagged
 
 from raysweep.sandbox.docker.engine import ask
 from raysweep.sandbox.docker.images import look_up, repo_digest
 from raysweep.sandbox.docker.scratch import ARCHITECTURES
+from support.fake_registry import FakeRegistry
+from support.tagged_sweeps import Tagged
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

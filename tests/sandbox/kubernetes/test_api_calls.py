@@ -1,10 +1,10 @@
 """What becomes of calls that the API server refuses, delays or does not answer."""
 
 import pytest
-from kubernetes_fake import pod, serving, status
 
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError, back_off, leases, pods
+from support.kubernetes_fake import pod, serving, status
 
 
 def answers(*told):

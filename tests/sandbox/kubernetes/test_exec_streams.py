@@ -5,11 +5,11 @@ import hashlib
 import os
 
 import pytest
-from kubernetes_pods import runs, small_pod
 
 from raysweep.sandbox.kubernetes.api import ApiError, pods
 from raysweep.sandbox.kubernetes.exec import open_exec
 from raysweep.sandbox.kubernetes.watch import Watcher
+from support.kubernetes_pods import runs, small_pod
 
 pytestmark = pytest.mark.cluster
 

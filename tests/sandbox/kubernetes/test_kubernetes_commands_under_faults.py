@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from kubernetes_proxy import Proxy, target_of, through
+
+from support.kubernetes_proxy import Proxy, target_of, through
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kubernetes_pods import small_pod
-from kubernetes_proxy import Proxy, target_of, through
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.record.evidence import Evicted
@@ -20,6 +18,8 @@ from raysweep.sandbox.kubernetes.api import ApiError, leases, pods
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import GIB, MIB, Resources
+from support.kubernetes_pods import small_pod
+from support.kubernetes_proxy import Proxy, target_of, through
 
 pytestmark = pytest.mark.cluster
 

@@ -1,8 +1,9 @@
 """Digests on a real cluster: its pods keep a run's image when the tag moves."""
 
 import pytest
-from fake_registry import FakeRegistry
-from tagged_sweeps import Tagged
+
+from support.fake_registry import FakeRegistry
+from support.tagged_sweeps import Tagged
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 

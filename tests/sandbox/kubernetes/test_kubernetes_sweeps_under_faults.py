@@ -1,9 +1,9 @@
 """Whole sweeps while parts of the cluster go and come back: pods that start or end, and agents at work."""
 
 import pytest
-from faulted_sweeps import Sweep, cordoned, evict
 
 from raysweep.sandbox.kubernetes.api import pods
+from support.faulted_sweeps import Sweep, cordoned, evict
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.disruptive]
 CAUSES = {"kubelet": {"node_lost"}, "apiserver": {"api_server"}, "containerd": {"node_lost"}}

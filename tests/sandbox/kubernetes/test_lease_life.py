@@ -7,13 +7,13 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kubernetes_pods import small_pod
 
 from raysweep.errors import SandboxError
 from raysweep.sandbox.kubernetes import lease as lease_module
 from raysweep.sandbox.kubernetes.api import ApiError, leases, pods
 from raysweep.sandbox.kubernetes.lease import RunnerLease, dead_leases, is_dead
 from raysweep.sandbox.local.names import start_time
+from support.kubernetes_pods import small_pod
 
 PATIENCE_S = 120
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes_pods import small_pod
 
 from raysweep.sandbox.kubernetes import api as paths
 from raysweep.sandbox.kubernetes.api import ApiError
+from support.kubernetes_pods import small_pod
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "reaper"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())

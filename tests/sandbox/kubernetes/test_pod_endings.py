@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from kubernetes_fake import serving, status
-
 from raysweep.record.evidence import Evicted
 from raysweep.sandbox.kubernetes.container import PodContainer
 from raysweep.sandbox.kubernetes.nodes import Nodes
@@ -15,6 +13,7 @@ from raysweep.sandbox.kubernetes.pod import PodOptions
 from raysweep.sandbox.kubernetes.watch import Watcher
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import Resources
+from support.kubernetes_fake import serving, status
 
 PATIENCE_S = 60
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())

@@ -1,16 +1,12 @@
 """Levels of egress and of node type in a pod, and what the doctor says of nodes by their level; without a cluster."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-from kubernetes_fake import serving
 
 from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest
 from raysweep.sandbox.kubernetes.preflight import node_checks
 from raysweep.sandbox.protocol import Planned, SandboxSpec
 from raysweep.units import MIB, Resources
+from support.kubernetes_fake import serving
 
 OPTIONS = PodOptions(namespace="sandboxes", image="localhost/task:dev", node_selector={"zone": "a"})
 BINDING = Binding(runner="driver", token="0" * 32, config_map="raysweep-supervisor-x", deadline_s=100.0)

@@ -4,10 +4,10 @@ import asyncio
 import os
 
 import pytest
-from kubernetes_pods import runs, small_pod
 
 from raysweep.sandbox.kubernetes.api import pods
 from raysweep.sandbox.kubernetes.watch import Watcher
+from support.kubernetes_pods import runs, small_pod
 
 pytestmark = pytest.mark.cluster
 PATIENCE_S = 180

@@ -4,9 +4,9 @@ import asyncio
 import json
 
 from aiohttp import web
-from kubernetes_fake import pod, serving, status
 
 from raysweep.sandbox.kubernetes.watch import Watcher, trimmed
+from support.kubernetes_fake import pod, serving, status
 
 PATIENCE_S = 60
 

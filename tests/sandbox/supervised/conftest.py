@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from supervised_process import ground
 
 from raysweep.errors import UnsuitableError
+from support.supervised_process import ground
 
 
 @pytest.fixture

@@ -5,11 +5,7 @@ With memory.oom.group the kernel kills the supervisor too. The platform's word i
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-from supervised_process import ProcessContainer, ProcessProvider
 
 from raysweep.sandbox.cgroup.place import find_parent
 from raysweep.sandbox.supervised.container import Ending
@@ -17,10 +13,8 @@ from raysweep.testing.conformance_bench import LIMIT, allocate, shell, succeeded
 from raysweep.testing.conformance_bounds import BoundsCases
 from raysweep.testing.conformance_memory import MemoryCases
 from raysweep.units import MIB, Resources
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "trial"))
-
-from test_oom_real import CHILD, HOG, attempt, verdict
+from support.attempts import CHILD, HOG, attempt, verdict
+from support.supervised_process import ProcessContainer, ProcessProvider
 
 
 class GroupContainer(ProcessContainer):

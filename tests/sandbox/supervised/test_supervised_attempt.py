@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
-from supervised_process import ProcessProvider
 
 from raysweep.sandbox.supervised.container import Ending
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "trial"))
-
-from test_oom_real import HOG, REWARD, attempt, verdict
+from support.attempts import HOG, REWARD, attempt, verdict
+from support.supervised_process import ProcessProvider
 
 pytestmark = pytest.mark.sandbox
 WAIT = "touch /app/now; sleep 600"

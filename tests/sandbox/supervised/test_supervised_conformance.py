@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from supervised_process import ProcessProvider
 
 from raysweep.sandbox.cgroup.kmsg import KernelLog
 from raysweep.testing.conformance import SandboxConformance
 from raysweep.testing.conformance_bench import LIMIT, allocate
 from raysweep.units import MIB
+from support.supervised_process import ProcessProvider
 
 pytestmark = pytest.mark.sandbox
 

@@ -7,7 +7,6 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from supervised_process import ProcessContainer, ProcessProvider
 
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, Evicted, Evidence
@@ -19,6 +18,7 @@ from raysweep.testing.conformance_bench import LIMIT, Bench, allocate, shell, su
 from raysweep.testing.conformance_files import archive_of, files_in
 from raysweep.trial.classify import classify
 from raysweep.units import MIB, Resources
+from support.supervised_process import ProcessContainer, ProcessProvider
 
 pytestmark = pytest.mark.sandbox
 PATIENT = 120.0

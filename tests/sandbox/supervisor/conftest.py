@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from supervisor_client import PROGRAM, place
+
+from support.supervisor_client import PROGRAM, place
 
 NOBODY = 54321
 """A user that owns no process of this machine, so that a limit on its processes means what it says."""

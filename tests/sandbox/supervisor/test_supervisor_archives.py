@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from supervisor_client import HEADER, NO_BOUND, Place, patiently, place
+
+from support.supervisor_client import HEADER, NO_BOUND, Place, patiently, place
 
 LONG = "/".join(["d" * 90, "e" * 120, "f" * 200, "a file with a very long name " * 6])
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from supervisor_client import PROGRAM
 
 from raysweep.sandbox.supervisor import PLACE, SPOOL, binary
+from support.supervisor_client import PROGRAM
 
 ROOT = Path(__file__).parents[3]
 MACHINE = {"amd64": 62, "arm64": 183}  # e_machine of ELF

@@ -7,9 +7,8 @@ import os
 import signal
 import threading
 
-from supervisor_client import Client, Place, patiently
-
 from raysweep.testing.conformance_commands import STUBBORN
+from support.supervisor_client import Client, Place, patiently
 
 
 def alive(client: Client, words: str) -> int:

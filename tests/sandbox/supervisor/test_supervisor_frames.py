@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from supervisor_client import HEADER, PROGRAM, Client, Place, connect, patiently
+
+from support.supervisor_client import HEADER, PROGRAM, Client, Place, connect, patiently
 
 
 def closed(link: socket.socket) -> bool:

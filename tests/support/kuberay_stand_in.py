@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 
-from deployed import kubectl
+from support.deployed import kubectl
 
 BASH = ["/bin/bash", "-c", "--"]
 FILES = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"

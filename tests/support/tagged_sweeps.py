@@ -8,10 +8,10 @@ import uuid
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from fake_registry import FakeRegistry
 
 from raysweep.record.reader import read_ledger
 from raysweep.sandbox.docker.payload import supervisor_archive
+from support.fake_registry import FakeRegistry
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 PATIENCE_S = 240.0

@@ -6,16 +6,13 @@ The windows of a row are checked by the wall clock of the zone, not by the calen
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from collections import Counter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from raysweep.clock import VirtualClock
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driving import Rig
-from plans import sweep_text
+from support.driving import Rig
+from support.plans import sweep_text
 
 NEW_YORK = "America/New_York"
 DAY = 86400.0

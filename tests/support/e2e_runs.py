@@ -11,11 +11,10 @@ import time
 import uuid
 from pathlib import Path
 
-from seen import below, cgroups, loops, mounts, processes
-
 from raysweep.errors import RaysweepError
 from raysweep.record.lock import LocalLock
 from raysweep.record.reader import read_ledger
+from support.seen import below, cgroups, loops, mounts, processes
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 PATIENCE_S = 240.0

@@ -9,7 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from deployed import kubectl
+from support.deployed import kubectl
 
 WEED = str(Path(sys.executable).parent / "weed")
 PORT = 8333
