@@ -16,12 +16,12 @@ from raysweep.config.buckets import Buckets, Window
 from raysweep.config.cluster import Cluster, cluster_faults
 from raysweep.config.factors import Factors, factor_faults, truth_factor_faults
 from raysweep.config.fault import Fault, nearest, raise_faults
-from raysweep.config.sandbox import PLATFORM_CAUSES, REST, SandboxConfig, cause_faults
+from raysweep.config.sandbox import REST, SandboxConfig, cause_faults
 from raysweep.units import Resources
+from raysweep.vocabulary import PLATFORM_CAUSES
 
 ALWAYS = "all"
 """Name of the one bucket of a sweep without `buckets`."""
-PRIMARY = ("success", "q_trial", "infra_rate", "success_given_clean")
 DEFAULT_CAP = 2
 MAX_PER_ACTOR = 64
 """Attempts in flight per runner actor; far below the 1,000 at which Ray's calls begin to queue silently."""
@@ -133,9 +133,13 @@ class Budget(Part):
     )
 
 
+def _default_caps() -> dict[str, int]:
+    return {cause.value: DEFAULT_CAP for cause in PLATFORM_CAUSES}
+
+
 def _caps(value: object) -> object:
     """The given caps over the default for every platform cause."""
-    return {**dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP), **value} if isinstance(value, dict) else value
+    return {**_default_caps(), **value} if isinstance(value, dict) else value
 
 
 class Sweep(Part):
@@ -173,7 +177,7 @@ class Sweep(Part):
     )
     budget: Budget = Field(Budget(), description="bounds and prices; a sweep at its bound stops cleanly with exit 3")
     platform_retries: Annotated[dict[str, Annotated[Whole, Field(ge=0)]], BeforeValidator(_caps)] = Field(
-        default_factory=lambda: dict.fromkeys(PLATFORM_CAUSES, DEFAULT_CAP),
+        default_factory=_default_caps,
         description=f"cap of further attempts of a trial per platform cause, in one run of its block; {DEFAULT_CAP} "
         "where not said",
         examples=[{"node_lost": 3, "image": 2, "api_server": 3}],

@@ -23,13 +23,9 @@ from raysweep.config.container import (
 )
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
 from raysweep.config.simulation import ApiOutage, Latency, NodeLoss
+from raysweep.vocabulary import PLATFORM_CAUSES
 
 KINDS = ("local", "simulated", "docker", "kubernetes")
-PLATFORM_CAUSES = (
-    "node_lost", "node_pressure", "preempted", "drained", "image", "api_server", "runner_lost", "scheduling",
-    "deadline", "altered", "oom_node",
-)  # fmt: skip
-"""As in record.evidence (a test holds the two equal); config imports nothing of ours but the base."""
 REST = "*"
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raysweep.units import Resources
-
-PHASES = ("setup", "agent", "verifier")
+from raysweep.vocabulary import CauseClass, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +134,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an attempt counts as: one of design.md's outcomes, the cause of `infra`, and the phase it happened in.
+    """What an attempt counts as: its outcome, the cause of `infra`, and the phase it happened in.
 
-    cause_class tells whose doing an infra outcome is: "resource" (the arm's, final), "platform" (retried within a
-    cap) or "unknown" (final, y missing); it is needed because `oom_node` is either, by the own request.
+    cause_class says whose doing an infra outcome is; the cause alone does not tell, because `oom_node` may be either.
     """
 
-    outcome: str
+    outcome: Outcome
     cause: str | None = None
     phase: str | None = None
-    cause_class: str | None = None
-
-
-OUTCOMES = ("scored", "infra", "agent_error", "model_api", "verifier_error", "cancelled")
-RESOURCE_CAUSES = ("oom_limit", "oom_verifier", "evicted_own_use", "disk_full", "pids_limit", "oom_node")
-PLATFORM_CAUSES = (
-    "node_lost", "node_pressure", "preempted", "drained", "image", "api_server", "runner_lost", "scheduling",
-    "deadline", "altered", "oom_node",
-)  # fmt: skip
-UNKNOWN_CAUSES = ("oom_unknown",)
+    cause_class: CauseClass | None = None

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from raysweep.record.evidence import CommandFacts, Evicted, PhaseCounters, Sample
 from raysweep.units import Resources
+from raysweep.vocabulary import Enforcement, OomScope
 
 ARCHIVE_LIMIT = 64 << 20
 """Bytes of an archive that comes out of a sandbox, where the caller names no other bound."""
@@ -27,14 +28,14 @@ class Capabilities:
     "requested" (of a platform that may not act on it) or "none".
     """
 
-    memory: str = "none"
-    cpu: str = "none"
-    pids: str = "none"
-    disk: str = "none"
-    oom: str = "process"
+    memory: Enforcement = Enforcement.NONE
+    cpu: Enforcement = Enforcement.NONE
+    pids: Enforcement = Enforcement.NONE
+    disk: Enforcement = Enforcement.NONE
+    oom: OomScope = OomScope.PROCESS
     network_isolation: bool = False
     cgroup: int | None = None
-    egress: str = "none"
+    egress: Enforcement = Enforcement.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from raysweep.schedule.messages import Ended, Event, Halt, Instruction, Launch, 
 from raysweep.schedule.queue import Queue
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
+from raysweep.vocabulary import Cause, CauseClass, Outcome
 
 PULSE_S = 0.25
 """How often, while nothing else happens, segments are sealed, the heartbeat renewed and progress shown."""
@@ -233,11 +234,11 @@ class Driver:
         """
         self._tasks.discard(task)
         if task.cancelled():
-            row = self._lost(order, Verdict("cancelled"), "interrupted by the user")
+            row = self._lost(order, Verdict(Outcome.CANCELLED), "interrupted by the user")
         elif (error := task.exception()) is None:
             row = task.result()
         elif isinstance(error, RunnerLostError):
-            row = self._lost(order, Verdict("infra", "runner_lost", None, "platform"), str(error))
+            row = self._lost(order, Verdict(Outcome.INFRA, Cause.RUNNER_LOST, None, CauseClass.PLATFORM), str(error))
         else:
             self._failure = error
             return
@@ -260,7 +261,7 @@ class Driver:
                 try:
                     return await self.executor.probe(replace(order, now=self.clock.now()))
                 except RunnerLostError as error:
-                    return lost_probe(order, "runner_lost", str(error), self.clock.now())
+                    return lost_probe(order, Cause.RUNNER_LOST, str(error), self.clock.now())
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(order)) for order in probes.make(due, self.clock.now())]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.columns import coded, flags, numbers
+from raysweep.vocabulary import CauseClass, Outcome
 
 ESTIMANDS = {
     "success": "mean reward per trial, equal weight per task; infrastructure death at the swept limit counts as 0",
@@ -91,7 +92,7 @@ ESTIMANDS = {
 }
 """What each named number is; contrasts of one are arm minus reference, within task, tasks with equal weight."""
 
-ZERO_OUTCOMES = ("agent_error", "model_api")
+ZERO_OUTCOMES = (Outcome.AGENT_ERROR, Outcome.MODEL_API)
 SCORED = ("pass", "partial", "fail", "no reward")
 """What a scored trial is called by its reward: at least 1, between, at most 0, not a number."""
 
@@ -123,7 +124,7 @@ def endings(table: pa.Table) -> Endings:
     y = y if y.flags.writeable else y.copy()
     if np.isinf(y).any():
         y[np.isinf(y)] = np.nan
-    others = np.flatnonzero(~flags(pc.equal(table["outcome"], "scored")))
+    others = np.flatnonzero(~flags(pc.equal(table["outcome"], Outcome.SCORED)))
     y[others] = np.nan
     rest = table.select(["outcome", "cause_class"]).take(pa.array(others))
     resource, platform = flags(is_resource(rest)), flags(is_platform(rest))
@@ -140,7 +141,7 @@ def outcomes(table: pa.Table) -> tuple[Ints, tuple[str, ...]]:
         code[mask] = number
     rest = table.select(["outcome", "cause"]).take(pa.array(end.others))
     cause = pc.fill_null(rest["cause"], fill_value="infra")
-    infra = pc.fill_null(pc.equal(rest["outcome"], "infra"), fill_value=False)
+    infra = pc.fill_null(pc.equal(rest["outcome"], Outcome.INFRA), fill_value=False)
     codes, names = coded(pc.if_else(infra, cause, pc.fill_null(rest["outcome"], fill_value="unknown")))
     code[end.others] = codes + len(SCORED)
     return code, (*SCORED, *names.to_pylist())
@@ -148,16 +149,16 @@ def outcomes(table: pa.Table) -> tuple[Ints, tuple[str, ...]]:
 
 def is_resource(table: pa.Table) -> pa.ChunkedArray:
     """True where an attempt ended in a resource cause (by cause_class: `oom_node` can be either)."""
-    return _and_equal(table, "infra", "resource")
+    return _ended_in(table, CauseClass.RESOURCE)
 
 
 def is_platform(table: pa.Table) -> pa.ChunkedArray:
     """True where an attempt ended in a platform cause."""
-    return _and_equal(table, "infra", "platform")
+    return _ended_in(table, CauseClass.PLATFORM)
 
 
-def _and_equal(table: pa.Table, outcome: str, cause_class: str) -> pa.ChunkedArray:
-    both = pc.and_kleene(pc.equal(table["outcome"], outcome), pc.equal(table["cause_class"], cause_class))
+def _ended_in(table: pa.Table, cause_class: CauseClass) -> pa.ChunkedArray:
+    both = pc.and_kleene(pc.equal(table["outcome"], Outcome.INFRA), pc.equal(table["cause_class"], cause_class))
     return pc.fill_null(both, fill_value=False)
 
 

@@ -40,6 +40,7 @@ proves by exclusion that it was the own one; without room it is `oom_unknown`. W
 from __future__ import annotations
 
 from raysweep.record.evidence import CommandFacts, Evidence, PhaseCounters, Verdict
+from raysweep.vocabulary import Cause, CauseClass, Outcome, Phase
 
 SIGKILL = 9
 FULL_REWARD = 1.0
@@ -55,18 +56,18 @@ def classify(evidence: Evidence) -> Verdict:
         verdict = rule(evidence)
         if verdict is not None:
             return verdict
-    return Verdict("scored", phase="verifier")
+    return Verdict(Outcome.SCORED, phase=Phase.VERIFIER)
 
 
-def _infra(cause: str, phase: str | None, cause_class: str = "resource") -> Verdict:
-    return Verdict("infra", cause, phase, cause_class)
+def _infra(cause: str, phase: str | None, cause_class: CauseClass = CauseClass.RESOURCE) -> Verdict:
+    return Verdict(Outcome.INFRA, cause, phase, cause_class)
 
 
 def _direct(e: Evidence) -> Verdict | None:
     if e.platform is not None:
-        return _infra(e.platform, e.died_in, "platform")
+        return _infra(e.platform, e.died_in, CauseClass.PLATFORM)
     if e.cancelled:
-        return Verdict("cancelled", phase=e.died_in)
+        return Verdict(Outcome.CANCELLED, phase=e.died_in)
     return None
 
 
@@ -76,8 +77,8 @@ def _evicted(e: Evidence) -> Verdict | None:
     request = getattr(e.request, e.evicted.resource, None)
     above = e.evicted.usage is not None and request is not None and e.evicted.usage > request
     if e.evicted.own_limit or above:
-        return _infra("evicted_own_use", e.died_in)
-    return _infra("node_pressure", e.died_in, "platform")
+        return _infra(Cause.EVICTED_OWN_USE, e.died_in)
+    return _infra(Cause.NODE_PRESSURE, e.died_in, CauseClass.PLATFORM)
 
 
 def _killed(command: CommandFacts | None) -> bool:
@@ -95,14 +96,14 @@ def _oom(e: Evidence, phase: str) -> Verdict:
     """The OOM verdict for a kill in `phase`: whose limit was full."""
     counters = e.counters[phase]
     if _own_limit_proven(e, counters):
-        return _infra("oom_limit", phase)
+        return _infra(Cause.OOM_LIMIT, phase)
     if counters.oom_group and counters.oom_memcg_own is None and e.limit.memory is not None:
-        return _infra("oom_unknown", phase, "unknown")
+        return _infra(Cause.OOM_UNKNOWN, phase, CauseClass.UNKNOWN)
     # The last sample can come after the kill freed everything, so the largest sample stands beside it.
     samples = (counters.unreclaimable_last_bytes, counters.mem_anon_peak_bytes)
     seen = max((v for v in samples if v is not None), default=0)
     above = seen > (e.request.memory or 0)
-    return _infra("oom_node", phase, "resource" if above else "platform")
+    return _infra(Cause.OOM_NODE, phase, CauseClass.RESOURCE if above else CauseClass.PLATFORM)
 
 
 def _own_limit_proven(e: Evidence, c: PhaseCounters) -> bool:
@@ -137,10 +138,10 @@ def _kill_verdict(e: Evidence, phase: str, command: CommandFacts | None) -> Verd
         return None
     counters = e.counters.get(phase)
     if counters is None or counters.oom_kills is None:
-        return _infra("oom_unknown", phase, "unknown")
+        return _infra(Cause.OOM_UNKNOWN, phase, CauseClass.UNKNOWN)
     if counters.oom_kills > 0:
         return _oom(e, phase)
-    return _infra("node_lost", phase, "platform") if e.died_in == phase else None
+    return _infra(Cause.NODE_LOST, phase, CauseClass.PLATFORM) if e.died_in == phase else None
 
 
 def _exhausted(e: Evidence, phase: str) -> Verdict | None:
@@ -149,53 +150,53 @@ def _exhausted(e: Evidence, phase: str) -> Verdict | None:
     if counters is None:
         return None
     if counters.disk_full:
-        return _infra("disk_full", phase)
+        return _infra(Cause.DISK_FULL, phase)
     if counters.pids_denied:
-        return _infra("pids_limit", phase)
+        return _infra(Cause.PIDS_LIMIT, phase)
     return None
 
 
 def _setup(e: Evidence) -> Verdict | None:
-    killed = _kill_verdict(e, "setup", e.setup)
+    killed = _kill_verdict(e, Phase.SETUP, e.setup)
     if killed is not None or not _failed(e.setup):
         return killed
-    bound = _exhausted(e, "setup")
+    bound = _exhausted(e, Phase.SETUP)
     if bound is not None:
         return bound
     assert e.setup is not None  # noqa: S101 - _failed said so; tells mypy
-    return _infra("deadline" if e.setup.timed_out else "image", "setup", "platform")
+    return _infra(Cause.DEADLINE if e.setup.timed_out else Cause.IMAGE, Phase.SETUP, CauseClass.PLATFORM)
 
 
 def _agent(e: Evidence) -> Verdict | None:
     if e.agent is None:
         return None
     command = e.agent.command
-    killed = _kill_verdict(e, "agent", command)
+    killed = _kill_verdict(e, Phase.AGENT, command)
     if killed is not None:
         return killed
     if (_failed(command) and not (command and command.timed_out)) or e.agent.error is not None:
-        bound = _exhausted(e, "agent")
+        bound = _exhausted(e, Phase.AGENT)
         if bound is not None:
             return bound
     if e.agent.model_api_error is not None:
-        return Verdict("model_api", phase="agent")
+        return Verdict(Outcome.MODEL_API, phase=Phase.AGENT)
     if e.agent.error is not None:
-        return Verdict("agent_error", phase="agent")
+        return Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT)
     return None
 
 
 def _verifier(e: Evidence) -> Verdict | None:
     verifier = e.verifier
     reward = verifier.reward if verifier else None
-    counters = e.counters.get("verifier")
+    counters = e.counters.get(Phase.VERIFIER)
     short = reward is None or reward < FULL_REWARD
     if short and counters is not None and counters.oom_kills:
-        verdict = _oom(e, "verifier")
-        return _infra("oom_verifier", "verifier") if verdict.cause_class == "resource" else verdict
-    if e.died_in == "verifier":
-        return _kill_verdict(e, "verifier", None)
+        verdict = _oom(e, Phase.VERIFIER)
+        return _infra(Cause.OOM_VERIFIER, Phase.VERIFIER) if verdict.cause_class == CauseClass.RESOURCE else verdict
+    if e.died_in == Phase.VERIFIER:
+        return _kill_verdict(e, Phase.VERIFIER, None)
     if reward is None:
         if counters is not None and counters.disk_full:
-            return _infra("disk_full", "verifier")
-        return Verdict("verifier_error", phase="verifier")
+            return _infra(Cause.DISK_FULL, Phase.VERIFIER)
+        return Verdict(Outcome.VERIFIER_ERROR, phase=Phase.VERIFIER)
     return None

@@ -16,10 +16,9 @@ from raysweep.cli.compose import calendar
 from raysweep.config import load, parse
 from raysweep.config.bands import Multipliers
 from raysweep.config.buckets import Window, overlap_faults
-from raysweep.config.sandbox import PLATFORM_CAUSES
 from raysweep.errors import ExitCode, InputError, Problem
-from raysweep.record import evidence
 from raysweep.units import GIB, Resources
+from raysweep.vocabulary import PLATFORM_CAUSES
 
 ROOT = Path(__file__).parents[2]
 
@@ -446,10 +445,6 @@ def test_a_sweep_made_in_code_is_held_to_the_same_rules():
         type(good).model_validate({**GOOD, "reference": "2x"})
     with pytest.raises(ValueError, match="frozen"):
         good.seed = 8
-
-
-def test_platform_causes_are_those_of_the_evidence():
-    assert PLATFORM_CAUSES == evidence.PLATFORM_CAUSES
 
 
 def test_configs_that_ship():

@@ -8,11 +8,11 @@ import pytest
 
 from raysweep.clock import VirtualClock
 from raysweep.errors import SandboxError
-from raysweep.record.evidence import PLATFORM_CAUSES
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.sandbox.simulated import Faults, SimulatedProvider, Truth
 from raysweep.sandbox.simulated.faults import events
 from raysweep.units import Resources
+from raysweep.vocabulary import PLATFORM_CAUSES
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -9,10 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.record.evidence import (
-    OUTCOMES,
-    PLATFORM_CAUSES,
-    RESOURCE_CAUSES,
-    UNKNOWN_CAUSES,
     AgentFacts,
     CommandFacts,
     Evicted,
@@ -23,6 +19,7 @@ from raysweep.record.evidence import (
 )
 from raysweep.trial.classify import classify
 from raysweep.units import MIB, Resources
+from raysweep.vocabulary import CAUSE_CLASSES, Cause, Outcome
 
 OK = CommandFacts(exit=0)
 KILLED = CommandFacts(signal=9)
@@ -282,10 +279,9 @@ counts = st.builds(
 )
 def test_any_evidence_gives_one_known_outcome_and_uncapped_never_its_own_limit(e):
     verdict = classify(e)
-    assert verdict.outcome in OUTCOMES
-    known = {"resource": RESOURCE_CAUSES, "platform": PLATFORM_CAUSES, "unknown": UNKNOWN_CAUSES}
+    assert isinstance(verdict.outcome, Outcome)
     if verdict.outcome == "infra":
-        assert verdict.cause in known[verdict.cause_class]
+        assert verdict.cause_class in CAUSE_CLASSES[Cause(verdict.cause)]
     else:
         assert verdict.cause is None
         assert verdict.cause_class is None

@@ -16,6 +16,7 @@ from raysweep.sandbox.protocol import Admitted, Capabilities, Check, ExecResult,
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
 from raysweep.sandbox.supervisor import PLACE
 from raysweep.units import MIB, Resources, format_bytes
+from raysweep.vocabulary import Enforcement, OomScope
 
 LIMIT = Resources(cpu=250, memory=48 * MIB)
 PIDS = 32
@@ -73,11 +74,11 @@ async def _measure(sandbox: Sandbox, admitted: Admitted) -> Proof:
     network = _network(isolated)
     version = admitted.node.get("cgroup")
     capabilities = Capabilities(
-        memory="enforced" if memory.ok else "none",
-        cpu="enforced" if cpu.ok else "none",
-        pids="enforced" if pids.ok else "none",
-        disk="none",
-        oom="group" if group else "process",
+        memory=Enforcement.ENFORCED if memory.ok else Enforcement.NONE,
+        cpu=Enforcement.ENFORCED if cpu.ok else Enforcement.NONE,
+        pids=Enforcement.ENFORCED if pids.ok else Enforcement.NONE,
+        disk=Enforcement.NONE,
+        oom=OomScope.GROUP if group else OomScope.PROCESS,
         network_isolation=network.ok,
         cgroup=version if isinstance(version, int) else None,
     )

@@ -25,6 +25,7 @@ from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
 from raysweep.units import MIB, Resources
+from raysweep.vocabulary import Enforcement, OomScope
 
 if TYPE_CHECKING:
     from raysweep.sandbox.kubernetes.provider import KubernetesProvider
@@ -171,7 +172,7 @@ async def _images(cluster: ClusterContext, run_id: str, planned: Planned) -> lis
 def judge(proof: Proof, network: Network, untrusted: Sequence[str], *, require_isolation: bool) -> list[Check]:
     """What was measured, as checks."""
     found = proof.capabilities
-    enforced, whole = found.memory == "enforced", found.oom == "group"
+    enforced, whole = found.memory == Enforcement.ENFORCED, found.oom == OomScope.GROUP
     reached = [f"without network: {name}" for name in network.closed]
     reached += [f"with network: {name}" for name in network.open]
     offset = proof.clock_offset_s

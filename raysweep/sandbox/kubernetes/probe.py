@@ -14,6 +14,7 @@ from raysweep.sandbox.kubernetes.pod import BINARY
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.protocol import Capabilities, ExecResult, SandboxSpec
 from raysweep.units import MIB, Resources
+from raysweep.vocabulary import Enforcement, OomScope
 
 REQUEST = Resources(cpu=10, memory=32 * MIB)
 LIMIT = Resources(cpu=1000, memory=512 * MIB)
@@ -83,14 +84,14 @@ async def _measured(cluster: ClusterContext, run_id: str, number: int) -> Proof:
         pids_limit = _pids_limit(slept)
         version, offset, node = (admitted.node.get(key) for key in ("cgroup", "clock_offset_s", "name"))
         capabilities = Capabilities(
-            memory="none" if survived else "enforced",
-            cpu="enforced",
-            pids="none" if pids_limit is None else "node_setting",
-            disk="evict",
-            oom="group" if group else "process",
+            memory=Enforcement.NONE if survived else Enforcement.ENFORCED,
+            cpu=Enforcement.ENFORCED,
+            pids=Enforcement.NONE if pids_limit is None else Enforcement.NODE_SETTING,
+            disk=Enforcement.EVICT,
+            oom=OomScope.GROUP if group else OomScope.PROCESS,
             network_isolation=reached is not None and _isolated(reached),
             cgroup=version if isinstance(version, int) else None,
-            egress="requested",
+            egress=Enforcement.REQUESTED,
         )
         return Proof(
             capabilities, pids_limit, str(node) if node else None, offset if isinstance(offset, float) else None

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysweep.record.evidence import PHASES
 from raysweep.sandbox.cgroup.bounds import Bounds, apply_bounds
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.reading import Reading, read_task
+from raysweep.vocabulary import Phase
 
 TRIES = 100
 
@@ -51,7 +51,7 @@ class SandboxGroups:
 
     def read(self, phase: str) -> Reading:
         """Counters now, with the peaks of `phase`."""
-        return read_task(self.task, [self.leaf(p) for p in PHASES], self.leaf(phase), self.ancestors)
+        return read_task(self.task, [self.leaf(p) for p in Phase], self.leaf(phase), self.ancestors)
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def create_groups(groups: SandboxGroups, scratch: Path, *, bounds: Bounds, run_m
     groups.task.create()
     apply_bounds(groups.task, bounds, swap=swap)
     groups.task.delegate()
-    for phase in PHASES:
+    for phase in Phase:
         groups.leaf(phase).create()
 
 

@@ -15,6 +15,7 @@ from raysweep.sandbox.local.leftovers import remove_leftovers
 from raysweep.sandbox.local.sandbox import LocalSandbox
 from raysweep.sandbox.protocol import Capabilities, Check, Planned, ProbeCommands, Sandbox, SandboxSpec
 from raysweep.units import GIB
+from raysweep.vocabulary import Enforcement, OomScope
 
 _PYTHON = (PYTHON, "-I", "-S", "-c")
 _ALLOC = (
@@ -87,11 +88,11 @@ class LocalProvider:
         except UnsuitableError:
             return Capabilities()
         return Capabilities(
-            memory="enforced",
-            cpu="enforced",
-            pids="enforced",
-            disk="enospc" if host.disk_problem is None else "none",
-            oom="process",
+            memory=Enforcement.ENFORCED,
+            cpu=Enforcement.ENFORCED,
+            pids=Enforcement.ENFORCED,
+            disk=Enforcement.ENOSPC if host.disk_problem is None else Enforcement.NONE,
+            oom=OomScope.PROCESS,
             network_isolation=True,
             cgroup=host.version,
         )

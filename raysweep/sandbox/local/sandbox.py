@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import SandboxError
-from raysweep.record.evidence import PHASES, CommandFacts, PhaseCounters
+from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.bounds import Bounds, read_limit, read_request
 from raysweep.sandbox.cgroup.reading import reset_peak
 from raysweep.sandbox.cgroup.recorder import PhaseRecorder
@@ -30,6 +30,7 @@ from raysweep.sandbox.local.link import Link, LinkClosedError
 from raysweep.sandbox.local.names import Home, run_name, safe
 from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, SandboxSpec
 from raysweep.units import Resources
+from raysweep.vocabulary import Phase
 
 LAUNCHER_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 END_WAIT_S = 60.0
@@ -102,7 +103,7 @@ class LocalSandbox:
         ours, theirs = socket.socketpair()
         fds: dict[str, list[int]] = {}
         try:
-            for phase in PHASES:
+            for phase in Phase:
                 fds[phase] = [os.open(path, os.O_WRONLY) for path in self.groups.leaf(phase).procs_files()]
             with (self.folder / "stderr").open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec only: about a millisecond

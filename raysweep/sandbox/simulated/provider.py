@@ -23,9 +23,16 @@ from raysweep.sandbox.protocol import (
 )
 from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.truth import Truth
+from raysweep.vocabulary import Enforcement, OomScope
 
 _CAPABILITIES = Capabilities(
-    memory="enforced", cpu="enforced", pids="enforced", disk="enospc", oom="process", network_isolation=True, cgroup=2
+    memory=Enforcement.ENFORCED,
+    cpu=Enforcement.ENFORCED,
+    pids=Enforcement.ENFORCED,
+    disk=Enforcement.ENOSPC,
+    oom=OomScope.PROCESS,
+    network_isolation=True,
+    cgroup=2,
 )
 """What the truth is about: arms whose bounds hold."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.record.evidence import PLATFORM_CAUSES, Evicted, Evidence
+from raysweep.record.evidence import Evicted, Evidence
 from raysweep.sandbox.kubernetes.bounds import Bounds, actual, admitted
 from raysweep.sandbox.kubernetes.hindrance import SOON_S, fits_nowhere, hindrance
 from raysweep.sandbox.kubernetes.pod_end import (
@@ -23,6 +23,7 @@ from raysweep.sandbox.kubernetes.pod_end import (
 )
 from raysweep.trial.classify import classify
 from raysweep.units import GIB, MIB, Resources
+from raysweep.vocabulary import PLATFORM_CAUSES
 
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 READY, NOT_READY = ({"status": {"conditions": [{"type": "Ready", "status": s}]}} for s in ("True", "Unknown"))
