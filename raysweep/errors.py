@@ -1,4 +1,4 @@
-"""The one error tree and the exit codes of design.md; nothing else decides an exit code.
+"""The one error tree and the exit codes (see README.md); nothing else decides an exit code.
 
 Every error a user can cause carries the file, the key, the value and the remedy (`Problem`).
 """
@@ -93,7 +93,7 @@ class LockLostError(RaysweepError):
 
 
 class SandboxError(RaysweepError):
-    """A sandbox could not do its part for a reason outside the arm; `cause` is a platform cause of design.md."""
+    """A sandbox could not do its part for a reason outside the arm; `cause` is a platform cause."""
 
     def __init__(self, cause: str, detail: str) -> None:
         self.cause = cause

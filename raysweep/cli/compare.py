@@ -39,7 +39,7 @@ class Options:
 def compare_command(
     first: RunPath, second: RunPath | None, models: tuple[str, str] | None, options: Options, *, as_json: bool
 ) -> int:
-    """Compare and print; the exit code of design.md.
+    """Compare and print; returns the exit code: 0 better, 1 not, 3 not enough data.
 
     InputError when the two cannot be compared, or are not known to have been measured alike; IncompleteError when a
     ledger is empty. Within one run methodology is the same by construction.

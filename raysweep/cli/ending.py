@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def exit_code(result: Result, status: dict[str, Any], session: Session, config: Path) -> int:
-    """The exit code of design.md, told with what a person does next."""
+    """The exit code of a run, printed with what to do next."""
     again = f"raysweep run {config} --run-dir {session.path}"
     if result.interrupted:
         tell(f"interrupted; go on with: {again}")

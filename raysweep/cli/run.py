@@ -40,7 +40,7 @@ def run_command(
     metrics_port: int | None = None,
     logs: Logs = "plain",
 ) -> int:
-    """Run or resume; the exit code of design.md.
+    """Run or resume a sweep; returns the exit code.
 
     until_window_end: begin only what the window that is open now holds, then end; INCOMPLETE while more is to come,
     and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too. stop_when_decided: end

@@ -183,7 +183,7 @@ def count_done(table: pa.Table) -> int:
 
 
 def status(table: pa.Table, planned: int, running: int) -> dict[str, Any]:
-    """design.md's `status --json`: {planned, done, running, by_outcome, complete}, over final attempts.
+    """What `status --json` prints: {planned, done, running, by_outcome, complete}, over final attempts.
 
     table: all attempts with is_final. done: trials whose final attempt is an outcome; by_outcome counts their final
     attempts, with the cause after a slash ("infra/oom_limit").

@@ -1,4 +1,4 @@
-"""Writing a report: report.json (design.md's keys) and one self-contained report.html from the same document."""
+"""Writing a report: report.json and one self-contained report.html from the same document."""
 
 from __future__ import annotations
 

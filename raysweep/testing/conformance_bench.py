@@ -98,7 +98,7 @@ def was_killed(result: ExecResult, capabilities: Capabilities) -> bool:
 
 
 def own_limit_proven(counters: PhaseCounters, limit: int) -> bool:
-    """The proofs that design.md accepts for an OOM by the own limit."""
+    """The accepted proofs of an OOM kill by the own limit."""
     if counters.own_limit_ooms is not None:
         return counters.own_limit_ooms > 0
     if counters.oom_memcg_own is not None:

@@ -35,7 +35,7 @@ from raysweep.sandbox.supervised.container import Ending
 
 Json = Mapping[str, Any]
 Cause = tuple[str, str]
-"""A platform cause of design.md and the detail behind it."""
+"""A platform cause and the detail behind it."""
 
 KILLED = 128 + 9
 _LOW = re.compile(r"The node was low on resource: ([\w-]+)")
