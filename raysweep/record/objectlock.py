@@ -12,12 +12,11 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from raysweep.clock import Clock
 from raysweep.errors import LockHeldError, LockLostError
+from raysweep.process import died_here, place, process_token
 from raysweep.record.epoch import begin_epoch, last_epoch
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.segments import sealed_counts
@@ -106,7 +105,8 @@ class ObjectLock:
         told = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "place": _place(),
+            "place": place(),
+            "process": process_token(),
             "heartbeat": self._clock.now(),
             "renew_s": self._renew_s,
             "epoch": self.epoch,
@@ -167,24 +167,6 @@ def _name(told: Mapping[str, Any]) -> str:
     return f"process {told.get('pid', '?')} on {told.get('host', '?')}"
 
 
-@cache
-def _place() -> str:
-    """Boot of the machine and space of process ids; empty where the system does not tell."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
 def _died_here(told: Mapping[str, Any]) -> bool:
-    """Whether the holder was a process of this very machine that is gone: nothing has to be waited for then."""
-    if not told.get("place") or told.get("place") != _place():
-        return False
-    try:
-        os.kill(int(told["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, KeyError):
-        return False
-    return False
+    """Whether the holder was a process of this very machine that has ended: its lock is free at once."""
+    return "process" in told and died_here(str(told.get("place", "")), str(told["process"]))

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.local.names import Home, owner_alive, owner_token, parse_home, run_name
+from raysweep.process import is_alive, process_token
+from raysweep.sandbox.local.names import Home, parse_home, run_name
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.testing.conformance_bench import RUN_ID
 from raysweep.units import MIB, Resources
@@ -139,9 +140,7 @@ async def test_a_sandbox_that_cannot_be_made_leaves_nothing_and_says_why(provide
     assert traces_of(provider) == set()
 
 
-def test_an_owner_is_alive_only_as_the_same_process():
-    assert owner_alive(owner_token())
-    pid, started = owner_token().split("-")
-    assert not owner_alive(f"{pid}-{int(started) + 1}")
-    assert parse_home(str(Home("t1-1", owner_token()))) == Home("t1-1", owner_token())
+def test_the_name_of_a_home_carries_the_process_that_owns_it():
+    assert is_alive(process_token())
+    assert parse_home(str(Home("t1-1", process_token()))) == Home("t1-1", process_token())
     assert parse_home("keeper") is None

@@ -13,12 +13,12 @@ from typing import Any
 from aiodocker import DockerError
 
 from raysweep.errors import SandboxError
+from raysweep.process import ALIVE, owner_state
 from raysweep.sandbox.cgroup.kmsg import KernelLog, Kill
 from raysweep.sandbox.docker.channel import DockerChannel, open_channel
 from raysweep.sandbox.docker.container_end import ContainerStart, container_start, ending_of, is_running
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
 from raysweep.sandbox.docker.images import Image, Images
-from raysweep.sandbox.docker.owners import ALIVE, owner_state
 from raysweep.sandbox.docker.payload import supervisor_archive
 from raysweep.sandbox.docker.shape import (
     ATTEMPT_LABEL,

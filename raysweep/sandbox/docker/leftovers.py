@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from raysweep.process import DEAD, owner_state
 from raysweep.sandbox.docker.engine import Engine
-from raysweep.sandbox.docker.owners import DEAD, owner_state
 from raysweep.sandbox.docker.shape import ATTEMPT_LABEL, OWNER_LABEL, RUN_LABEL
 
 AT_ONCE = 8

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from aiodocker import DockerError
 
 from raysweep.errors import SandboxError, UnsuitableError
+from raysweep.process import owner_token
 from raysweep.sandbox.docker.container import DockerContainer, Site
 from raysweep.sandbox.docker.endpoint import REMEDY, find_endpoint
 from raysweep.sandbox.docker.engine import Engine
 from raysweep.sandbox.docker.images import Images
 from raysweep.sandbox.docker.leftovers import remove_leftovers
-from raysweep.sandbox.docker.owners import owner_token
 from raysweep.sandbox.docker.probe import Proof, probe
 from raysweep.sandbox.docker.shape import Shape
 from raysweep.sandbox.protocol import (

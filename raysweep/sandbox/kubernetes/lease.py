@@ -15,13 +15,12 @@ import socket
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Self
 
 from raysweep.errors import SandboxError
+from raysweep.process import died_here, place, process_token
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, leases
 from raysweep.sandbox.kubernetes.pod import RUN, RUNNER, Owner, label_value, pod_name
-from raysweep.sandbox.local.names import owner_alive, owner_token
 
 DURATION_S = 180
 """A Lease that was not renewed for this long has expired; outages of the API server should be shorter."""
@@ -38,7 +37,7 @@ class RunnerLease:
         self._run_id = run_id
         self.runner = f"{owner}-{secrets.token_hex(3)}"
         self.name = pod_name(run_id, self.runner)
-        self._holder = f"{owner}@{_place()}/{owner_token()}"
+        self._holder = f"{owner}@{place() or socket.gethostname()}/{process_token()}"
         self._stored: Json = {}
         self._renewed = 0.0
         self._lost: str | None = None
@@ -119,26 +118,17 @@ class RunnerLease:
 
 def dead_leases(found: Iterable[Json]) -> list[Json]:
     """Those whose runner is known to be dead: its process ran here and is gone, or it renewed too long ago."""
-    return [lease for lease in found if is_dead(lease, datetime.now(UTC), _place())]
+    return [lease for lease in found if is_dead(lease, datetime.now(UTC))]
 
 
-def is_dead(lease: Json, now: datetime, place: str) -> bool:
-    """Whether a Lease's runner is dead, as seen at `now` from `place` (see `_place`)."""
+def is_dead(lease: Json, now: datetime) -> bool:
+    """Whether a Lease's runner is dead, as seen from this process at `now`."""
     spec = lease["spec"]
-    holder = re.fullmatch(r".*@(.+)/(\d+-\d+)", spec.get("holderIdentity") or "")
-    if holder is not None and holder[1] == place and not owner_alive(holder[2]):
+    holder = re.fullmatch(r".*@(.+)/(\d+-[^/]+)", spec.get("holderIdentity") or "")
+    if holder is not None and died_here(holder[1], holder[2]):
         return True
     renewed = datetime.fromisoformat(spec.get("renewTime") or lease["metadata"]["creationTimestamp"])
     return (now - renewed).total_seconds() > (spec.get("leaseDurationSeconds") or DURATION_S)
-
-
-def _place() -> str:
-    """Where process ids mean the same: this boot of this machine, this pid namespace; else this host's name."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return socket.gethostname()
 
 
 def _now() -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.errors import UnsuitableError
+from raysweep.process import process_token
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.kmsg import KernelLog
 from raysweep.sandbox.cgroup.place import PARENT_VARIABLE, available_memory, find_parent, memory_ancestors, swap_bytes
 from raysweep.sandbox.local.area import HostView, look_at_host
 from raysweep.sandbox.local.disk import can_mount_images
-from raysweep.sandbox.local.names import owner_token, run_name
+from raysweep.sandbox.local.names import run_name
 from raysweep.units import GIB, MIB
 
 SCRATCH_VARIABLE = "RAYSWEEP_SCRATCH"
@@ -121,7 +122,7 @@ def make_host(options: LocalOptions) -> Host:
     return Host(
         options=options,
         scratch=scratch,
-        owner=owner_token(),
+        owner=process_token(),
         parent=parent,
         ancestors=ancestors,
         bwrap=bwrap,

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from raysweep.process import is_alive
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.local.disk import remove_tree
 from raysweep.sandbox.local.groups import locked, remove_groups
-from raysweep.sandbox.local.names import RUN_PREFIX, owner_alive, parse_home, run_name, safe
+from raysweep.sandbox.local.names import RUN_PREFIX, parse_home, run_name, safe
 
 
 def remove_leftovers(parent: Group, scratch: Path, run_id: str | None, keep: frozenset[str]) -> list[str]:
@@ -21,7 +22,7 @@ def remove_leftovers(parent: Group, scratch: Path, run_id: str | None, keep: fro
     kept = {safe(name) for name in keep}
     for run, home_name in list(_homes(parent, scratch, run_id)):
         home = parse_home(home_name)
-        if home is None or home.name in kept or (run_id is None and owner_alive(home.owner)):
+        if home is None or home.name in kept or (run_id is None and is_alive(home.owner)):
             continue
         group, folder = parent.child(run).child(home_name), scratch / run / home_name
         places = [str(path) for path in (*group.folders, folder) if path.exists()]

@@ -6,11 +6,8 @@ has the same two names below the scratch folder.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 RUN_PREFIX = "raysweep-"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -41,23 +38,3 @@ def parse_home(text: str) -> Home | None:
     """The parts of a sandbox's cgroup or folder name; None for any other name."""
     name, at, owner = text.rpartition("@")
     return Home(name, owner) if at and re.fullmatch(r"\d+-\d+", owner) else None
-
-
-def start_time(pid: int) -> int | None:
-    """Start time of a live process in clock ticks since boot; None when it is gone or a zombie."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in {"Z", "X"} else int(fields[19])
-    return None
-
-
-def owner_token() -> str:
-    """The owner that this process is."""
-    pid = os.getpid()
-    return f"{pid}-{start_time(pid)}"
-
-
-def owner_alive(owner: str) -> bool:
-    """Whether the process that made something is still there (the same one, not its number used again)."""
-    pid, _, started = owner.partition("-")
-    return start_time(int(pid)) == int(started)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import pytest
 
 from raysweep.errors import SandboxError
 from raysweep.sandbox.docker.container_end import container_start, ending_of
-from raysweep.sandbox.docker.owners import ALIVE, DEAD, UNKNOWN, owner_state, owner_token, start_of
 from raysweep.sandbox.docker.payload import supervisor_archive
 from raysweep.sandbox.docker.shape import Shape, container_name, create_request, read_limit, read_request
 from raysweep.sandbox.protocol import SandboxSpec
@@ -109,43 +106,6 @@ def test_endings(seen, told):
     assert (ending.ended, ending.oom_killed, ending.platform) == told
     assert (ending.platform_detail is None) is (ending.platform is None)
     assert ending.limit == (None if seen is None else Resources(memory=64 * MIB))
-
-
-def test_an_owner_is_this_very_process_and_dies_with_it():
-    assert owner_state(owner_token()) == ALIVE
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    token = owner_token(child.pid)
-    assert owner_state(token) == ALIVE
-    child.communicate(b"\n")
-    assert owner_state(token) == DEAD
-
-
-def test_a_process_id_used_again_is_not_the_owner():
-    *rest, start = owner_token().split("/")
-    assert owner_state("/".join([*rest, start + "1"])) == DEAD
-
-
-@pytest.mark.parametrize(("part", "state"), [(0, UNKNOWN), (1, DEAD), (2, UNKNOWN)])
-def test_owners_on_another_machine_boot_or_in_another_container(part, state):
-    parts = owner_token().split("/")
-    parts[part] = "another"
-    assert owner_state("/".join(parts)) == state
-
-
-@pytest.mark.parametrize("text", ["", "a/b", "a/b/c/d/e/f", "a/b/c/pid/e"])
-def test_what_is_no_owner_is_unknown(text):
-    assert owner_state(text) == UNKNOWN
-
-
-def test_owners_are_told_where_there_is_no_proc(monkeypatch):
-    """As on macOS: ps tells when a process began."""
-    monkeypatch.setattr("platform.system", lambda: "Darwin")
-    assert owner_state(owner_token()) == ALIVE
-    assert "/" not in start_of(os.getpid())
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    token = owner_token(child.pid)
-    child.wait()
-    assert owner_state(token) == DEAD
 
 
 def test_the_local_kind_says_what_it_needs_where_it_cannot_be(monkeypatch):

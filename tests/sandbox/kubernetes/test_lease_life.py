@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from raysweep.errors import SandboxError
+from raysweep.process import place, process_token
 from raysweep.sandbox.kubernetes import lease as lease_module
 from raysweep.sandbox.kubernetes.api import ApiError, leases, pods
 from raysweep.sandbox.kubernetes.lease import RunnerLease, dead_leases, is_dead
-from raysweep.sandbox.local.names import start_time
 from support.kubernetes_pods import small_pod
 
 PATIENCE_S = 120
@@ -25,18 +25,18 @@ def held(holder="driver@elsewhere/1-2", renewed=NOW):
 
 
 def test_a_lease_dies_of_not_being_renewed():
-    assert not is_dead(held(), NOW + timedelta(seconds=180), "here")
-    assert is_dead(held(), NOW + timedelta(seconds=181), "here")
+    assert not is_dead(held(), NOW + timedelta(seconds=180))
+    assert is_dead(held(), NOW + timedelta(seconds=181))
 
 
 def test_a_process_that_is_gone_is_known_at_once_where_it_ran():
     child = subprocess.Popen(["sleep", "100"])
-    holder = f"driver@here/{child.pid}-{start_time(child.pid)}"
-    assert not is_dead(held(holder), NOW, "here")
+    holder = f"driver@{place()}/{process_token(child.pid)}"
+    assert not is_dead(held(holder), NOW)
     child.kill()
     child.wait()
-    assert is_dead(held(holder), NOW, "here")
-    assert not is_dead(held(holder), NOW, "elsewhere")
+    assert is_dead(held(holder), NOW)
+    assert not is_dead(held(holder.replace(place(), "elsewhere")), NOW)
 
 
 @pytest.fixture
