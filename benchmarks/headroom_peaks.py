@@ -86,7 +86,7 @@ async def run_one(provider: LocalProvider, task: Task, variant: str, band: str) 
         checked = await verify(sandbox, task)
     finally:
         end = await sandbox.stop()
-    return Seen(setup, agent, checked, end, time.monotonic() - began)
+    return Seen(None if setup is None else setup.facts, agent, checked, end, time.monotonic() - began)
 
 
 def peak(seen: Seen, phase: str) -> float:

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     EVICTED_OWN_USE = "evicted_own_use"
     DISK_FULL = "disk_full"
     PIDS_LIMIT = "pids_limit"
+    CPU_LIMIT = "cpu_limit"
     NODE_LOST = "node_lost"
     NODE_PRESSURE = "node_pressure"
     PREEMPTED = "preempted"
@@ -59,6 +60,7 @@ CAUSE_CLASSES: Final[dict[Cause, tuple[CauseClass, ...]]] = {
     Cause.EVICTED_OWN_USE: _RESOURCE,
     Cause.DISK_FULL: _RESOURCE,
     Cause.PIDS_LIMIT: _RESOURCE,
+    Cause.CPU_LIMIT: _RESOURCE,
     Cause.NODE_LOST: _PLATFORM,
     Cause.NODE_PRESSURE: _PLATFORM,
     Cause.PREEMPTED: _PLATFORM,

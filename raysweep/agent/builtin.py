@@ -41,7 +41,7 @@ class _Script:
             await sandbox.put(tar_folder(Path(task.path) / self.source), self.dest)
         argv = script_argv(f"{self.dest}/{self.name}")
         done = await sandbox.exec(COMMAND_ID, argv, timeout_s=timeout_s, env=env, cwd=task.workdir)
-        return AgentFacts(command=done.facts)
+        return AgentFacts(command=done.facts, printed=None if done.facts.exit == 0 else done.ending())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raysweep.record.evidence import CommandFacts
-from raysweep.sandbox.protocol import Sandbox
+from raysweep.sandbox.protocol import ExecResult, Sandbox
 from raysweep.tasks.dockerfile import APP, NOT_COPIED
 from raysweep.tasks.folder import tar_folder
 from raysweep.tasks.model import Task
@@ -15,7 +14,7 @@ COMMAND_ID = "setup"
 _SETUP = "cd /app && chmod +x setup.sh && ./setup.sh; code=$?; rm -f /app/setup.sh; exit $code"
 
 
-async def prepare_environment(sandbox: Sandbox, task: Task, timeout_s: float) -> CommandFacts | None:
+async def prepare_environment(sandbox: Sandbox, task: Task, timeout_s: float) -> ExecResult | None:
     """How setup.sh ended, or None where the task has none to run (an image made its environment, or it is made up).
 
     Belongs to phase "setup". The Dockerfile is left out. SandboxError when the sandbox is gone for a platform reason.
@@ -26,5 +25,4 @@ async def prepare_environment(sandbox: Sandbox, task: Task, timeout_s: float) ->
     await sandbox.put(tar_folder(folder, leave_out=NOT_COPIED), APP)
     if not (folder / "setup.sh").is_file():
         return None
-    done = await sandbox.exec(COMMAND_ID, ["/bin/sh", "-c", _SETUP], timeout_s=timeout_s, cwd=APP)
-    return done.facts
+    return await sandbox.exec(COMMAND_ID, ["/bin/sh", "-c", _SETUP], timeout_s=timeout_s, cwd=APP)

@@ -77,12 +77,24 @@ class CommandFacts:
     timed_out: bool = False
     duration_s: float | None = None
 
+    def ending(self) -> str:
+        """How it ended, in a few words."""
+        if self.timed_out:
+            return "timed out" if self.duration_s is None else f"timed out after {self.duration_s:.1f} s"
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        return "did not end" if self.exit is None else f"exit {self.exit}"
+
 
 @dataclass(frozen=True, slots=True)
 class AgentFacts:
-    """What the agent reports: the command that *was* the agent, its own error, and what it spent."""
+    """What the agent reports: the command that *was* the agent, its own error, and what it spent.
+
+    printed: how its command ended and the last lines that it printed, where it failed.
+    """
 
     command: CommandFacts | None = None
+    printed: str | None = None
     error: str | None = None
     model_api_error: str | None = None
     tokens_in: int | None = None

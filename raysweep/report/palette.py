@@ -13,6 +13,7 @@ OUTCOMES: dict[str, tuple[str, str]] = {  # outcome: fill, text on it
     "oom_node": ("#8a3600", "#ffffff"),
     "disk_full": ("#e69f00", "#2e2000"),
     "pids_limit": ("#f0c761", "#2e2000"),
+    "cpu_limit": ("#d9b38c", "#2e1a00"),
     "evicted_own_use": ("#a86b00", "#ffffff"),
     "oom_unknown": ("#5b5f66", "#ffffff"),
     "agent_error": ("#f0e442", "#2c2a00"),

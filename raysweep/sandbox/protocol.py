@@ -88,6 +88,26 @@ class ExecResult:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
 
+    def ending(self) -> str:
+        """How the command ended and the last lines that it printed, in one line for a person."""
+        return f"{self.facts.ending()}{_printed(self.stderr.strip() or self.stdout.strip())}"
+
+
+LAST_LINES, LAST_CHARACTERS = 5, 400
+"""Of what a command printed, what is repeated where its failure is told."""
+
+
+def last_lines(output: bytes) -> str:
+    """The last lines of an output as one line of text; control characters become spaces."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    text = " | ".join(lines[-LAST_LINES:])[-LAST_CHARACTERS:]
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _printed(output: bytes) -> str:
+    text = last_lines(output)
+    return f": {text}" if text else ""
+
 
 @dataclass(frozen=True, slots=True)
 class FinalFacts:

@@ -21,7 +21,7 @@ from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCo
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, FinalFacts, Sandbox, SandboxProvider, SandboxSpec
-from raysweep.trial.classify import classify
+from raysweep.trial.classify import classify, needs_verifier
 from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
 from raysweep.trial.row import Course, build_row, identity
@@ -118,7 +118,7 @@ async def run_attempt(
     traces: dict[str, bytes] = {}
     watch.mark("created")
     try:
-        await _phases(order, sandbox, watch, course, traces, seen or SeenImages())
+        await _phases(order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup)
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
     finally:
@@ -156,14 +156,21 @@ async def _phases(
     course: Course,
     traces: dict[str, bytes],
     seen: SeenImages,
+    cgroup: int | None,
 ) -> None:
-    """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless."""
+    """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless.
+
+    cgroup: version of the cgroups that counters come from.
+    """
     task = order.task
     course.admitted = await sandbox.start()
     _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
     seen.refuse_moved(order, course.admitted.node)
     try:
-        course.setup = await prepare_environment(sandbox, task, task.build_timeout_s)
+        done = await prepare_environment(sandbox, task, task.build_timeout_s)
+        if done is not None:
+            course.setup = done.facts
+            course.detail = None if done.facts.exit == 0 else f"set-up: {done.ending()}"
     except OSError as error:  # the files do not fit: the set-up failed, and its counters say at which bound
         course.setup, course.detail = CommandFacts(exit=1), f"set-up: {error}"
     watch.mark("ready")
@@ -177,22 +184,22 @@ async def _phases(
     except OSError as error:
         course.agent = AgentFacts(error=f"the agent could not be put into the sandbox: {error}")
     watch.mark("agent_end")
-    if _decided(course.admitted, course.agent, await sandbox.counters()):
+    if _decided(course.admitted, course.agent, await sandbox.counters(), cgroup):
         return
     await sandbox.begin_phase("verifier")
     try:
         course.verifier = await verify(sandbox, task)
-    except OSError as error:  # most often the agent filled the disk: row 13 of the table
+    except OSError as error:  # most often the agent filled the disk: row 15 of the table
         course.verifier = VerifierFacts(problem=f"the tests could not be put into the sandbox: {error}")
     watch.mark("verifier_end")
     if order.traces is not None:
         traces["verifier.txt"] = await read_output(sandbox)
 
 
-def _decided(admitted: Admitted, agent: AgentFacts, counters: PhaseCounters) -> bool:
-    """Whether the agent phase already decided the attempt; without a verifier's reward only row 14 would be left."""
-    seen = Evidence(admitted.request, admitted.limit, agent=agent, counters={"agent": counters})
-    return classify(seen).outcome != "verifier_error"
+def _decided(admitted: Admitted, agent: AgentFacts, counters: PhaseCounters, cgroup: int | None) -> bool:
+    """Whether the agent phase already decided the attempt, whatever a verifier would say."""
+    seen = Evidence(admitted.request, admitted.limit, cgroup, agent=agent, counters={"agent": counters})
+    return not needs_verifier(seen)
 
 
 def _refuse_altered(asked: Resources, admitted: Resources, when: str) -> None:

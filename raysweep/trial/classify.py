@@ -8,17 +8,29 @@
 | 4 | evicted by node pressure below the own request | infra/node_pressure, platform |
 | 5 | the agent's (or set-up's) process or the sandbox ended by a kill, and the phase counted OOM kills | infra/oom_* |
 | 6 | the same, but the counters could not be read | infra/oom_unknown |
-| 7 | set-up failed: disk full / pids / time-out / anything else | infra/disk_full, pids_limit / deadline / image |
-| 8 | agent ended in error and its disk bound was full | infra/disk_full |
-| 9 | agent ended in error and forks were refused at the pids bound | infra/pids_limit |
-| 10 | the model's API failed for good | model_api |
-| 11 | the agent itself broke | agent_error |
-| 12 | OOM kill in the verifier phase and the reward is missing or below full | infra/oom_verifier |
-| 13 | disk full in the verifier phase and no reward | infra/disk_full |
-| 14 | the verifier gave no reward | verifier_error |
-| 15 | else | scored |
+| 7 | set-up failed, and a process in it was OOM-killed | infra/oom_* |
+| 8 | set-up failed: disk full / forks denied / time lost to the cpu quota | infra/disk_full, pids_limit, cpu_limit |
+| 9 | set-up failed otherwise: timeout / anything else | infra/deadline / image, platform |
+| 10 | agent ended in error beside an OOM kill, and the reward is not full | infra/oom_* |
+| 11 | agent ended in error beside a full disk or denied forks, reward not full | infra/disk_full, pids_limit |
+| 12 | the model's API failed for good | model_api |
+| 13 | the agent itself broke | agent_error |
+| 14 | OOM kill in the verifier phase and the reward is missing or below full | infra/oom_verifier |
+| 15 | no reward: disk full / forks denied / time lost to the cpu quota | infra/disk_full, pids_limit, cpu_limit |
+| 16 | the verifier gave no reward | verifier_error |
+| 17 | else | scored |
 
-A child that was OOM-killed while the agent went on is not infra: row 15, with oom_kills beside the score.
+The principle behind rows 5 to 11, 14 and 15: a phase that failed because the arm's own bound was reached is the arm's
+outcome, whatever its process told (most harnesses and installers run the work in a child and exit 1 when it is killed).
+A child that was OOM-killed while the agent went on to end well is not infra: row 17, with oom_kills beside the score.
+Where the agent's process ended in error beside such an event, the verifier runs all the same (`needs_verifier`): work
+that was done counts.
+
+Time lost to the cpu quota (rows 8, 15): the phase ran into its time limit below a finite cpu limit, and was throttled
+for at least a fifth of that time. In that time it wanted to run and only its quota kept it from running: a demand that
+missed the time limit by no more than that would have fitted unthrottled. A phase that sleeps or waits for others is not
+throttled. What it would have needed beyond nobody can know, so a program that never ends counts as cpu_limit under a
+tight quota, and as a timeout without one.
 
 OOM with proof (row 5): `oom_limit` needs a finite memory limit and proof that *that* limit was full: on v2 the delta
 of `oom` in memory.events.local of the cgroup that carries it; on v1 the kernel log's oom_memcg where readable
@@ -46,6 +58,8 @@ SIGKILL = 9
 FULL_REWARD = 1.0
 NEAR_LIMIT = 0.99
 """A v1 high-water mark at or above this share of the limit counts as having been at it (charges come in batches)."""
+THROTTLED_SHARE = 0.2
+"""A phase that timed out and was throttled for at least this share of its time lost it to the cpu quota."""
 ROOM_LIMITS = 2
 """Free memory above the task's cgroup, in its limits, with which a second before a kill no ancestor counts as full."""
 
@@ -57,6 +71,12 @@ def classify(evidence: Evidence) -> Verdict:
         if verdict is not None:
             return verdict
     return Verdict(Outcome.SCORED, phase=Phase.VERIFIER)
+
+
+def needs_verifier(evidence: Evidence) -> bool:
+    """Whether the verifier must run to judge an attempt whose agent phase is over (evidence: without a verifier's)."""
+    verdict = classify(evidence)
+    return verdict.outcome == Outcome.VERIFIER_ERROR or _beside(evidence) is not None
 
 
 def _infra(cause: str, phase: str | None, cause_class: CauseClass = CauseClass.RESOURCE) -> Verdict:
@@ -160,7 +180,9 @@ def _setup(e: Evidence) -> Verdict | None:
     killed = _kill_verdict(e, Phase.SETUP, e.setup)
     if killed is not None or not _failed(e.setup):
         return killed
-    bound = _exhausted(e, Phase.SETUP)
+    if _oom_kills(e, Phase.SETUP):
+        return _oom(e, Phase.SETUP)
+    bound = _exhausted(e, Phase.SETUP) or _throttled_out(e, Phase.SETUP, e.setup)
     if bound is not None:
         return bound
     assert e.setup is not None  # noqa: S101 - _failed said so; tells mypy
@@ -174,15 +196,42 @@ def _agent(e: Evidence) -> Verdict | None:
     killed = _kill_verdict(e, Phase.AGENT, command)
     if killed is not None:
         return killed
-    if (_failed(command) and not (command and command.timed_out)) or e.agent.error is not None:
-        bound = _exhausted(e, Phase.AGENT)
-        if bound is not None:
-            return bound
+    beside = _beside(e)
+    if beside is not None:
+        full = e.verifier is not None and e.verifier.reward is not None and e.verifier.reward >= FULL_REWARD
+        return None if full else beside
     if e.agent.model_api_error is not None:
         return Verdict(Outcome.MODEL_API, phase=Phase.AGENT)
     if e.agent.error is not None:
         return Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT)
     return None
+
+
+def _beside(e: Evidence) -> Verdict | None:
+    """What a bound did beside an agent whose own process ended in error by itself (rows 10, 11), or None."""
+    if e.agent is None or _kill_verdict(e, Phase.AGENT, e.agent.command) is not None:
+        return None
+    command = e.agent.command
+    failed = _failed(command) and not (command and command.timed_out)
+    if not failed and e.agent.error is None:
+        return None
+    return _oom(e, Phase.AGENT) if _oom_kills(e, Phase.AGENT) else _exhausted(e, Phase.AGENT)
+
+
+def _oom_kills(e: Evidence, phase: str) -> bool:
+    counters = e.counters.get(phase)
+    return counters is not None and bool(counters.oom_kills)
+
+
+def _throttled_out(e: Evidence, phase: str, command: CommandFacts | None) -> Verdict | None:
+    """cpu_limit where the phase timed out for want of the cpu that its quota withheld."""
+    counters = e.counters.get(phase)
+    if command is None or not command.timed_out or e.limit.cpu is None or counters is None:
+        return None
+    if not counters.throttled_us or not command.duration_s:
+        return None
+    lost = counters.throttled_us / 1e6 >= THROTTLED_SHARE * command.duration_s
+    return _infra(Cause.CPU_LIMIT, phase) if lost else None
 
 
 def _verifier(e: Evidence) -> Verdict | None:
@@ -196,7 +245,8 @@ def _verifier(e: Evidence) -> Verdict | None:
     if e.died_in == Phase.VERIFIER:
         return _kill_verdict(e, Phase.VERIFIER, None)
     if reward is None:
-        if counters is not None and counters.disk_full:
-            return _infra(Cause.DISK_FULL, Phase.VERIFIER)
-        return Verdict(Outcome.VERIFIER_ERROR, phase=Phase.VERIFIER)
+        bound = _exhausted(e, Phase.VERIFIER) or _throttled_out(
+            e, Phase.VERIFIER, verifier.command if verifier else None
+        )
+        return bound or Verdict(Outcome.VERIFIER_ERROR, phase=Phase.VERIFIER)
     return None

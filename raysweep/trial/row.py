@@ -92,7 +92,7 @@ def build_row(
         cause=verdict.cause,
         cause_class=verdict.cause_class,
         phase=verdict.phase,
-        detail=_detail(evidence),
+        detail=_detail(evidence, verdict),
         enforcement={
             "memory": capabilities.memory,
             "cpu": capabilities.cpu,
@@ -163,9 +163,11 @@ def _counter_columns(counters: Mapping[str, PhaseCounters]) -> Row:
     return columns
 
 
-def _detail(e: Evidence) -> str | None:
+def _detail(e: Evidence, verdict: Verdict) -> str | None:
     if e.platform_detail:
         return e.platform_detail
+    if verdict.outcome == "infra" and verdict.phase == "agent" and e.agent is not None and e.agent.printed:
+        return e.agent.printed
     if e.agent is not None and (e.agent.error or e.agent.model_api_error):
         return e.agent.error or e.agent.model_api_error
     return e.verifier.problem if e.verifier is not None else None

@@ -6,18 +6,20 @@ import errno
 from pathlib import Path
 
 from raysweep.record.evidence import CommandFacts, VerifierFacts
-from raysweep.sandbox.protocol import ExecResult, Sandbox
+from raysweep.sandbox.protocol import ExecResult, Sandbox, last_lines
 from raysweep.tasks.folder import tar_folder
 from raysweep.tasks.model import Task
 from raysweep.verifier.reward import parse_reward, read_archive
 
 LOGS = "/logs/verifier"
-COMMAND_ID = "verifier"
+COMMAND_ID, LAST_COMMAND = "verifier", "verifier-last-lines"
 REWARD_LIMIT = 64 << 10
 """Bytes of a reward file; more is no reward."""
 ARCHIVE_SLACK = 16 << 10
 """What tar adds to one file."""
 CTRF_LIMIT = 64 << 20
+LAST_OUTPUT = 4096
+"""Bytes of the end of test.sh's output that are looked at where there is no reward."""
 _NOT_STARTED = b"raysweep: not started"
 # A link in the place of either folder would send the clean-up, and the reward, elsewhere.
 _CLEAN = (
@@ -54,9 +56,11 @@ async def verify(sandbox: Sandbox, task: Task) -> VerifierFacts:
     problem = _not_run(done, task.verifier_timeout_s) or await _forks_denied(sandbox)
     if problem is None and task.ctrf:
         problem = await _no_ctrf(sandbox)
-    if problem is not None:
-        return VerifierFacts(done.facts, problem=problem)
-    reward, problem = await _reward(sandbox)
+    reward = None
+    if problem is None:
+        reward, problem = await _reward(sandbox)
+    if problem is not None and (said := last_lines(await _end_of_output(sandbox, LAST_COMMAND, LAST_OUTPUT))):
+        problem = f"{problem}; test.sh printed: {said}"
     return VerifierFacts(done.facts, reward, problem)
 
 
@@ -118,6 +122,10 @@ async def _reward(sandbox: Sandbox) -> tuple[float | None, str | None]:
 
 async def read_output(sandbox: Sandbox, limit: int = 1 << 20) -> bytes:
     """The last `limit` bytes of what test.sh printed, for the trace; empty where there is nothing to read."""
+    return await _end_of_output(sandbox, "verifier-output", limit)
+
+
+async def _end_of_output(sandbox: Sandbox, command_id: str, limit: int) -> bytes:
     argv = ["/bin/sh", "-c", f'tail -c "$0" {LOGS}/test-stdout.txt 2>/dev/null', str(limit)]
-    done = await sandbox.exec("verifier-output", argv, timeout_s=60, output_limit=limit)
+    done = await sandbox.exec(command_id, argv, timeout_s=60, output_limit=limit)
     return done.stdout

@@ -49,17 +49,17 @@ async def text_of(sandbox, command):
 async def test_the_environment_is_made_and_setup_is_gone(sandbox, tmp_path):
     task = make_task(tmp_path, environment__setup="#!/bin/sh\npwd > /app/where\n", environment__kept="hello\n")
     (tmp_path / "one" / "environment" / "Dockerfile").write_text("FROM a\nCOPY . /app\nRUN /app/setup.sh\n")
-    facts = await prepare_environment(sandbox, task, 120)
-    assert facts is not None
-    assert (facts.exit, facts.timed_out) == (0, False)
+    done = await prepare_environment(sandbox, task, 120)
+    assert done is not None
+    assert (done.facts.exit, done.facts.timed_out) == (0, False)
     assert await text_of(sandbox, "cd /app && ls && cat where kept.sh") == "kept.sh\nwhere\n/app\nhello\n"
 
 
 async def test_a_set_up_that_fails_is_a_value(sandbox, tmp_path):
-    task = make_task(tmp_path, environment__setup="#!/bin/sh\nexit 7\n")
-    facts = await prepare_environment(sandbox, task, 120)
-    assert facts is not None
-    assert facts.exit == 7
+    task = make_task(tmp_path, environment__setup="#!/bin/sh\necho no room >&2\nexit 7\n")
+    done = await prepare_environment(sandbox, task, 120)
+    assert done is not None
+    assert done.ending() == "exit 7: no room"
 
 
 async def test_nothing_to_prepare_is_none(sandbox, tmp_path):

@@ -23,6 +23,7 @@ from raysweep.vocabulary import CAUSE_CLASSES, Cause, Outcome
 
 OK = CommandFacts(exit=0)
 KILLED = CommandFacts(signal=9)
+TIMED_OUT = CommandFacts(signal=9, timed_out=True, duration_s=10.0)
 LIMIT = Resources(1000, 64 * MIB, None)
 UNCAPPED = Resources(None, None, None)
 REQUEST = Resources(1000, 64 * MIB, None)
@@ -160,6 +161,76 @@ CASES = {
     "a shell tells its child's death as 137": (
         evidence(CommandFacts(exit=137), None, agent_=V1_OWN),
         infra("oom_limit", "agent"),
+    ),
+    "a harness that exits 1 because its worker was killed": (
+        evidence(CommandFacts(exit=1), 0.0, agent_=V1_OWN),
+        infra("oom_limit", "agent"),
+    ),
+    "the same, and no verifier ran": (evidence(CommandFacts(exit=1), None, agent_=V1_OWN), infra("oom_limit", "agent")),
+    "the same on v2": (evidence(CommandFacts(exit=1), 0.5, cgroup=2, agent_=V2_OWN), infra("oom_limit", "agent")),
+    "work that was done all the same counts": (
+        evidence(CommandFacts(exit=1), 1.0, agent_=V1_OWN),
+        Verdict("scored", phase="verifier"),
+    ),
+    "a harness whose worker the node killed, above its request": (
+        evidence(CommandFacts(exit=1), 0.0, limit=UNCAPPED, agent_={**V1_ANCESTOR, **HOG}),
+        infra("oom_node", "agent"),
+    ),
+    "a harness whose worker the node killed, below its request": (
+        evidence(CommandFacts(exit=1), 0.0, agent_={**V1_ANCESTOR, **MODEST}),
+        infra("oom_node", "agent", "platform"),
+    ),
+    "denied forks beside full work count as the work": (
+        evidence(CommandFacts(exit=1), 1.0, agent_={"pids_denied": 3}),
+        Verdict("scored", phase="verifier"),
+    ),
+    "a full disk beside full work counts as the work": (
+        evidence(CommandFacts(exit=1), 1.0, agent_={"disk_full": True}),
+        Verdict("scored", phase="verifier"),
+    ),
+    "set-up exits 1 because its worker was killed": (
+        evidence(setup=CommandFacts(exit=1), setup_=V1_OWN),
+        infra("oom_limit", "setup"),
+    ),
+    "set-up waits for ever for a worker that was killed": (
+        evidence(setup=CommandFacts(signal=9, timed_out=True, duration_s=20.0), setup_=V1_OWN),
+        infra("oom_limit", "setup"),
+    ),
+    "set-up exits 1 because the node killed its worker": (
+        evidence(setup=CommandFacts(exit=1), setup_={**V1_ANCESTOR, **MODEST}),
+        infra("oom_node", "setup", "platform"),
+    ),
+    "set-up that the cpu quota kept from ending": (
+        evidence(setup=TIMED_OUT, setup_={"throttled_us": 8_000_000}),
+        infra("cpu_limit", "setup"),
+    ),
+    "set-up that waited for something else": (
+        evidence(setup=TIMED_OUT, setup_={"throttled_us": 1_900_000}),
+        infra("deadline", "setup", "platform"),
+    ),
+    "set-up that timed out without a quota": (
+        evidence(setup=TIMED_OUT, limit=UNCAPPED, setup_={"throttled_us": 8_000_000}),
+        infra("deadline", "setup", "platform"),
+    ),
+    "set-up that failed by itself while throttled": (
+        evidence(setup=CommandFacts(exit=1, duration_s=10.0), setup_={"throttled_us": 8_000_000}),
+        infra("image", "setup", "platform"),
+    ),
+    "tests that the cpu quota kept from ending": (
+        replace(evidence(verifier_={"throttled_us": 2_000_000}), verifier=VerifierFacts(TIMED_OUT, None, "late")),
+        infra("cpu_limit", "verifier"),
+    ),
+    "tests that timed out by themselves": (
+        replace(evidence(verifier_={"throttled_us": 0}), verifier=VerifierFacts(TIMED_OUT, None, "late")),
+        Verdict("verifier_error", phase="verifier"),
+    ),
+    "tests that timed out, nobody counted": (
+        replace(evidence(), verifier=VerifierFacts(TIMED_OUT, None, "late")),
+        Verdict("verifier_error", phase="verifier"),
+    ),
+    "tests that could not start processes": (
+        evidence(reward=None, verifier_={"pids_denied": 4}),
+        infra("pids_limit", "verifier"),
     ),
     "137 without an OOM kill decides nothing": (
         evidence(CommandFacts(exit=137), 0.0, agent_={"oom_kills": 0}),

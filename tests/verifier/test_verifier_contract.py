@@ -68,7 +68,7 @@ async def test_stale_files_go_before_the_tests_come(tmp_path):
     (tmp_path / "tests").mkdir()
     sandbox = PaperSandbox()
     facts = await verify(sandbox, task_at(str(tmp_path)))
-    assert sandbox.calls == ["exec verifier-clean", "put /tests", "exec verifier"]
+    assert sandbox.calls == ["exec verifier-clean", "put /tests", "exec verifier", "exec verifier-last-lines"]
     assert facts.reward is None
     assert "neither" in (facts.problem or "")
     assert sandbox.options == {"timeout_s": 7.0, "env": {"A": "1"}, "cwd": "/"}
