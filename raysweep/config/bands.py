@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysweep.config.base import Name, Part
-from raysweep.config.fault import Fault, raise_faults, refuse
+from raysweep.config.fault import Fault, refuse
 
 RESOURCES = ("cpu", "memory", "storage")
 _WRITE = "write a multiplier of the spec such as 1.5"
@@ -66,11 +66,6 @@ class Band(Part):
         description="the hard limit, as a multiplier of the spec; `none`: uncapped; a map sets it per resource",
         examples=[3.0],
     )
-
-    @model_validator(mode="after")
-    def _rules(self) -> Band:
-        raise_faults("Band", limit_faults(self.request, self.limit))
-        return self
 
 
 def limit_faults(request: Multipliers, limit: Multipliers) -> Iterator[Fault]:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from raysweep.config.fault import refuse
 from raysweep.units import MIB, parse_bytes, parse_duration, parse_millicores, parse_points
 
+DEFAULT_CONCURRENCY = 2
+"""`runner.concurrency` where a sweep does not say it."""
+
 
 class Part(BaseModel):
     """A section of a sweep: immutable, and no key passes that is not known."""

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from raysweep.config.base import Part, Seconds, Whole
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
@@ -166,16 +166,6 @@ class Buckets(Part):
         if not windows:
             raise refuse("has no window", "name at least one window, or leave `buckets` out: always open")
         return tuple(sorted(windows, key=lambda w: (w.start, w.name)))
-
-    @model_validator(mode="after")
-    def _rules(self) -> Buckets:
-        everyday = self.weekdays == frozenset(range(7))
-        faults = [
-            *overlap_faults(self.windows, self.period),
-            *cycle_faults(self.period, everyday=everyday, start=self.start or "now"),
-        ]
-        raise_faults("Buckets", faults)
-        return self
 
 
 def read_windows(given: Mapping[Any, Any], period: float) -> tuple[list[Window], list[Fault]]:

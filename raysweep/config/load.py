@@ -12,7 +12,7 @@ from raysweep.config.explain import explain
 from raysweep.config.fault import Fault, Loc, at
 from raysweep.config.model import Sweep
 from raysweep.config.reader import Document, read_yaml
-from raysweep.config.survey import survey
+from raysweep.config.rules import broken_rules
 from raysweep.errors import InputError, Problem, bad_input
 
 _TEMPLATE = "start from configs/quickstart.yaml"
@@ -67,7 +67,7 @@ def _checked(document: Document) -> tuple[Sweep | None, list[Fault]]:
             told = {f.loc for f in found}
             explained = (explain(dict(e), document.data) for e in error.errors(include_url=False))
             found += [f for f in explained if f is not None and f.loc not in told]
-        found += survey(document.data)
+            found += broken_rules(document.data)
     unique = {(f.loc, f.message): f for f in reversed(found)}
     return sweep, list(unique.values())
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, Strict, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, PrivateAttr, Strict, model_validator
 
-from raysweep.config.analysis import Analysis, analysis_faults, level_contrast_faults
+from raysweep.config.analysis import Analysis
 from raysweep.config.bands import Band
-from raysweep.config.base import Bytes, Millicores, Name, Number, Part, Text, Whole
+from raysweep.config.base import DEFAULT_CONCURRENCY, Bytes, Millicores, Name, Number, Part, Text, Whole
 from raysweep.config.breaker import Breaker
 from raysweep.config.buckets import Buckets, Window
-from raysweep.config.cluster import Cluster, cluster_faults
-from raysweep.config.factors import Factors, factor_faults, truth_factor_faults
-from raysweep.config.fault import Fault, nearest, raise_faults
-from raysweep.config.sandbox import REST, SandboxConfig, cause_faults
+from raysweep.config.cluster import Cluster
+from raysweep.config.factors import Factors
+from raysweep.config.fault import raise_faults
+from raysweep.config.rules import broken_rules
+from raysweep.config.sandbox import SandboxConfig
 from raysweep.units import Resources
 from raysweep.vocabulary import PLATFORM_CAUSES
 
@@ -78,7 +79,9 @@ class Model(Part):
 class Runner(Part):
     """How many trials run at once, and what runs them."""
 
-    concurrency: Annotated[Whole, Field(ge=1)] = Field(2, description="most trials in flight", examples=[2])
+    concurrency: Annotated[Whole, Field(ge=1)] = Field(
+        DEFAULT_CONCURRENCY, description="most trials in flight", examples=[2]
+    )
     executor: Literal["ray", "inprocess"] = Field(
         "ray", description="ray: actors; inprocess: this process (virtual time for simulated)", examples=["ray"]
     )
@@ -207,30 +210,13 @@ class Sweep(Part):
     _study_text: str = PrivateAttr(default="")
     _source_path: Path | None = PrivateAttr(default=None)
 
-    @model_validator(mode="after")
-    def _rules(self) -> Sweep:
-        raise_faults("Sweep", self._faults())
-        return self
-
-    def _faults(self) -> Iterator[Fault]:
-        bands = [b.name for b in self.bands]
-        yield from duplicate_faults("models", [m.name for m in self.models])
-        yield from duplicate_faults("bands", bands)
-        yield from reference_faults(self.reference, bands)
-        yield from repeat_faults(self.repeats, self.dates)
-        yield from (f.under("platform_retries") for f in cause_faults(self.platform_retries))
-        found = analysis_faults(self.analysis.contrasts, self.analysis.looks, bands, self.reference, self.dates)
-        yield from (f.under("analysis") for f in found)
-        levels = level_contrast_faults(self.analysis.factors, self.factors, self.analysis.looks)
-        yield from (f.under("analysis") for f in levels)
-        truth = self.sandbox.truth
-        yield from truth_faults(truth.success, truth.infra, truth.models, bands, [m.name for m in self.models])
-        if self.cluster is not None:
-            where = self.sandbox.kind, self.sandbox.context, self.runner.executor, self.tasks.source
-            yield from cluster_faults(self.cluster.operator, *where)
-        yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(truth.factors, self.factors))
-        selector, slots = self.sandbox.node_selector, self.runner.concurrency
-        yield from (f.under("factors") for f in factor_faults(self.factors, slots, self.sandbox.kind, selector))
+    @model_validator(mode="wrap")
+    @classmethod
+    def _rules(cls, data: Any, validate: ModelWrapValidatorHandler[Sweep]) -> Sweep:
+        sweep = validate(data)
+        if isinstance(data, Mapping):
+            raise_faults("Sweep", broken_rules(data))
+        return sweep
 
     @property
     def dates(self) -> int:
@@ -274,49 +260,3 @@ class Sweep(Part):
     def band(self, name: str) -> Band:
         """The band of that name; KeyError."""
         return {b.name: b for b in self.bands}[name]
-
-
-def duplicate_faults(section: str, names: Sequence[Any]) -> Iterator[Fault]:
-    """A name that an earlier entry has; entries without a readable name are None."""
-    for i, name in enumerate(names):
-        if name is not None and name in names[:i]:
-            first = names.index(name)
-            yield Fault((section, i, "name"), f"{section}[{first}] has this name too", "give each its own name", name)
-
-
-def reference_faults(reference: str, bands: Sequence[Any]) -> Iterator[Fault]:
-    """A reference that is no band."""
-    if reference not in bands:
-        known = dict.fromkeys(str(b) for b in bands if b is not None)
-        yield Fault(("reference",), "is not the name of a band", nearest(reference, known), reference)
-
-
-def repeat_faults(repeats: int, dates: int) -> Iterator[Fault]:
-    """Repeats that would leave dates unequal."""
-    if repeats % dates:
-        below = repeats - repeats % dates
-        choices = " or ".join(str(n) for n in (below, below + dates) if n)
-        yield Fault(("repeats",), f"does not divide evenly over {dates} dates", f"use {choices}", repeats)
-
-
-def truth_faults(
-    success: Mapping[str, float],
-    infra: Mapping[str, float],
-    offsets: Mapping[str, float],
-    bands: Sequence[Any],
-    models: Sequence[Any],
-) -> Iterator[Fault]:
-    """Names in a stated truth that the sweep does not have, and bands about which it says nothing."""
-    for key, rates in (("success", success), ("infra", infra)):
-        for name in rates:
-            if name != REST and name not in bands:
-                remedy = nearest(name, [str(b) for b in bands])
-                yield Fault(("sandbox", "truth", key, name), "is not the name of a band", remedy)
-        missing = [str(b) for b in bands if b is not None and b not in rates]
-        if missing and REST not in rates:
-            remedy = f"add {', '.join(missing)}, or `*` for the rest"
-            yield Fault(("sandbox", "truth", key), f"says nothing about {', '.join(missing)}", remedy)
-    for name in offsets:
-        if name not in models:
-            remedy = nearest(name, [str(m) for m in models])
-            yield Fault(("sandbox", "truth", "models", name), "is not the name of a model", remedy)

@@ -18,7 +18,6 @@ from raysweep.config.container import (
     Namespace,
     ObjectName,
     Toleration,
-    foreign_options,
     word,
 )
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
@@ -116,7 +115,6 @@ class Truth(Part):
             p, q = self.success.get(band, self.success.get(REST)), self.infra.get(band, self.infra.get(REST))
             if p is not None and q is not None and p + q > 1:
                 yield Fault(("success", band), f"success {p:g} and infra {q:g} exceed 1 together", "lower one of them")
-        yield from (fault.under("platform") for fault in cause_faults(self.platform))
         if sum(self.platform.values()) > 1:
             yield Fault(("platform",), "the rates exceed 1 together", "lower them")
 
@@ -236,11 +234,6 @@ class SandboxConfig(Part):
     truth: Truth = Field(
         Truth(), description="simulated: what is true; see the keys below", examples=[{"success": 0.5}]
     )
-
-    @model_validator(mode="after")
-    def _rules(self) -> SandboxConfig:
-        raise_faults("SandboxConfig", foreign_options(self.kind, self.model_fields_set))
-        return self
 
     def container_options(self) -> dict[str, Any]:
         """What a provider of a container kind is made of: its own options as plain values; none that is left out.

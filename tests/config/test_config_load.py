@@ -1,5 +1,6 @@
 """One clear problem for everything a sweep file can have wrong, and what a right one means."""
 
+import contextlib
 import copy
 import datetime as dt
 import subprocess
@@ -37,6 +38,7 @@ GOOD: dict[str, Any] = {
     "buckets": {"windows": {"night": "00:00-06:00", "day": "06:00-18:00"}, "dates": 3},
     "sandbox": {"kind": "local"},
 }
+load_module, model_module = (sys.modules[f"raysweep.config.{name}"] for name in ("load", "model"))
 GONE = object()
 
 
@@ -445,6 +447,16 @@ def test_a_sweep_made_in_code_is_held_to_the_same_rules():
         type(good).model_validate({**GOOD, "reference": "2x"})
     with pytest.raises(ValueError, match="frozen"):
         good.seed = 8
+
+
+@pytest.mark.parametrize("changes", [{}, {"reference": "2x"}, {"repeets": 1}], ids=["good", "rule", "key"])
+def test_the_rules_between_keys_run_once(changes, monkeypatch):
+    calls = []
+    for module in (load_module, model_module):
+        monkeypatch.setattr(module, "broken_rules", lambda data: calls.append(data) or iter(()))
+    with contextlib.suppress(InputError):
+        sweep(**changes)
+    assert len(calls) == 1
 
 
 def test_configs_that_ship():

@@ -1,32 +1,32 @@
-"""The rules between keys, looked at even where other keys are wrong, so that one run names every problem.
+"""The rules between keys, checked on the raw data so that one run names every problem.
 
-pydantic runs a model's own rules only once all its fields are right. Here the same rules run on whatever parts of the
-raw data can be read; what cannot be read is left to pydantic's own errors.
+pydantic checks each key by itself, and a model's own validators run only once all its fields are right. The rules here
+run on whatever parts of the data can be read; pydantic's own errors name the parts that cannot. `Sweep` and `load`
+call `broken_rules`; no other module states these rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from raysweep.config.analysis import analysis_faults, level_contrast_faults
 from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
-from raysweep.config.base import Seconds
+from raysweep.config.base import DEFAULT_CONCURRENCY, Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
 from raysweep.config.cluster import cluster_faults
 from raysweep.config.container import foreign_options
 from raysweep.config.factors import FACTORS, Factors, factor_faults, truth_factor_faults
-from raysweep.config.fault import Fault
-from raysweep.config.model import duplicate_faults, reference_faults, repeat_faults, truth_faults
+from raysweep.config.fault import Fault, nearest
 from raysweep.config.sandbox import KINDS, REST, cause_faults
 
 T = TypeVar("T")
 
 
-def survey(data: Mapping[str, Any]) -> Iterator[Fault]:
-    """Every broken rule between keys that can be seen in raw data; repeats what pydantic says where both see it."""
+def broken_rules(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every broken rule between keys that can be seen in the raw data of a sweep."""
     bands, models = _entries(data.get("bands")), _entries(data.get("models"))
     band_names, model_names = [_name(b) for b in bands], [_name(m) for m in models]
     yield from duplicate_faults("models", model_names)
@@ -151,7 +151,7 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     readable = {n: given[n] for n in present if _readable(Factors, {n: given[n]}, None) is not None}
     factors = Factors.model_validate({name: value for name, value in readable.items() if value is not None})
     runner = data.get("runner", {})
-    slots = _number(runner.get("concurrency", 2)) if isinstance(runner, Mapping) else None
+    slots = _number(runner.get("concurrency", DEFAULT_CONCURRENCY)) if isinstance(runner, Mapping) else None
     sandbox = data["sandbox"] if isinstance(data.get("sandbox"), Mapping) else {}
     kind = sandbox.get("kind")
     selector: dict[str, str] = _readable(dict[str, str], sandbox.get("node_selector", {}), {})
@@ -168,3 +168,49 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     if isinstance(truth, Mapping):
         offsets: dict[str, dict[str, float]] = _readable(dict[str, dict[str, float]], truth.get("factors", {}), {})
         yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(offsets, factors))
+
+
+def duplicate_faults(section: str, names: Sequence[Any]) -> Iterator[Fault]:
+    """A name that an earlier entry has; entries without a readable name are None."""
+    for i, name in enumerate(names):
+        if name is not None and name in names[:i]:
+            first = names.index(name)
+            yield Fault((section, i, "name"), f"{section}[{first}] has this name too", "give each its own name", name)
+
+
+def reference_faults(reference: str, bands: Sequence[Any]) -> Iterator[Fault]:
+    """A reference that is no band."""
+    if reference not in bands:
+        known = dict.fromkeys(str(b) for b in bands if b is not None)
+        yield Fault(("reference",), "is not the name of a band", nearest(reference, known), reference)
+
+
+def repeat_faults(repeats: int, dates: int) -> Iterator[Fault]:
+    """Repeats that would leave dates unequal."""
+    if repeats % dates:
+        below = repeats - repeats % dates
+        choices = " or ".join(str(n) for n in (below, below + dates) if n)
+        yield Fault(("repeats",), f"does not divide evenly over {dates} dates", f"use {choices}", repeats)
+
+
+def truth_faults(
+    success: Mapping[str, float],
+    infra: Mapping[str, float],
+    offsets: Mapping[str, float],
+    bands: Sequence[Any],
+    models: Sequence[Any],
+) -> Iterator[Fault]:
+    """Names in a stated truth that the sweep does not have, and bands about which it says nothing."""
+    for key, rates in (("success", success), ("infra", infra)):
+        for name in rates:
+            if name != REST and name not in bands:
+                remedy = nearest(name, [str(b) for b in bands])
+                yield Fault(("sandbox", "truth", key, name), "is not the name of a band", remedy)
+        missing = [str(b) for b in bands if b is not None and b not in rates]
+        if missing and REST not in rates:
+            remedy = f"add {', '.join(missing)}, or `*` for the rest"
+            yield Fault(("sandbox", "truth", key), f"says nothing about {', '.join(missing)}", remedy)
+    for name in offsets:
+        if name not in models:
+            remedy = nearest(name, [str(m) for m in models])
+            yield Fault(("sandbox", "truth", "models", name), "is not the name of a model", remedy)
