@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.record.evidence import Sample
-from raysweep.sandbox.cgroup.bounds import quota, shares, weight
+from raysweep.sandbox.cgroup.bounds import Bounds, apply_bounds, quota, read_limit, shares, weight
+from raysweep.sandbox.cgroup.files import Texts
 from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.cgroup.kmsg import KernelLog, Kill, is_below, parse_oom_line, parse_victim_line
 from raysweep.sandbox.cgroup.meter import cpu_peak
@@ -69,6 +71,35 @@ def test_a_quota_is_exact_and_never_below_what_the_kernel_takes(millicores):
     assert amount * 1000 == millicores * period
     assert amount >= 1000
     assert 1000 <= period <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("millicores", "amount", "period"),
+    [(0, 1000, 1_000_000), (1, 1000, 1_000_000), (9, 9000, 1_000_000), (10, 1000, 100_000), (11, 1100, 100_000)],
+)
+def test_a_quota_under_10_millicores_has_a_longer_period_and_reads_back_as_asked(millicores, amount, period):
+    assert quota(millicores) == (amount, period)
+    v1 = Texts(1, {"cpu.cfs_quota_us": f"{amount}\n", "cpu.cfs_period_us": f"{period}\n"})
+    v2 = Texts(2, {"cpu.max": f"{amount} {period}\n"})
+    assert read_limit(v1).cpu == read_limit(v2).cpu == max(1, millicores)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("millicores", [1, 9, 10])
+def test_a_small_quota_is_written_as_the_kernel_takes_it(version, millicores):
+    amount, period = quota(millicores)
+    written = []
+    group = SimpleNamespace(version=version, write=lambda _, file, value: written.append((file, value)))
+    apply_bounds(group, Bounds(cpu=millicores), swap=False)
+    v1 = [("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", amount)]
+    assert [w for w in written if w[0].startswith("cpu")] == (
+        v1 if version == 1 else [("cpu.max", f"{amount} {period}")]
+    )
+
+
+def test_no_quota_reads_as_no_limit():
+    assert read_limit(Texts(1, {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"})).cpu is None
+    assert read_limit(Texts(2, {"cpu.max": "max 100000"})).cpu is None
 
 
 def test_shares_and_weights_are_those_of_the_kubelet():

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from raysweep.clock import VirtualClock
+from raysweep.record.probes import Round
 from raysweep.record.resume import SweepState
 from raysweep.schedule.calendar import Cycles, Window
-from raysweep.schedule.messages import Ended, Launch, Sleep, Stepped, Tick
+from raysweep.schedule.messages import Ended, Launch, Probe, Sleep, Stepped, Tick
+from raysweep.schedule.probing import ProbeBook
 from raysweep.schedule.queue import Queue
 from support import driving
 from support.days import DAY, EIGHT, drive, in_window, moment, rig
@@ -95,6 +97,54 @@ def test_a_queue_that_is_restored_knows_how_long_blocks_take():
     assert isinstance(queue_of(60.0, restored=known).handle(Tick(), 60.0)[0], Launch)
     stale = SweepState(durations=(5000.0,))
     assert isinstance(queue_of(0.0, restored=stale).handle(Tick(), 0.0)[0], Launch), "no guide for windows of 90 s"
+
+
+@pytest.mark.parametrize(
+    ("durations", "latest"),
+    [
+        pytest.param([10.0] * 18 + [30.0] * 2, 60.0, id="the-95th-of-20-is-the-19th"),
+        pytest.param([10.0] * 19 + [30.0], 80.0, id="not-the-longest"),
+        pytest.param([10.0] * 38 + [30.0] * 2, 80.0, id="nor-one-below-the-percentile"),
+        pytest.param([30.0, 10.0], 60.0, id="of-two-the-longer"),
+        pytest.param([90.0], 0.0, id="as-long-as-the-window-is-a-guide-too"),
+    ],
+)
+def test_a_block_begins_only_before_what_95_of_100_blocks_take_no_longer_fits(durations, latest):
+    """The window is open for 90 s; a block that would end with it does not begin."""
+    known = SweepState(durations=tuple(durations))
+    assert queue_of(latest, restored=known).handle(Tick(), latest) == [Sleep(100.0)]
+    if latest:
+        begins = queue_of(0.0, restored=known).handle(Tick(), latest - 0.5)
+        assert isinstance(begins[0], Launch)
+
+
+def test_probes_that_come_first_take_their_time_from_the_window():
+    known = SweepState(durations=(25.0,))
+    late = queue_of(60.0, restored=known, probes=ProbeBook(10.0))
+    assert late.handle(Tick(), 60.0) == [Sleep(100.0)], "10 s of probes and 25 s of a block do not fit into 30 s"
+    early = queue_of(54.0, restored=known, probes=ProbeBook(10.0))
+    assert early.handle(Tick(), 54.0) == [Probe(Round("first", "cycle 1", "before"))]
+
+
+def test_the_driver_tells_the_queue_each_step_of_the_clock_but_no_drift(tmp_path):
+    """Both ways, by how much, once; half a second is drift."""
+    sweep = rig(tmp_path, EIGHT, "2026-03-04", 1, zone="UTC", slots=1, tasks=20)
+    start = moment("2026-03-04T00:00", "UTC")
+    steps = []
+
+    def listen(driver):
+        handle = driver.queue.handle
+
+        def noting(event, now):
+            if isinstance(event, Stepped):
+                steps.append(event.by)
+            return handle(event, now)
+
+        driver.queue.handle = noting
+
+    clock = SteppingClock(start + 3600.0, (6.0, -20.0), (30.0, 0.5), (60.0, 700.0))
+    assert drive(sweep, clock, begin=listen).missing == 0
+    assert steps == pytest.approx([-20.0, 700.0])
 
 
 def test_the_ledger_tells_how_long_whole_block_runs_took(tmp_path):

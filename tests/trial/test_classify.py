@@ -258,6 +258,26 @@ CASES = {
         replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=65 * MIB)),
         infra("evicted_own_use", None),
     ),
+    "evicted by pressure at the request exactly": (
+        replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=64 * MIB), died_in="agent"),
+        infra("node_pressure", "agent", "platform"),
+    ),
+    "evicted by pressure one byte above it": (
+        replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=64 * MIB + 1), died_in="agent"),
+        infra("evicted_own_use", "agent"),
+    ),
+    "evicted by pressure, usage not named": (
+        replace(evidence(), evicted=Evicted("memory", own_limit=False), died_in="agent"),
+        infra("node_pressure", "agent", "platform"),
+    ),
+    "evicted by pressure of what has no request": (
+        replace(evidence(), evicted=Evicted("pids", own_limit=False, usage=900), died_in="agent"),
+        infra("node_pressure", "agent", "platform"),
+    ),
+    "evicted by pressure of a disk that was not requested": (
+        replace(evidence(), evicted=Evicted("storage", own_limit=False, usage=1), died_in="agent"),
+        infra("node_pressure", "agent", "platform"),
+    ),
     "evicted by pressure below it": (
         replace(evidence(), evicted=Evicted("memory", own_limit=False, usage=3 * MIB)),
         infra("node_pressure", None, "platform"),
