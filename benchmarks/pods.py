@@ -42,8 +42,8 @@ from raysweep.sandbox.kubernetes import session
 from raysweep.sandbox.kubernetes.api import Api, ApiError, back_off, load_configuration, nodes
 from raysweep.sandbox.kubernetes.container import ClusterContext, PodContainer
 from raysweep.sandbox.kubernetes.gc import remove_run
+from raysweep.sandbox.kubernetes.options import KubernetesOptions
 from raysweep.sandbox.kubernetes.pod import ARCH, RUNNER, Binding, label_value, pod_manifest, pod_name
-from raysweep.sandbox.kubernetes.provider import KubernetesOptions
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.kubernetes.watch import Watcher

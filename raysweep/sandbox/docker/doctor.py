@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiodocker import DockerError
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.sandbox.docker.container import Site
 from raysweep.sandbox.docker.endpoint import REMEDY, find_endpoint
-from raysweep.sandbox.docker.engine import Engine
+from raysweep.sandbox.docker.engine import Engine, engine_facts
 from raysweep.sandbox.docker.images import Images, look_up
+from raysweep.sandbox.docker.options import DockerOptions
 from raysweep.sandbox.docker.probe import probe
+from raysweep.sandbox.docker.shape import Shape
 from raysweep.sandbox.protocol import Check, Planned
 from raysweep.units import GIB, format_bytes
 
-if TYPE_CHECKING:
-    from raysweep.sandbox.docker.provider import DockerProvider
+
+class Examined(Protocol):
+    """What the checks need of a provider."""
+
+    @property
+    def options(self) -> DockerOptions:
+        """The sweep's options."""
+        ...
+
+    def shape(self) -> Shape:
+        """What is the same for all containers."""
+        ...
 
 
-async def run_checks(provider: DockerProvider, planned: Planned) -> list[Check]:
+async def run_checks(provider: Examined, planned: Planned) -> list[Check]:
     """All checks in the order in which they should be mended; later ones are left out where an earlier one fails."""
-    from raysweep.sandbox.docker.provider import engine_facts  # noqa: PLC0415 - the provider imports what we check
-
     options = provider.options
     try:
         url = find_endpoint(options.docker_host)

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -157,3 +157,22 @@ def _tls() -> ssl.SSLContext:
     if (folder / "cert.pem").exists():
         context.load_cert_chain(str(folder / "cert.pem"), str(folder / "key.pem"))
     return context
+
+
+def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Facts of an engine and its machine for the ledger."""
+    parts = {part.get("Name"): part.get("Version") for part in version.get("Components") or ()}
+    runtime = info.get("DefaultRuntime") or "runc"
+    return {
+        "name": info.get("Name"),
+        "machine_type": info.get("Architecture"),
+        "kernel": info.get("KernelVersion"),
+        "os_image": info.get("OperatingSystem"),
+        "runtime": f"{runtime} {parts.get(runtime, '')}".strip(),
+        "engine": info.get("ServerVersion"),
+        "storage_driver": info.get("Driver"),
+        "cgroup": int(info["CgroupVersion"]) if str(info.get("CgroupVersion", "")).isdigit() else None,
+        "cgroup_driver": info.get("CgroupDriver"),
+        "allocatable_memory": info.get("MemTotal"),
+        "allocatable_cpu": info.get("NCPU", 0) * 1000,
+    }

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from aiodocker import DockerError
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.process import owner_token
 from raysweep.sandbox.docker.container import DockerContainer, Site
+from raysweep.sandbox.docker.doctor import run_checks
 from raysweep.sandbox.docker.endpoint import REMEDY, find_endpoint
-from raysweep.sandbox.docker.engine import Engine
+from raysweep.sandbox.docker.engine import Engine, engine_facts
 from raysweep.sandbox.docker.images import Images
 from raysweep.sandbox.docker.leftovers import remove_leftovers
+from raysweep.sandbox.docker.options import DockerOptions
 from raysweep.sandbox.docker.probe import Proof, probe
 from raysweep.sandbox.docker.shape import Shape
 from raysweep.sandbox.protocol import (
@@ -29,28 +30,7 @@ from raysweep.sandbox.protocol import (
     SandboxSpec,
 )
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
-
-DEFAULT_IMAGE = "docker.io/library/python:3.12-slim-bookworm"
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class DockerOptions:
-    """Keys of the sandbox section that docker has (docs/config.md), and what else a provider can be told.
-
-    start_timeout: seconds. owner: a name for the runner. cgroup_parent: a cgroup of the engine's machine to put all
-    containers below.
-    """
-
-    owner: str | None = None
-    image: str = DEFAULT_IMAGE
-    capabilities: str = "package-install"
-    pull: str = "missing"
-    require_isolation: bool = False
-    start_timeout: float = 600.0
-    docker_host: str | None = None
-    docker_runtime: str | None = None
-    cgroup_parent: str | None = None
+from raysweep.sandbox.threads import in_thread
 
 
 class DockerProvider:
@@ -95,8 +75,6 @@ class DockerProvider:
 
     def doctor(self, planned: Planned | None = None) -> Sequence[Check]:
         """What is missing here and how to get it, proven by a container that is really killed."""
-        from raysweep.sandbox.docker.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
-
         return in_thread(run_checks(self, planned or Planned()))
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:  # noqa: ARG002 - protocol
@@ -160,41 +138,3 @@ class DockerProvider:
                 return await remove_leftovers(engine, run_id, keep)
             except (ConnectionError, DockerError) as error:
                 raise UnsuitableError(f"the Docker Engine cannot be used: {error}", REMEDY) from error
-
-
-def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
-    """Facts of an engine and its machine for the ledger."""
-    parts = {part.get("Name"): part.get("Version") for part in version.get("Components") or ()}
-    runtime = info.get("DefaultRuntime") or "runc"
-    return {
-        "name": info.get("Name"),
-        "machine_type": info.get("Architecture"),
-        "kernel": info.get("KernelVersion"),
-        "os_image": info.get("OperatingSystem"),
-        "runtime": f"{runtime} {parts.get(runtime, '')}".strip(),
-        "engine": info.get("ServerVersion"),
-        "storage_driver": info.get("Driver"),
-        "cgroup": int(info["CgroupVersion"]) if str(info.get("CgroupVersion", "")).isdigit() else None,
-        "cgroup_driver": info.get("CgroupDriver"),
-        "allocatable_memory": info.get("MemTotal"),
-        "allocatable_cpu": info.get("NCPU", 0) * 1000,
-    }
-
-
-def in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, run in a thread's own event loop because a caller may already run one."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

@@ -6,11 +6,12 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError
 from raysweep.sandbox.kubernetes.container import ClusterContext
+from raysweep.sandbox.kubernetes.options import KubernetesOptions
 from raysweep.sandbox.kubernetes.pod import BINARY, pod_name
 from raysweep.sandbox.kubernetes.preflight import (
     admission_check,
@@ -27,9 +28,6 @@ from raysweep.sandbox.protocol import Check, Planned, SandboxSpec
 from raysweep.units import MIB, Resources
 from raysweep.vocabulary import Enforcement, OomScope
 
-if TYPE_CHECKING:
-    from raysweep.sandbox.kubernetes.provider import KubernetesProvider
-
 PROBE = Resources(cpu=10, memory=32 * MIB), Resources(cpu=500, memory=64 * MIB)
 """Request and limit of the pods that look at the network."""
 NET_MS = 3000
@@ -41,7 +39,24 @@ IMAGES_TRIED = 2
 """Planned images that a pod is started from, beside sandbox.image; all would take as long as the pre-pull."""
 
 
-async def run_checks(provider: KubernetesProvider, planned: Planned) -> Sequence[Check]:
+class Examined(Protocol):
+    """What the checks need of a provider."""
+
+    @property
+    def options(self) -> KubernetesOptions:
+        """The sweep's options."""
+        ...
+
+    def remember(self, proof: Proof) -> None:
+        """Keep what a probe pod measured."""
+        ...
+
+    async def gc(self, run_id: str | None) -> Sequence[str]:
+        """Remove what a run left."""
+        ...
+
+
+async def run_checks(provider: Examined, planned: Planned) -> Sequence[Check]:
     """All checks; later ones are left out where an earlier one fails that they stand on."""
     options = provider.options
     try:
@@ -69,7 +84,7 @@ async def run_checks(provider: KubernetesProvider, planned: Planned) -> Sequence
     return checks
 
 
-async def _probed(provider: KubernetesProvider, planned: Planned) -> list[Check]:
+async def _probed(provider: Examined, planned: Planned) -> list[Check]:
     """What probe pods show; one failed check where none can run."""
     try:
         proof, network, images = await unless_lost(lambda _: _shown(provider, planned))
@@ -86,7 +101,7 @@ async def _probed(provider: KubernetesProvider, planned: Planned) -> list[Check]
     ]
 
 
-async def _shown(provider: KubernetesProvider, planned: Planned) -> tuple[Proof, Network, list[Check]]:
+async def _shown(provider: Examined, planned: Planned) -> tuple[Proof, Network, list[Check]]:
     """What probe pods of a run of their own measured; nothing of it is left."""
     run_id = f"doctor-{uuid.uuid4().hex[:12]}"
     session = await ClusterSession.begin(provider.options.session(), run_id)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps
+from raysweep.sandbox.kubernetes.doctor import run_checks
 from raysweep.sandbox.kubernetes.gc import remove_dead, remove_run
-from raysweep.sandbox.kubernetes.pod import PodOptions, pod_name
+from raysweep.sandbox.kubernetes.options import KubernetesOptions
+from raysweep.sandbox.kubernetes.pod import pod_name
 from raysweep.sandbox.kubernetes.probe import Proof, probe
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
-from raysweep.sandbox.kubernetes.session import ClusterSession, SessionOptions, reference, unsuitable
+from raysweep.sandbox.kubernetes.session import ClusterSession, reference, unsuitable
 from raysweep.sandbox.protocol import (
     SUPERVISOR_PROBES,
     Capabilities,
@@ -27,61 +27,10 @@ from raysweep.sandbox.protocol import (
     Sandbox,
     SandboxSpec,
 )
+from raysweep.sandbox.threads import in_thread
 
-T = TypeVar("T")
 _PROOFS: dict[str, Proof] = {}
 """What this process measured, by the options that matter for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class KubernetesOptions:
-    """The keys of the sandbox section that kubernetes has (see docs/config.md). start_timeout: seconds."""
-
-    owner: str | None = None
-    namespace: str = "raysweep-sandboxes"
-    context: str | None = None
-    image: str = "docker.io/library/python:3.12-slim-bookworm"
-    capabilities: str = "package-install"
-    pull: str = "missing"
-    require_isolation: bool = False
-    start_timeout: float = 600.0
-    qos: str = "uniform"
-    tenancy: str = "shared"
-    runtime_class: str | None = None
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: Sequence[Mapping[str, Any]] = ()
-    pull_secrets: Sequence[str] = ()
-    priority_class: str | None = None
-    allow_unreachable_limits: bool = False
-    create_rate: float = 8.0
-    max_pending: int = 50
-
-    def pods(self) -> PodOptions:
-        """What all pods have in common."""
-        return PodOptions(
-            namespace=self.namespace,
-            image=self.image,
-            capabilities=self.capabilities,
-            pull=self.pull,
-            qos=self.qos,
-            tenancy=self.tenancy,
-            runtime_class=self.runtime_class,
-            node_selector=self.node_selector,
-            tolerations=self.tolerations,
-            pull_secrets=self.pull_secrets,
-            priority_class=self.priority_class,
-        )
-
-    def session(self) -> SessionOptions:
-        """What a session in the cluster needs."""
-        return SessionOptions(
-            pods=self.pods(),
-            context=self.context,
-            owner=self.owner or "runner",
-            create_rate=self.create_rate,
-            max_pending=self.max_pending,
-            start_timeout_s=self.start_timeout,
-        )
 
 
 class KubernetesProvider:
@@ -134,8 +83,6 @@ class KubernetesProvider:
 
     def doctor(self, planned: Planned | None = None) -> Sequence[Check]:
         """What is missing here, for what is planned, and how to get it; proven by probe pods."""
-        from raysweep.sandbox.kubernetes.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
-
         return in_thread(run_checks(self, planned or Planned()))
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:
@@ -221,22 +168,3 @@ class KubernetesProvider:
             raise unsuitable(error, self.options.namespace) from error
         finally:
             await api.close()
-
-
-def in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, run in a thread's own event loop because a caller may already run one."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import subprocess
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from raysweep.errors import RaysweepError, UnsuitableError
 from raysweep.sandbox.local.area import create_area
 from raysweep.sandbox.local.command import PYTHON, bwrap_command
 from raysweep.sandbox.local.disk import remove_tree
 from raysweep.sandbox.local.host import SCRATCH_VARIABLE, Host
-from raysweep.sandbox.protocol import Check, SandboxSpec
+from raysweep.sandbox.protocol import Check, Sandbox, SandboxSpec
+from raysweep.sandbox.threads import in_thread
 from raysweep.units import MIB, Resources, format_bytes
-
-if TYPE_CHECKING:
-    from raysweep.sandbox.local.provider import LocalProvider
 
 APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 PROBE_LIMIT = 32 * MIB
 PROBE_SCRIPT = "import sys; sys.stdout.write('alive'); sys.stdout.flush(); bytearray(96 << 20)"
 
 
-def run_checks(provider: LocalProvider) -> Sequence[Check]:
+class Examined(Protocol):
+    """What the checks need of a provider."""
+
+    def host(self) -> Host:
+        """The machine, made ready; UnsuitableError where it cannot be."""
+        ...
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox that is not started yet."""
+        ...
+
+
+def run_checks(provider: Examined) -> Sequence[Check]:
     """All checks in the order in which they should be mended; later ones are left out where an earlier one fails."""
     linux = platform.system() == "Linux"
     checks = [Check("linux", linux, platform.system(), "" if linux else "use `sandbox: {kind: docker}`")]
@@ -40,7 +48,7 @@ def run_checks(provider: LocalProvider) -> Sequence[Check]:
     checks.append(Check("cgroup", ok=True, found=f"v{host.version} at {host.parent.folders[0]}"))
     checks += [scratch_check(host), python_check(host), namespace_check(host)]
     if all(check.ok for check in checks):
-        checks.append(_in_thread(provider))
+        checks.append(in_thread(kill_probe(provider)))
     return [*checks, disk_check(host), swap_check(host), log_check(host)]
 
 
@@ -105,16 +113,7 @@ def _remedy(text: str) -> str:
     )
 
 
-def _in_thread(provider: LocalProvider) -> Check:
-    """The kill probe in an event loop of its own, because a caller may already run one."""
-    result: list[Check] = []
-    thread = threading.Thread(target=lambda: result.append(asyncio.run(kill_probe(provider))))
-    thread.start()
-    thread.join()
-    return result[0] if result else Check("memory limit", ok=False, found="the probe broke", remedy="report this")
-
-
-async def kill_probe(provider: LocalProvider) -> Check:
+async def kill_probe(provider: Examined) -> Check:
     """A process that wants thrice its limit must be killed by that limit, and the counters must say so."""
     limit = Resources(cpu=1000, memory=PROBE_LIMIT)
     sandbox = provider.open(SandboxSpec("doctor", "probe", request=limit, limit=limit, pids=64))

@@ -10,6 +10,7 @@ from typing import Any
 
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.local.command import PYTHON
+from raysweep.sandbox.local.doctor import namespace_check, run_checks, scratch_check
 from raysweep.sandbox.local.host import Host, LocalOptions, make_host
 from raysweep.sandbox.local.leftovers import remove_leftovers
 from raysweep.sandbox.local.sandbox import LocalSandbox
@@ -103,8 +104,6 @@ class LocalProvider:
 
     def doctor(self, planned: Planned | None = None) -> Sequence[Check]:  # noqa: ARG002 - protocol
         """What is missing here and how to get it, proven by a sandbox that is really killed."""
-        from raysweep.sandbox.local.doctor import run_checks  # noqa: PLC0415 - it needs the provider itself
-
         return run_checks(self)
 
     async def prepare(self, run_id: str) -> Mapping[str, str | int | float | bool | None]:  # noqa: ARG002 - protocol
@@ -115,8 +114,6 @@ class LocalProvider:
         return host.facts()
 
     def _prove(self, host: Host) -> None:
-        from raysweep.sandbox.local.doctor import namespace_check, scratch_check  # noqa: PLC0415 - see doctor()
-
         for look in (scratch_check, namespace_check):
             check = look(host)
             if not check.ok:

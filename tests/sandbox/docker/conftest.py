@@ -49,7 +49,7 @@ def engine_traces(engine_url):
             return found | {f"image {one['Id']}" for one in images}
 
     def look_in_thread() -> set[str]:
-        from raysweep.sandbox.docker.provider import in_thread
+        from raysweep.sandbox.threads import in_thread
 
         return in_thread(look())
 
