@@ -177,7 +177,7 @@ def agenda_lines(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | 
         )
         yield f"{run.path}: {blocks - found.left} of {blocks} blocks are complete{waiting}"
     if run is not None and not found.left:
-        yield f"finished since {_both(run.last, zone)}"
+        yield f"finished at {_both(run.last, zone)}"
     elif found.end is None:
         yield "it will not be finished on the planned and the make-up dates at this load"
     else:

@@ -44,7 +44,7 @@ def gc_command(run: RunPath | None, cluster: tuple[str, str | None] | None, *, a
     if run is not None:
         run_id = json.loads(open_run(run).get("run.json"))["run_id"]
         if holder_of(run, SystemClock()) is not None:
-            raise bad_input("this run is going on", "end its driver first (Ctrl-C)", file=str(run))
+            raise bad_input("this run is still active", "stop its driver first (Ctrl-C)", file=str(run))
     recipes = [ProviderRecipe(kind, scratch_root()) for kind in ("local", "docker")]
     if cluster is not None:
         options = {"namespace": cluster[0], "context": cluster[1]}

@@ -55,7 +55,7 @@ class Images:
         return self.seen.get(self.by_task.get(task, (None, None))[0] or "")
 
     def note(self, row: Mapping[str, Any]) -> None:
-        """Keep what an attempt saw; a void one saw a tag that had moved."""
+        """Remember the image an attempt ran; skip attempts voided because the tag moved."""
         from raysweep.trial.images import image_identity
 
         name, digest = self.by_task.get(row["task"], (None, None))

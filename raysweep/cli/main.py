@@ -249,7 +249,9 @@ def calibrate(
     runs: Runs,
     floor: Annotated[str | None, typer.Option("--floor", help="band to start from; default the reference")] = None,
     delta: Annotated[str | None, typer.Option("--delta", help="largest difference that counts as none (2pp)")] = None,
-    infra_max: Annotated[str | None, typer.Option("--infra-max", help="most attempts that limits may end (1%)")] = None,
+    infra_max: Annotated[
+        str | None, typer.Option("--infra-max", help="maximum share of attempts the limits may kill (1%)")
+    ] = None,
     write: Annotated[Path | None, typer.Option("--write", help="new folder for proposed task.toml files")] = None,
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="where the original tasks are; default: the run's")

@@ -53,7 +53,7 @@ def plan_command(
     from raysweep.plan.describe import describe
 
     if run_dir is not None and not calendar:
-        raise bad_input("a run directory is looked at for its calendar only", "add --calendar", key="--run-dir")
+        raise bad_input("`--run-dir` only applies together with `--calendar`", "add --calendar", key="--run-dir")
     study = load_study(path)
     view = _pilot_view(pilot) if pilot else None
     durations = _mean_seconds(view.table) if view else None
@@ -198,7 +198,7 @@ def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | No
 
     if view is not None:
         if rate is not None or infra_rate is not None:
-            raise bad_input("a pilot tells the rates, so none can be stated beside it", "leave one of them out")
+            raise bad_input("`--pilot` already sets the rates", "drop `--rate` and `--infra-rate`")
         found = pilot_rates(view.table, view.planned, design_of(view))
         if found is not None:
             return found

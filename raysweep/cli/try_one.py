@@ -18,7 +18,7 @@ from raysweep.errors import ExitCode, bad_input
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
-    from raysweep.config.factors import Moved
+    from raysweep.config.factors import ChangedLevels
     from raysweep.schedule.messages import Launch
     from raysweep.trial.attempt import Attempted
 
@@ -49,7 +49,7 @@ def _known(value: Any) -> Any:
     return value
 
 
-def _levels(study: Study, config: Path, given: Sequence[str]) -> Moved:
+def _levels(study: Study, config: Path, given: Sequence[str]) -> ChangedLevels:
     """The levels that are not references, by name of the factor; InputError for what the sweep does not have."""
     file, declared = str(config), study.sweep.factors.declared
     chosen: dict[str, str] = {}
@@ -69,7 +69,7 @@ def _levels(study: Study, config: Path, given: Sequence[str]) -> Moved:
     return tuple((name, chosen[name]) for name in sorted(chosen) if chosen[name] != declared[name].reference)
 
 
-def _find(study: Study, config: Path, moved: Moved, **wanted: str) -> Launch:
+def _find(study: Study, config: Path, changed: ChangedLevels, **wanted: str) -> Launch:
     from raysweep.schedule.messages import Launch
 
     known = {
@@ -89,11 +89,11 @@ def _find(study: Study, config: Path, moved: Moved, **wanted: str) -> Launch:
     for block in study.plan.blocks:
         for trial in block.trials:
             arm = (block.task, trial.arm.band, trial.arm.model)
-            if arm == (wanted["task"], wanted["band"], wanted["model"]) and trial.arm.factors == moved:
+            if arm == (wanted["task"], wanted["band"], wanted["model"]) and trial.arm.factors == changed:
                 return Launch(block, trial, attempt=1, block_run=1)
     # Every block holds every arm, so this one is in none: `one-at-a-time` has each level at the reference band only.
     raise bad_input(
-        f"the design has no arm with {' and '.join(f'{n}={v}' for n, v in moved)} at band {wanted['band']}",
+        f"the design has no arm with {' and '.join(f'{n}={v}' for n, v in changed)} at band {wanted['band']}",
         f"give one level, at band {study.sweep.reference}, or set `factors.design` to full",
         file=str(config),
         key="--factor",

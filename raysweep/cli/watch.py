@@ -68,7 +68,7 @@ def watch_command(path: RunPath, every_s: float, patience_s: float | None, *, as
 
 
 def _gone(patience_s: float | None) -> str:
-    return f"trials are missing, and no driver holds the run since {format_duration(patience_s or 0.0)}"
+    return f"trials are missing, and no driver has been running for {format_duration(patience_s or 0.0)}"
 
 
 def _look(rows: Rows, planned: pa.Table, design: Design) -> Snapshot:

@@ -70,8 +70,7 @@ def parting(turn: Turn, missing: int, again: str) -> str:
     """What is said at the end of an invocation that leaves `missing` blocks. again: the command that goes on."""
     left = f"{missing} blocks are left"
     if turn.opens is None:
-        remedy = f"on further dates they are made up by: {again}"
-        return f"{left}, and no window for them on the planned and make-up dates; {remedy}"
+        return f"blocks remain ({missing}), but all planned and make-up windows are over. Run them later with: {again}"
     over = "no window is open" if turn.open is None else f"done with window {turn.open.bucket} of {turn.open.label}"
     return f"{over}; {left}; the next window opens {_utc(turn.opens)}: {again} --until-window-end"
 

@@ -46,10 +46,15 @@ class Analysis(Part):
 
     def registered(self) -> dict[str, Any]:
         """The section as it is registered and hashed. Without `factors` it is that of sweeps before there were any."""
-        told = self.model_dump()
+        section = self.model_dump()
         if not self.factors:
-            del told["factors"]
-        return told
+            del section["factors"]
+        return section
+
+
+def _looks_message(looks: int, dates: int) -> str:
+    planned = "only 1 is planned" if dates == 1 else f"only {dates} are planned"
+    return f"{looks} looks need at least {looks} dates, but {planned}"
 
 
 def analysis_faults(
@@ -65,7 +70,7 @@ def analysis_faults(
             yield Fault(("contrasts", i), "stands there twice", "name each band once", band)
     if looks > dates:
         remedy = f"use at most {dates}, or plan more `buckets.dates`" if dates > 1 else "plan more `buckets.dates`"
-        yield Fault(("looks",), f"each look needs a complete date of its own; planned: {dates}", remedy, looks)
+        yield Fault(("looks",), _looks_message(looks, dates), remedy, looks)
 
 
 def level_contrast_faults(wanted: Mapping[str, Sequence[str]], factors: Factors, looks: int) -> Iterator[Fault]:

@@ -41,10 +41,10 @@ class Window:
 
 
 def _clock_bounds(text: str) -> tuple[float, float]:
-    found = _CLOCK.match(text)
-    if not found:
+    match = _CLOCK.match(text)
+    if not match:
         raise refuse("is not a window of clock times", 'write it like "06:00-18:00" (with period 24h)')
-    h1, m1, h2, m2 = (int(g) for g in found.groups())
+    h1, m1, h2, m2 = (int(g) for g in match.groups())
     start, end = h1 * 3600 + m1 * 60, h2 * 3600 + m2 * 60
     if m1 > 59 or m2 > 59 or start >= DAY or end > DAY:
         raise refuse("is not a pair of clock times", "use 00:00 to 23:59, and 24:00 for the end of the day")
@@ -52,12 +52,12 @@ def _clock_bounds(text: str) -> tuple[float, float]:
 
 
 def _offset_bounds(text: str, period: float) -> tuple[float, float]:
-    found = _OFFSETS.match(text)
+    match = _OFFSETS.match(text)
     remedy = 'write offsets from the start of the cycle, like "0s-60s" (with a period below 24h)'
-    if not found or found[1].isdigit() or found[2].isdigit():
+    if not match or match[1].isdigit() or match[2].isdigit():
         raise refuse("is not a window of offsets with units", remedy)
     try:
-        start, end = parse_duration(found[1]), parse_duration(found[2])
+        start, end = parse_duration(match[1]), parse_duration(match[2])
     except ValueError as error:
         raise refuse("is not a window of offsets with units", remedy) from error
     if start >= period or end > period:

@@ -121,7 +121,7 @@ class Cluster(Part):
 def cluster_faults(
     operator: object, kind: object, context: object, executor: object, source: object
 ) -> Iterator[Fault]:
-    """What of a sweep cannot be had in the pods of a cluster."""
+    """Settings that cannot work inside cluster pods."""
     if kind in {"local", "docker"}:
         yield Fault(
             ("sandbox", "kind"),

@@ -1,7 +1,7 @@
 """The factors section: what is swept besides model and band, each with named levels, and how levels make arms.
 
 The band has a section of its own; here are the others. A level is a name and a value: the name is in ids and reports,
-the value is what an attempt gets. What a value does to an attempt is not told here (trial, sandbox, schedule do it).
+the value is what an attempt gets. What a value does to an attempt is defined in trial, sandbox and schedule.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from raysweep.config.container import LabelKey, LabelValue, word
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
 from raysweep.units import parse_bytes
 
-Moved: TypeAlias = tuple[tuple[str, str], ...]
+ChangedLevels: TypeAlias = tuple[tuple[str, str], ...]
 """(factor, level) of every factor that is not at its reference, by name of the factor."""
 
 ARCH = "kubernetes.io/arch"
@@ -133,10 +133,10 @@ class Factors(Part):
     @property
     def declared(self) -> dict[str, Factor]:
         """The factors that are swept, by name, names ascending."""
-        found = ((name, getattr(self, name)) for name in sorted(FACTORS))
-        return {name: factor for name, factor in found if factor is not None}
+        factors = ((name, getattr(self, name)) for name in sorted(FACTORS))
+        return {name: factor for name, factor in factors if factor is not None}
 
-    def moved(self) -> Iterator[tuple[Moved, bool]]:
+    def combinations(self) -> Iterator[tuple[ChangedLevels, bool]]:
         """Every set of levels that the design has besides all at their reference; and whether all bands have it."""
         declared = self.declared
         if self.design == "full":
@@ -149,23 +149,23 @@ class Factors(Part):
             for level in factor.others:
                 yield ((name, level),), False
 
-    def value(self, name: str, moved: Moved, unswept: Any = None) -> Any:
+    def value(self, name: str, changed: ChangedLevels, unswept: Any = None) -> Any:
         """Value of a factor for an arm; `unswept` where it is not swept, KeyError where it has no such level."""
         factor = self.declared.get(name)
-        return unswept if factor is None else factor.values[dict(moved).get(name, factor.reference)]
+        return unswept if factor is None else factor.values[dict(changed).get(name, factor.reference)]
 
 
 NO_FACTORS = Factors()
 
 
-def agent_multiplier(factors: Factors, moved: Moved) -> float:
+def agent_multiplier(factors: Factors, changed: ChangedLevels) -> float:
     """Multiplier of the agent's time limit for an arm."""
-    return float(factors.value("agent_timeout", moved, 1.0))
+    return float(factors.value("agent_timeout", changed, 1.0))
 
 
-def trials_at_once(factors: Factors, moved: Moved) -> int | None:
+def trials_at_once(factors: Factors, changed: ChangedLevels) -> int | None:
     """Trials in flight while trials of an arm run; None where concurrency is not swept."""
-    level: int | None = factors.value("concurrency", moved)
+    level: int | None = factors.value("concurrency", changed)
     return level
 
 

@@ -59,16 +59,16 @@ def _without(key: str, text: str, document: Document) -> str:
 
 def _checked(document: Document) -> tuple[Sweep | None, list[Fault]]:
     """The sweep if there is one, and all faults, each place and message once."""
-    sweep, found = None, list(document.faults)
+    sweep, faults = None, list(document.faults)
     if isinstance(document.data, Mapping):
         try:
             sweep = Sweep.model_validate(document.data)
         except ValidationError as error:
-            told = {f.loc for f in found}
+            placed = {f.loc for f in faults}
             explained = (explain(dict(e), document.data) for e in error.errors(include_url=False))
-            found += [f for f in explained if f is not None and f.loc not in told]
-            found += broken_rules(document.data)
-    unique = {(f.loc, f.message): f for f in reversed(found)}
+            faults += [f for f in explained if f is not None and f.loc not in placed]
+            faults += broken_rules(document.data)
+    unique = {(f.loc, f.message): f for f in reversed(faults)}
     return sweep, list(unique.values())
 
 

@@ -73,7 +73,9 @@ class _Reader:
                 first = self.document.lines[(*loc, key)]
                 remedy = "keep one of the two"
                 self.document.lines[(*loc, key, "")] = line  # a place of its own, so that the second line is named
-                self.document.faults.append(Fault((*loc, key, ""), f"key stands twice (first in line {first})", remedy))
+                self.document.faults.append(
+                    Fault((*loc, key, ""), f"duplicate key, first defined on line {first}", remedy)
+                )
                 continue
             self.document.lines[(*loc, key)] = line
             own[key] = self.read(value_node, (*loc, key))
@@ -81,11 +83,11 @@ class _Reader:
 
     def merged(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for one in nodes:
             value = self.read(one, loc)
-            found = {**value, **found} if isinstance(value, Mapping) else found
-        return found
+            merged = {**value, **merged} if isinstance(value, Mapping) else merged
+        return merged
 
     def key(self, node: yaml.Node, loc: Loc) -> str:
         value = self.scalar(node, loc) if isinstance(node, yaml.ScalarNode) else None

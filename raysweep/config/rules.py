@@ -94,12 +94,12 @@ def _buckets(buckets: object, repeats: object) -> Iterator[Fault]:
     if not 0 < period <= DAY:
         return
     windows = buckets.get("windows")
-    found: list[Fault] = []
+    faults: list[Fault] = []
     if isinstance(windows, Mapping):
-        found += overlap_faults(read_windows(windows, period)[0], period)
+        faults += overlap_faults(read_windows(windows, period)[0], period)
     everyday = buckets.get("weekdays", "all") == "all"
-    found += cycle_faults(period, everyday=everyday, start=buckets.get("start", "now"))
-    for fault in found:
+    faults += cycle_faults(period, everyday=everyday, start=buckets.get("start", "now"))
+    for fault in faults:
         yield fault.under("buckets")
 
 
@@ -163,8 +163,8 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     analysis, truth = data.get("analysis"), sandbox.get("truth")
     if isinstance(analysis, Mapping):
         levels: dict[str, list[str]] = _readable(dict[str, list[str]], analysis.get("factors", {}), {})
-        found = level_contrast_faults(levels, factors, _number(analysis.get("looks", 0)) or 0)
-        yield from (f.under("analysis") for f in found)
+        faults = level_contrast_faults(levels, factors, _number(analysis.get("looks", 0)) or 0)
+        yield from (f.under("analysis") for f in faults)
     if isinstance(truth, Mapping):
         offsets: dict[str, dict[str, float]] = _readable(dict[str, dict[str, float]], truth.get("factors", {}), {})
         yield from (f.under("sandbox", "truth", "factors") for f in truth_factor_faults(offsets, factors))

@@ -85,12 +85,12 @@ class Cluster:
     def find(self, kind: str, selector: str) -> list[Json]:
         """Objects of a kind by labels, oldest first; none where the cluster does not know the kind."""
         try:
-            found = self._json("GET", self._collection(kind), {"labelSelector": selector})["items"]
+            items = self._json("GET", self._collection(kind), {"labelSelector": selector})["items"]
         except CallError as error:
             if error.status == 404:
                 return []
             raise
-        listed: list[Json] = sorted(found, key=lambda item: item["metadata"]["creationTimestamp"])
+        listed: list[Json] = sorted(items, key=lambda item: item["metadata"]["creationTimestamp"])
         return listed
 
     def delete(self, kind: str, name: str) -> None:
@@ -121,8 +121,8 @@ class Cluster:
         body: Json | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
-        told: Json = json.loads(self._call(method, path, query, body, headers).data)
-        return told
+        answer: Json = json.loads(self._call(method, path, query, body, headers).data)
+        return answer
 
     def _call(
         self,
@@ -151,8 +151,8 @@ def _dry(wanted: bool) -> dict[str, str]:
 
 def _refused(status: int, body: bytes) -> CallError:
     try:
-        told = json.loads(body)
-        reason, message = told.get("reason") or "", told.get("message") or ""
+        answer = json.loads(body)
+        reason, message = answer.get("reason") or "", answer.get("message") or ""
     except (ValueError, AttributeError):
         reason, message = "", body.decode(errors="replace")[:500].strip()
     return CallError(status, reason or f"HTTP{status}", message or f"HTTP {status}")

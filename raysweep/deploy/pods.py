@@ -16,7 +16,7 @@ USER = 65532
 """As in cluster/image/Dockerfile."""
 SUBMITTER = Machine.model_validate({"cpu": "100m", "memory": "512Mi"})
 GRACE_S = 120
-"""A driver that is told to stop cancels what is in flight, seals and removes its pods within this."""
+"""Time within which a driver that is asked to stop cancels its trials, seals the ledger and removes its pods."""
 PULL = {"missing": "IfNotPresent", "never": "Never", "always": "Always"}
 METRICS_PORT = 9464
 """Where a driver serves its metrics; the port is called `driver` (cluster/observability)."""
@@ -113,7 +113,7 @@ def _placed(pool: Pool) -> Json:
 
 
 def _container(cluster: Cluster, name: str, machine: Machine, secrets: Sequence[str]) -> Json:
-    told: Json = {
+    container: Json = {
         "name": name,
         "image": cluster.image,
         "imagePullPolicy": PULL[cluster.pull],
@@ -131,8 +131,8 @@ def _container(cluster: Cluster, name: str, machine: Machine, secrets: Sequence[
         ],
     }
     if secrets:
-        told["envFrom"] = [{"secretRef": {"name": secret}} for secret in secrets]
-    return told
+        container["envFrom"] = [{"secretRef": {"name": secret}} for secret in secrets]
+    return container
 
 
 def _environment(values: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -82,8 +82,8 @@ def attempt_samples(row: Mapping[str, Any]) -> Iterator[Sample]:
         yield Sample("raysweep_transport_down_seconds_total", row["transport_down_s"])
     if row.get("api_429"):
         yield Sample("raysweep_model_api_throttled_total", row["api_429"], (model,))
-    for told in (dict(row.get("node") or ()).get(API_ERRORS) or "").split():
-        status, _, count = told.partition("=")
+    for entry in (dict(row.get("node") or ()).get(API_ERRORS) or "").split():
+        status, _, count = entry.partition("=")
         yield Sample("raysweep_api_errors_total", float(count), (status,))
     pulled = {True: "yes", False: "no", None: "unknown"}[row.get("image_pulled")]
     for name, begin, end, labels in (

@@ -35,12 +35,12 @@ Asked = Mapping[tuple[str, str], tuple[Resources, Resources]]
 def arms_of(sweep: Sweep) -> tuple[Arm, ...]:
     """Every model under every band, and under what `factors` adds: levels that are not the reference."""
     models, bands = [m.name for m in sweep.models], [b.name for b in sweep.bands]
-    moved = [
+    further = [
         (levels, band)
-        for levels, everywhere in sweep.factors.moved()
+        for levels, everywhere in sweep.factors.combinations()
         for band in (bands if everywhere else [sweep.reference])
     ]
-    return tuple(Arm(model, band, levels) for model in models for levels, band in [*(((), b) for b in bands), *moved])
+    return tuple(Arm(model, band, levels) for model in models for levels, band in [*(((), b) for b in bands), *further])
 
 
 def make_plan(sweep: Sweep, tasks: Sequence[Task]) -> Plan:
@@ -85,14 +85,14 @@ def _block(
 ) -> Block:
     place = (sweep.name, sweep.seed, task, repeat, bucket, date)
     block_id = short_id("b", place)
-    moved = {arm: tuple(part for level in arm.factors for part in level) for arm in arms}
+    levels = {arm: tuple(part for level in arm.factors for part in level) for arm in arms}
     trials = tuple(
         PlannedTrial(
-            trial_id=short_id("t", (*place, arm.model, arm.band, *moved[arm])),
+            trial_id=short_id("t", (*place, arm.model, arm.band, *levels[arm])),
             block_id=block_id,
             arm=arm,
             position=position,
-            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket, *moved[arm]),
+            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket, *levels[arm]),
             request=bounds[task, arm.band][0],
             limit=bounds[task, arm.band][1],
         )

@@ -107,7 +107,7 @@ def _refuse_other_sweep(store: Store, sweep_text: str) -> None:
         [
             Problem(
                 message="this run directory belongs to another version of the sweep:\n" + "\n".join(difference),
-                remedy="give it back its own sweep.yaml to go on, or choose a new --run-dir",
+                remedy="use the original sweep.yaml to resume, or choose a new --run-dir",
                 file=store.where,
             )
         ]

@@ -136,8 +136,8 @@ def _present_date(calendar: Calendar, now: float) -> int:
     if math.isinf(now):
         return 0
     opening = calendar.next_opening(now)
-    found = calendar.at(now) or (None if opening is None else calendar.at(opening))
-    return 0 if found is None else found.date
+    occasion = calendar.at(now) or (None if opening is None else calendar.at(opening))
+    return 0 if occasion is None else occasion.date
 
 
 def _end(entries: Sequence[Entry], calendar: Calendar, last: int, now: float) -> float | None:

@@ -118,9 +118,9 @@ class Cycles:
         cycle = int((now - self._anchor) // self._period) + 1
         for date in (cycle, cycle - 1):  # a window that wraps still belongs to the cycle in which it opened
             for name in self._windows:
-                found = self.occasion(name, date)
-                if date >= 1 and found.opens <= now < found.closes:
-                    return found
+                occasion = self.occasion(name, date)
+                if date >= 1 and occasion.opens <= now < occasion.closes:
+                    return occasion
         return None
 
     def next_opening(self, now: float) -> float | None:
@@ -204,8 +204,8 @@ class Days:
     def at(self, now: float) -> Occasion | None:
         """As Calendar.at."""
         after = self._after(now)
-        found = self._occasions[after - 1] if after else None
-        return found if found is not None and now < found.closes else None
+        occasion = self._occasions[after - 1] if after else None
+        return occasion if occasion is not None and now < occasion.closes else None
 
     def next_opening(self, now: float) -> float | None:
         """As Calendar.next_opening."""

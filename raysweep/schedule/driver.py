@@ -1,4 +1,4 @@
-"""The asyncio shell around the queue: launches what it says, writes what comes back, stops when told.
+"""The asyncio shell around the queue: carries out its instructions, writes the rows, stops on request.
 
 It decides nothing about trials. Bounded: never more attempts in flight than the queue's capacity.
 """

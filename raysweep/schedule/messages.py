@@ -1,4 +1,4 @@
-"""What a queue is told (events) and what it says (instructions). Pure values.
+"""Events that a queue receives and instructions that it returns. Pure values.
 
 Does not belong here: what either means for the state of a sweep (queue.py), or how it is carried out (driver.py).
 """
@@ -35,7 +35,7 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The round of probes that was asked for is over, whatever it found."""
+    """The round of probes that was asked for is over, whatever its result."""
 
 
 @dataclass(frozen=True, slots=True)

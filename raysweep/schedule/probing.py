@@ -33,7 +33,7 @@ class ProbeBook:
         return occasion.closes - occasion.opens >= SHORT * self.round_s
 
     def note(self, done: Round) -> None:
-        """A round has ended, whatever it found."""
+        """A round has ended, whatever its result."""
         if done.moment == BEFORE:
             self._done.add(done)
 

@@ -34,7 +34,7 @@ from raysweep.schedule.messages import (
     Stepped,
 )
 from raysweep.schedule.probing import ProbeBook, round_of
-from raysweep.schedule.regime import Regime
+from raysweep.schedule.ready import ReadyTrials
 from raysweep.schedule.waiting import Waiting
 
 RERUNS = 2
@@ -73,7 +73,7 @@ class Queue:
         self._reruns = reruns
         self._attempts: Counter[str] = Counter(restored.attempts)
         self._waiting = Waiting()
-        self._ready = Regime(capacity, slots)
+        self._ready = ReadyTrials(capacity, slots)
         self._active: dict[str, BlockRun] = {}
         self._block_of: dict[str, str] = {}
         self._in_flight = 0
@@ -112,13 +112,13 @@ class Queue:
 
         That may have been after the window closed, where earlier attempts were never sealed.
         """
-        found = self._calendar.at(began)
-        if found is not None and found.bucket == block.bucket:
-            return found
-        found = self._calendar.occasion(block.bucket, block.date)
-        while found.opens < (later := self._calendar.occasion(block.bucket, found.date + 1)).opens <= began:
-            found = later
-        return found
+        occasion = self._calendar.at(began)
+        if occasion is not None and occasion.bucket == block.bucket:
+            return occasion
+        occasion = self._calendar.occasion(block.bucket, block.date)
+        while occasion.opens < (later := self._calendar.occasion(block.bucket, occasion.date + 1)).opens <= began:
+            occasion = later
+        return occasion
 
     @property
     def in_flight(self) -> int:
@@ -235,10 +235,10 @@ class Queue:
     def _release(self, now: float) -> bool:
         """Begin the next block that may begin now, if there is one."""
         occasion = self._releasable(now)
-        found = self._waiting.take(occasion.bucket, occasion.date, now) if occasion is not None else None
-        if occasion is None or found is None:
+        waiting = self._waiting.take(occasion.bucket, occasion.date, now) if occasion is not None else None
+        if occasion is None or waiting is None:
             return False
-        self._begin(BlockRun(*found, occasion, now))
+        self._begin(BlockRun(*waiting, occasion, now))
         return True
 
     def _releasable(self, now: float) -> Occasion | None:

@@ -48,11 +48,11 @@ class Waiting:
             self._size -= 1
             _, _, number, block = heappop(self._again[bucket])
             return block, number
-        found = self._missed(bucket, date)
-        if found is None:
+        blocks = self._missed(bucket, date)
+        if blocks is None:
             return None
         self._size -= 1
-        return found.popleft(), 1
+        return blocks.popleft(), 1
 
     def _due(self, bucket: str, now: float) -> bool:
         again = self._again.get(bucket)
@@ -61,7 +61,7 @@ class Waiting:
     def _missed(self, bucket: str, date: int) -> deque[Block] | None:
         """First runs of this date, else of the earliest date before it that has any."""
         for planned in (date, *range(1, date)):
-            found = self._first.get((bucket, planned))
-            if found:
-                return found
+            blocks = self._first.get((bucket, planned))
+            if blocks:
+                return blocks
         return None

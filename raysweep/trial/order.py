@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raysweep.config.factors import Factors, Moved, agent_multiplier
+from raysweep.config.factors import ChangedLevels, Factors, agent_multiplier
 from raysweep.ids import attempt_id
 from raysweep.plan.model import PlannedTrial
 from raysweep.record.place import RunPath
@@ -36,13 +36,13 @@ class Conditions:
     node_selector: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, factors: Factors, moved: Moved) -> Conditions:
-        """Those of an arm with the levels `moved`."""
+    def of(cls, factors: Factors, changed: ChangedLevels) -> Conditions:
+        """Those of an arm with the levels `changed`."""
         return cls(
             swept=tuple(factors.declared),
-            agent_timeout=agent_multiplier(factors, moved),
-            egress=factors.value("egress", moved),
-            node_selector=factors.value("node_type", moved, {}),
+            agent_timeout=agent_multiplier(factors, changed),
+            egress=factors.value("egress", changed),
+            node_selector=factors.value("node_type", changed, {}),
         )
 
 

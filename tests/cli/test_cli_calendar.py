@@ -81,7 +81,7 @@ def test_the_calendar_of_a_run_says_what_is_done_and_when_the_rest_will_be(tmp_p
     assert told["run"]["left"] == 0
     last = max(read_ledger(run).table["t_stopped"].to_pylist())
     assert told["end"] == last.isoformat(timespec="seconds")
-    assert "finished since" in going(config, capsys, tmp_path, run, as_json=False)
+    assert "finished at " in going(config, capsys, tmp_path, run, as_json=False)
 
 
 def test_the_usual_run_directory_is_found_and_that_of_another_version_is_left_alone(tmp_path, capsys, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_pilot_that_is_no_run_or_stands_beside_stated_rates_is_refused(tmp_pat
         planned(capsys, config, tmp_path, pilot=tmp_path)
     run = tmp_path / "run"
     assert run_command(config, run, 1, as_json=True) == 0
-    with pytest.raises(InputError, match="leave one of them out"):
+    with pytest.raises(InputError, match="drop `--rate`"):
         planned(capsys, config, tmp_path, pilot=run, rate=0.4)
 
 

@@ -34,10 +34,10 @@ def sweep(factors: Any, **more: Any):
 def test_each_factor_moves_alone_unless_the_grid_is_full():
     both = {"concurrency": LOAD, "agent_timeout": TIMEOUT}
     alone = [(("agent_timeout", "2x"),), (("concurrency", "high"),)]
-    assert list(sweep(both).factors.moved()) == [(levels, False) for levels in alone]
-    full = {levels for levels, everywhere in sweep({**both, "design": "full"}).factors.moved() if everywhere}
+    assert list(sweep(both).factors.combinations()) == [(levels, False) for levels in alone]
+    full = {levels for levels, everywhere in sweep({**both, "design": "full"}).factors.combinations() if everywhere}
     assert full == {*alone, (("agent_timeout", "2x"), ("concurrency", "high"))}
-    assert list(sweep({}).factors.moved()) == []
+    assert list(sweep({}).factors.combinations()) == []
 
 
 def test_an_arm_gets_the_value_of_its_level_or_of_the_reference():

@@ -287,7 +287,7 @@ def test_what_is_no_sweep_at_all(text, line, says):
 
 def test_a_key_that_stands_twice_is_named_with_both_lines():
     found = problems(yaml.safe_dump(GOOD, sort_keys=False) + "seed: 8\n")
-    assert [(p.key, p.message) for p in found] == [("seed", "key stands twice (first in line 2)")]
+    assert [(p.key, p.message) for p in found] == [("seed", "duplicate key, first defined on line 2")]
     assert found[0].line == len(yaml.safe_dump(GOOD, sort_keys=False).splitlines()) + 1
 
 

@@ -53,7 +53,9 @@ def test_in_virtual_time_the_next_invocation_comes_at_an_opening():
 
 
 def test_what_is_said_where_no_window_is_left():
-    assert "no window for them" in parting(turn_at(CYCLES, 450.0, last_date=2), 3, "raysweep run X")
+    assert "all planned and make-up windows are over" in parting(
+        turn_at(CYCLES, 450.0, last_date=2), 3, "raysweep run X"
+    )
 
 
 def test_one_invocation_for_each_window_until_the_sweep_is_complete(tmp_path, capsys):

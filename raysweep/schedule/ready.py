@@ -1,11 +1,11 @@
 """Trials that are ready to be launched, and which of them may be launched beside what is in flight. Pure.
 
-Where concurrency is swept, an arm says how many trials run at once while it runs. Then one level at a time rules: its
-trials are launched up to its number, and the next level begins when none of this one is left and nothing is in flight.
-A batch of blocks shares its turns of the levels, so that a level has work for a while, and the arms of a block are not
-far from each other. A batch begins with the level that ended the one before: no slot is emptied between batches, and
-no level always comes first. A block lasts as long as its batch, so that in a window a batch is no longer than a part of
-it, by the pace of the batches before. Without the factor it is a line.
+Where concurrency is a swept factor, only one level is active at a time: its trials are launched up to its number,
+and the next level begins when none of this one is left and nothing is in flight. A batch of blocks shares its turns of
+the levels, so that a level has work for a while, and the arms of a block are not far from each other. A batch begins
+with the level that ended the one before: no slot is emptied between batches, and no level always comes first. A block
+lasts as long as its batch, so that in a window a batch is no longer than a part of it, by the pace of the batches
+before. Without the factor it is a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PART = 0.25
 """Share of a window that a batch may last."""
 
 
-class Regime:
+class ReadyTrials:
     """The ready trials of a queue with `capacity` slots.
 
     slots: trials at once while an arm runs, for every arm; None: as many as there are slots, whatever runs.

@@ -21,7 +21,7 @@ from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Occasion, Window
 from raysweep.schedule.messages import Ended, Finish, Launch, Sleep, Tick
 from raysweep.schedule.queue import Queue
-from raysweep.schedule.regime import TURNS, Regime
+from raysweep.schedule.ready import TURNS, ReadyTrials
 from raysweep.tasks.load import load_tasks
 from support.driving import Rig
 from support.plans import sweep_text
@@ -150,18 +150,18 @@ def test_what_a_platform_ended_runs_again_at_once_in_its_level():
 def test_no_block_of_the_next_window_joins_a_batch_of_the_last():
     sweep, plan = swept(1, 3)
     now, later = (Occasion("all", n, f"day {n}", 0.0, math.inf) for n in (1, 2))
-    regime = Regime(3, compose.slots(sweep))
-    regime.begin(BlockRun(plan.blocks[0], 1, now, 0.0))
+    ready = ReadyTrials(3, compose.slots(sweep))
+    ready.begin(BlockRun(plan.blocks[0], 1, now, 0.0))
     for _ in range(2):
-        assert regime.head(0)[1].arm.factors == ()
-        regime.pop()
+        assert ready.head(0)[1].arm.factors == ()
+        ready.pop()
     # The other level of this block is still to come: a block of this window may join it, one of the next may not.
-    assert regime.wants_block(0, now)
-    assert not regime.wants_block(0, later)
-    assert regime.head(0)[1].arm.factors == (("concurrency", "high"),)
-    regime.pop()
-    assert not regime
-    assert regime.wants_block(0, later)
+    assert ready.wants_block(0, now)
+    assert not ready.wants_block(0, later)
+    assert ready.head(0)[1].arm.factors == (("concurrency", "high"),)
+    ready.pop()
+    assert not ready
+    assert ready.wants_block(0, later)
 
 
 def test_batches_fit_their_windows_whatever_a_level_would_like():
