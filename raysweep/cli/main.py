@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +14,7 @@ import typer
 from raysweep import __version__
 from raysweep.cli.cluster import app as cluster_app
 from raysweep.cli.options import LogForm, MetricsPort
-from raysweep.errors import ExitCode, InputError, RaysweepError
+from raysweep.errors import ExitCode, InputError, RaysweepError, bad_input
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
@@ -297,9 +300,12 @@ def main() -> None:
     """Entry point: run the command, turn errors into one message and an exit code."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except RaysweepError as error:
         _explain(error)
         code = error.exit_code
+    except BrokenPipeError:
+        code = _reader_gone()
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         code = ExitCode.INTERRUPTED
@@ -308,8 +314,42 @@ def main() -> None:
     sys.exit(code or ExitCode.OK)
 
 
+UNUSABLE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+    }
+)
+"""Errors of the operating system that say something about the user's files and folders, not about our code."""
+PIPE_CLOSED = 128 + 13
+"""What a shell reports for a command that SIGPIPE ended."""
+
+
+def _unusable(error: OSError) -> InputError:
+    place = error.filename if isinstance(error.filename, str) else "standard output"
+    return bad_input(
+        error.strerror or str(error), "free space there, change its permissions, or give another place", file=place
+    )
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has gone (`| head`): what is still to be written goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201 - the command's message
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(line, file=sys.stderr)  # noqa: T201 - the command's message
 
 
 def _explain(error: RaysweepError) -> None:
@@ -323,9 +363,12 @@ def _explain(error: RaysweepError) -> None:
 
 
 def _usage_or_bug(error: Exception) -> int:
-    """A wrong use of the command line says so itself; all else is ours."""
+    """A wrong use of the command line says so itself, a file that cannot be used is named; all else is ours."""
     if isinstance(error, typer.TyperException) and hasattr(error, "show"):
         error.show()
+        return ExitCode.BAD_INPUT
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        _explain(_unusable(error))
         return ExitCode.BAD_INPUT
     import traceback
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -40,7 +41,8 @@ def tell(line: str) -> None:
     if _through is not None:
         _through(line)
     else:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress
+        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress
 
 
 def tell_through(channel: Callable[[str], None] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 
@@ -11,6 +12,7 @@ from raysweep.cli.main import main
 
 def run() -> None:
     """Run the command line and end the process with its code."""
+    _mend_streams()
     codes: list[int] = []
     atexit.register(_end, codes)  # the first of ours and so the last to be called: threads have ended, Ray is shut down
     try:
@@ -18,6 +20,25 @@ def run() -> None:
     except SystemExit as end:
         codes += [end.code] if isinstance(end.code, int) else []
         raise
+
+
+def _mend_streams() -> None:
+    """Make the standard streams usable whatever the caller left: closed ones discard, and no character is an error.
+
+    A closed descriptor must be taken before anything else is opened: the next file would get its number, and with it
+    whatever a library writes to standard error.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - stays open
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end(codes: list[int]) -> None:

@@ -10,15 +10,73 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from raysweep.errors import IncompleteError
+from raysweep.errors import IncompleteError, UnsuitableError
 
 WATCH_S = 1.0
 """Seconds between looks at the processes of an embedded Ray: without its raylet no call would ever return."""
 
 VITAL = ("raylet", "gcs_server")
 """Processes of an embedded Ray without which no attempt comes to an end, as Ray names them."""
+
+
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a Unix socket."""
+BELOW = len("/ray/session_2026-12-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+"""What Ray puts behind its temporary folder for the longest of its sockets."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+ADDRESS_PATIENCE_S = 20.0
+"""How long a Ray that RAY_ADDRESS names may take to answer: a head may be starting."""
+
+
+def temporary_folder(environ: Mapping[str, str]) -> str | None:
+    """The folder for Ray's own files, None for Ray's choice.
+
+    Ray takes $RAY_TMPDIR, else $TMPDIR. Where its sockets do not fit below $TMPDIR (batch systems make long ones), this
+    is a short folder. UnsuitableError where the given $RAY_TMPDIR is too long, or no short folder can be written.
+    """
+    most = SOCKET_BYTES - BELOW
+    given = environ.get("RAY_TMPDIR") or environ.get("TMPDIR") or "/tmp"
+    if len(os.fsencode(given)) <= most:
+        return None
+    remedy = f"set RAY_TMPDIR to a folder of at most {most} bytes"
+    if environ.get("RAY_TMPDIR"):
+        raise UnsuitableError(f"RAY_TMPDIR={given} is too long for Ray's sockets", remedy)
+    for folder in SHORT_FOLDERS:
+        if os.access(folder, os.W_OK | os.X_OK):
+            return str(Path(folder) / "ray")
+    raise UnsuitableError(f"TMPDIR={given} is too long for Ray's sockets", remedy)
+
+
+def await_address(address: str, patience_s: float = ADDRESS_PATIENCE_S) -> None:
+    """Return when something listens at the address of a Ray cluster; UnsuitableError when nothing does in time.
+
+    address: as RAY_ADDRESS has it (HOST:PORT, ray://HOST:PORT); "auto" and "local" are left to Ray.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        if address in {"auto", "local"}:
+            return
+        raise UnsuitableError(f"RAY_ADDRESS={address} is no address of a Ray cluster", _ADDRESS_REMEDY)
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
+                return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= until or isinstance(error, OverflowError):
+                message = f"RAY_ADDRESS={address} names no running Ray cluster ({error})"
+                raise UnsuitableError(message, _ADDRESS_REMEDY) from error
+        time.sleep(0.5)
+
+
+_ADDRESS_REMEDY = "unset RAY_ADDRESS to start Ray on this machine, or set it to the address of a running cluster"
 
 
 class EmbeddedRay:
@@ -66,7 +124,11 @@ def _below(node: Any) -> list[Any]:
 
 
 def init_ray(trial_slots: int) -> bool:
-    """Join the cluster of RAY_ADDRESS, or start an embedded Ray with `trial_slots` slots here; True for the latter."""
+    """Join the cluster of RAY_ADDRESS, or start an embedded Ray with `trial_slots` slots here; True for the latter.
+
+    UnsuitableError where RAY_ADDRESS names no cluster, or Ray's sockets fit nowhere; IncompleteError where Ray does not
+    start.
+    """
     # Usage reports, the dashboard and Ray's own memory killer would all be noise in a measurement.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
@@ -77,8 +139,9 @@ def init_ray(trial_slots: int) -> bool:
     import ray  # noqa: PLC0415 - after its environment is set
 
     if not embedded:
-        ray.init(log_to_driver=False)
+        _join(ray)
         return False
+    folder = temporary_folder(os.environ)
     try:
         ray.init(
             address="local",
@@ -87,7 +150,18 @@ def init_ray(trial_slots: int) -> bool:
             log_to_driver=False,
             logging_level=logging.ERROR,
             object_store_memory=100_000_000,
+            _temp_dir=folder,
         )
     except Exception as error:  # a plain one, where its processes are slow to come or die
         raise IncompleteError(f"Ray did not start here ({error}); the same command tries again") from error
     return True
+
+
+def _join(ray: Any) -> None:
+    address = os.environ["RAY_ADDRESS"]
+    await_address(address)
+    try:
+        ray.init(log_to_driver=False)
+    except Exception as error:  # whatever it says, the variable is what the user can change
+        message = f"RAY_ADDRESS={address}: Ray cannot be joined there ({error})"
+        raise UnsuitableError(message, _ADDRESS_REMEDY) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raysweep.sandbox.kubernetes.bounds import resources_of
@@ -25,7 +25,7 @@ IMAGES_LISTED = 50
 class Room:
     """A node and what it has for sandboxes: allocatable less what all pods that are none of ours ask for.
 
-    slots: how many pods more it may have.
+    slots: how many pods more it may have. allocatable: what it has for pods at all; None where only `free` is known.
     """
 
     node: str
@@ -34,6 +34,11 @@ class Room:
     slots: int
     images: frozenset[str]
     images_complete: bool
+    allocatable: Resources | None = None
+
+    def emptied(self) -> Room:
+        """The same node once the pods that are none of ours have ended."""
+        return self if self.allocatable is None else replace(self, free=self.allocatable)
 
 
 def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> list[Room]:
@@ -47,7 +52,7 @@ def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> l
 
 def _room(node: Json, others: Sequence[Json]) -> Room:
     status, labels = node["status"], node["metadata"].get("labels") or {}
-    free = resources_of(status.get("allocatable"))
+    free = allocatable = resources_of(status.get("allocatable"))
     slots = int(status.get("allocatable", {}).get("pods", DEFAULT_SLOTS)) - len(others)
     for pod in others:
         free = _less(free, pod_request(pod["spec"]))
@@ -59,6 +64,7 @@ def _room(node: Json, others: Sequence[Json]) -> Room:
         slots,
         frozenset(name for image in images for name in image.get("names") or ()),
         images_complete=len(images) < IMAGES_LISTED,
+        allocatable=allocatable,
     )
 
 

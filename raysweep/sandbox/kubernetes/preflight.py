@@ -177,26 +177,37 @@ def _judged(
     if not specs:
         return
     seen = "" if everywhere else " (pods of other namespaces may not be listed and are not counted)"
-    large = list(too_large(specs, found))
-    yield Check(
-        "requests",
-        not large,
-        (shortened(large) if large else "every planned request fits a node") + seen,
-        "use larger nodes, or lower the request of the band" if large else "",
-    )
-    if not large:
+    yield from _fits(specs, found, seen)
+    if not list(too_large(specs, found)):
         yield _together(at_once(specs, found, exclusive=options.tenancy == "exclusive"), planned.concurrency)
-    beyond = list(unreachable(specs, found))
-    yield Check(
-        "limits",
-        not beyond,
-        (shortened(beyond) if beyond else "every finite limit can be reached") + seen,
-        "use larger nodes or lower bands (`none` where no limit is meant), or set sandbox.allow_unreachable_limits"
-        if beyond
-        else "",
-        required=not allow_unreachable,
-    )
+    yield from _reachable(specs, found, seen, required=not allow_unreachable)
     yield _images(found, {spec.image or options.image for spec in specs}, options)
+
+
+def _fits(specs: Sequence[SandboxSpec], found: Sequence[Room], seen: str) -> Iterator[Check]:
+    """Nodes that are too small are refused; nodes that are full now are a note: pods wait for `start_timeout`."""
+    never = list(too_large(specs, [room.emptied() for room in found]))
+    now = [] if never else list(too_large(specs, found))
+    if now:
+        wait = "pods wait for `sandbox.start_timeout`; raise it where other pods take longer than that"
+        yield Check("requests", ok=False, found=f"full now: {shortened(now)}{seen}", remedy=wait, required=False)
+        return
+    said = (shortened(never) if never else "every planned request fits a node") + seen
+    remedy = "use larger nodes, or lower the request of the band" if never else ""
+    yield Check("requests", ok=not never, found=said, remedy=remedy)
+
+
+def _reachable(specs: Sequence[SandboxSpec], found: Sequence[Room], seen: str, *, required: bool) -> Iterator[Check]:
+    """The same for finite limits: beyond a whole node they are refused, beyond what is free now they are a note."""
+    never = list(unreachable(specs, [room.emptied() for room in found]))
+    now = [] if never else list(unreachable(specs, found))
+    if now:
+        wait = "such a limit is out of reach while other pods use the node; wait until they have ended"
+        yield Check("limits", ok=False, found=f"now: {shortened(now)}{seen}", remedy=wait, required=False)
+        return
+    remedy = "use larger nodes or lower bands (`none` where no limit is meant), or set sandbox.allow_unreachable_limits"
+    said = (shortened(never) if never else "every finite limit can be reached") + seen
+    yield Check("limits", ok=not never, found=said, remedy=remedy if never else "", required=required)
 
 
 def _together(room: int, concurrency: int) -> Check:

@@ -95,6 +95,7 @@ class SimulatedSandbox:
         self._began: float | None = None
         self._phase = "setup"
         self._killed = False
+        self._ended = False
         self._fate: str | None = None
         self._counters: dict[str, PhaseCounters] = {}
 
@@ -137,6 +138,9 @@ class SimulatedSandbox:
 
     async def begin_phase(self, phase: str) -> None:
         """As Sandbox.begin_phase."""
+        if self._phase == "agent" and self._fate is None:  # an agent without a command of its own dies as stated, too
+            self._fate = self._truth.fate(self._spec.labels)
+            self._killed = self._ended = self._fate == "dies"
         self._counters[self._phase] = await self.counters()
         self._phase = phase
 
@@ -151,6 +155,8 @@ class SimulatedSandbox:
         output_limit: int = 1 << 20,  # noqa: ARG002 - there is no output
     ) -> ExecResult:
         """As Sandbox.exec; only the agent's command takes time and can die."""
+        if self._ended:
+            return ExecResult(CommandFacts())
         if command_id != "agent":
             return ExecResult(CommandFacts(exit=0, duration_s=0.0))
         seconds = self._truth.seconds(self._spec.labels) * self._faults.slowness(self._clock.now())
@@ -194,4 +200,5 @@ class SimulatedSandbox:
         silent = None
         if self._faults.api_outage is not None and self._began is not None:
             silent = self._faults.silence(self._began, self._clock.now())
-        return FinalFacts(self._spec.request, self._spec.limit, counters, transport_down_s=silent)
+        died_in = "agent" if self._ended else None
+        return FinalFacts(self._spec.request, self._spec.limit, counters, died_in=died_in, transport_down_s=silent)

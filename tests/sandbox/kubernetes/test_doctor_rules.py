@@ -8,10 +8,10 @@ from raysweep.sandbox.kubernetes.api import ApiError
 from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, pod_request, rooms, too_large, unreachable
 from raysweep.sandbox.kubernetes.doctor import Network, judge
 from raysweep.sandbox.kubernetes.pod import PodOptions
-from raysweep.sandbox.kubernetes.preflight import has_image, refusal_remedy, shortened
+from raysweep.sandbox.kubernetes.preflight import _on_nodes, has_image, refusal_remedy, shortened
 from raysweep.sandbox.kubernetes.probe import Proof
-from raysweep.sandbox.protocol import Capabilities, SandboxSpec
-from raysweep.units import GIB, MIB, Resources
+from raysweep.sandbox.protocol import Capabilities, Planned, SandboxSpec
+from raysweep.units import GIB, MIB, Resources, parse_millicores
 
 OPTIONS = PodOptions(namespace="sandboxes", image="localhost/task:dev")
 
@@ -50,9 +50,20 @@ def test_room_is_what_other_pods_leave():
         {**pod("", "1", "1Gi"), "spec": {"containers": []}},
     ]
     (room,) = rooms([node(labels={"node.kubernetes.io/instance-type": "n2-standard-2"})], others, OPTIONS)
-    assert room == Room(
-        "n1", "n2-standard-2", Resources(1900, 3 * GIB, 10 * GIB), 109, frozenset(), images_complete=True
-    )
+    whole, free = Resources(2000, 4 * GIB, 10 * GIB), Resources(1900, 3 * GIB, 10 * GIB)
+    assert room == Room("n1", "n2-standard-2", free, 109, frozenset(), images_complete=True, allocatable=whole)
+    assert room.emptied().free == whole
+
+
+@pytest.mark.parametrize(
+    ("cpu", "required"), [("500m", {"requests": False, "limits": False}), ("3", {"requests": True, "limits": True})]
+)
+def test_nodes_that_are_full_now_are_waited_for_and_nodes_that_are_too_small_are_not(cpu, required):
+    asked = Resources(parse_millicores(cpu), 256 * MIB, None)
+    planned = Planned([spec("s", asked, asked)])
+    nodes, others = [node()], [pod("n1", "1900m", "1Gi")]
+    checks = _on_nodes(nodes, others, planned, OPTIONS, everywhere=True, allow_unreachable=False)
+    assert {c.name: c.required for c in checks if not c.ok and c.name in {"requests", "limits"}} == required
 
 
 TAINT = {"key": "pool", "value": "sandboxes", "effect": "NoSchedule"}
