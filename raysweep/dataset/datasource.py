@@ -56,7 +56,7 @@ class Stretch:
                 if part.epoch != self.epoch or part.last < self.segment:
                     continue
                 try:
-                    table = read_segment(store, part.name)
+                    table = read_segment(store, part.name, arrow_schema().names)
                 except FileNotFoundError:  # merged since it was listed
                     break
                 at = place_of(table, self.attempt_id)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from raysweep.dataset.cursor import Cursor
 from raysweep.errors import InputError, bad_input
 from raysweep.record.epoch import counted, read_epochs
+from raysweep.record.schema import arrow_schema
 from raysweep.record.segments import FOLDER, Part, counting, cover, listed, read_segment
 from raysweep.record.store import Store
 
@@ -100,7 +101,7 @@ class Follower:
         assert at is not None  # noqa: S101 - asked by the only caller
         for part in parts:
             if part.epoch == at.epoch and part.last >= at.segment:
-                table = read_segment(self._store, part.name)
+                table = read_segment(self._store, part.name, arrow_schema().names)
                 rest = _behind(table, at.attempt_id)
                 if rest is not None:
                     self._last = part.last
@@ -120,7 +121,7 @@ class Follower:
             at, last = self._at, self._last or 0
             if at is not None and (part.epoch, part.last) <= (at.epoch, last):
                 continue
-            table = read_segment(self._store, part.name)
+            table = read_segment(self._store, part.name, arrow_schema().names)
             if at is not None and part.epoch == at.epoch and part.first <= last:  # merged since, with what came after
                 rest = _behind(table, at.attempt_id)
                 if rest is None:
@@ -155,7 +156,7 @@ class Follower:
         beyond = [part for part in listed(self._store).get(at.epoch, ()) if part.last > count]
         seen: list[str] = []
         for part in cover(beyond, None)[0]:
-            seen += read_segment(self._store, part.name)["attempt_id"].to_pylist()
+            seen += read_segment(self._store, part.name, ("attempt_id",))["attempt_id"].to_pylist()
         if at.attempt_id not in seen:
             return ()
         seen = seen[: seen.index(at.attempt_id) + 1]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from raysweep.clock import Clock
 from raysweep.record.epoch import counted, read_epochs
 from raysweep.record.lock import Lock
-from raysweep.record.schema import arrow_schema
 from raysweep.record.segments import Part, cover, listed, merged_name, read_segment, segment_bytes
 from raysweep.record.store import Store
+from raysweep.record.versions import joined, min_reader_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,15 +67,13 @@ def leftover(files: Sequence[Sized], most: int = MERGED_ROWS) -> Sequence[Sized]
 
 
 def merge(store: Store, files: Sequence[Sized]) -> Part:
-    """Write neighbouring files of one epoch as one; what it stands for is left where it is."""
-    import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
-
+    """Write neighbouring files of one epoch as one, with all columns of any; what it stands for is left where it is."""
     tables = [read_segment(store, f.part.name) if f.table is None else f.table for f in files]
-    table: pa.Table = pa.concat_tables([arrow_schema().empty_table(), *tables]).combine_chunks()
+    table = joined(tables).combine_chunks()
     epoch, first, last = files[0].part.epoch, files[0].part.first, files[-1].part.last
     name = merged_name(epoch, first, last, len(table))
     try:
-        store.put_new(name, segment_bytes(table))
+        store.put_new(name, segment_bytes(table, min_reader_of(tables)))
     except FileExistsError:  # a writer that died had merged the same range: the same rows
         read_segment(store, name)
     return Part(epoch, first, last, len(table), name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from raysweep.errors import bad_input
 from raysweep.record.schema import Column, Row, schema_of, to_table
 from raysweep.record.store import Store
+from raysweep.record.versions import conform, joined, refuse_newer_file, refuse_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,10 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+IDENTITY = ("probe_id", "bucket", "occasion", "moment")
+"""Columns without which a probe cannot be placed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """One moment at which every band is probed: of a bucket, on an occasion (label), BEFORE or AFTER its blocks."""
@@ -92,7 +97,10 @@ def write_round(store: Store, done: Round, rows: Sequence[Row]) -> str:
 
 
 def read_probes(store: Store) -> pa.Table:
-    """All probes by time; an empty table of COLUMNS where there are none. InputError names a file that is broken."""
+    """All probes by time, columns as of `record.versions`; an empty table of COLUMNS where there are none.
+
+    InputError names a file that is broken or needs a newer reader.
+    """
     import pyarrow as pa  # noqa: PLC0415 - as above
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
@@ -103,10 +111,10 @@ def read_probes(store: Store) -> pa.Table:
             table = pq.ParquetFile(data, page_checksum_verification=True).read(use_threads=False)  # as in segments.py
         except (pa.ArrowException, OSError) as error:
             raise _broken(name, f"cannot be read ({error})") from error
-        if not table.schema.equals(schema_of(COLUMNS)):
-            raise _broken(name, "has other columns than probes have")
-        parts.append(table)
-    return pa.concat_tables(parts).sort_by("t_queued")
+        refuse_newer_file(table.schema.metadata, f"{FOLDER}/{name}")
+        refuse_schema(table.schema, parts[0].schema, IDENTITY, f"{FOLDER}/{name}")
+        parts.append(conform(table, parts[0].schema, f"{FOLDER}/{name}", unknown=True))
+    return joined(parts).sort_by("t_queued")
 
 
 def _broken(name: str, what: str) -> Exception:

@@ -18,9 +18,10 @@ import numpy as np
 from raysweep.errors import InputError, bad_input
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.probes import read_probes
-from raysweep.record.schema import SCHEMA_VERSION, arrow_schema
+from raysweep.record.schema import arrow_schema
 from raysweep.record.segments import read_segment, segments
 from raysweep.record.store import LocalStore, Store
+from raysweep.record.versions import joined, refuse_newer_run, unknown_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,9 +43,11 @@ PROGRESS = ("attempt_id", "trial_id", "block_id", "block_run", "attempt", "outco
 class LedgerView:
     """A run directory as it is now.
 
-    table: every attempt (columns of record.schema, and is_final). planned: plan.parquet, one row per trial.
+    table: every attempt (columns of record.schema, then those of `unknown`, and is_final). planned: plan.parquet, one
+    row per trial.
     facts: run.json (run_id, anchor, created, ...). registration: registration.json. environment: environment.json.
-    probes: enforcement probes (columns of record.probes).
+    probes: enforcement probes (columns of record.probes). unknown: columns of the ledger that this version does not
+    know; another one wrote them.
     """
 
     table: pa.Table
@@ -54,6 +57,7 @@ class LedgerView:
     environment: dict[str, Any]
     sweep_text: str
     probes: pa.Table
+    unknown: tuple[str, ...] = ()
 
 
 def open_run(path: RunPath) -> Store:
@@ -80,14 +84,16 @@ def read_run(store: Store, where: str, *, attempts: bool = True) -> LedgerView:
     """
     facts = _facts(store, where)
     planned = read_plan(store, where)
+    table = read_attempts(store) if attempts else arrow_schema().empty_table()
     return LedgerView(
-        table=with_is_final(read_attempts(store) if attempts else arrow_schema().empty_table(), planned),
+        table=with_is_final(table, planned),
         planned=planned,
         facts=facts,
         registration=_json(store, where, "registration.json"),
         environment=_json(store, where, "environment.json"),
         sweep_text=_blob(store, where, "sweep.yaml").decode(errors="replace"),
         probes=read_probes(store),
+        unknown=unknown_columns(table, arrow_schema()),
     )
 
 
@@ -104,13 +110,7 @@ def read_progress(path: RunPath) -> tuple[pa.Table, int]:
 
 def _facts(store: Store, where: str) -> dict[str, Any]:
     facts = _json(store, where, "run.json")
-    version = facts.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise bad_input(
-            f"the ledger has schema version {version}, this raysweep reads {SCHEMA_VERSION}",
-            "use the raysweep version named in run.json",
-            file=f"{where}/run.json",
-        )
+    refuse_newer_run(facts, f"{where}/run.json")
     return facts
 
 
@@ -153,59 +153,45 @@ def _broken(where: str, name: str, what: str) -> InputError:
 def read_attempts(store: Store, columns: Sequence[str] | None = None) -> pa.Table:
     """All attempts of all segments that count, in order of sealing; an empty table of the schema when there are none.
 
-    columns: only these of the schema, in its order, attempt_id among them. InputError names a segment that cannot be
-    read or has other columns, and tells when one attempt stands twice: that cannot come from raysweep's own writer.
+    columns: only these of the schema, in its order, attempt_id among them; None: all, and those that are unknown here.
+    InputError names a segment that cannot be read, and an attempt that stands twice: raysweep's own writer does not do
+    that.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     wanted = arrow_schema()
     if columns is not None:
         wanted = pa.schema([field for field in wanted if field.name in columns])
-    table = _all_segments(store, wanted)
+    table = _all_segments(store, wanted, columns)
     if len(table) != len(table["attempt_id"].unique()):
         raise bad_input("an attempt stands twice in the ledger", "restore the run directory from a copy", file="ledger")
     return table
 
 
-def _all_segments(store: Store, wanted: pa.Schema) -> pa.Table:
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
+def _all_segments(store: Store, wanted: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
     for _ in range(LISTINGS):
         with ThreadPoolExecutor(READERS_HERE if isinstance(store, LocalStore) else READERS) as pool:
             try:
-                parts = pool.map(partial(_segment, store, wanted), segments(store))
-                return pa.concat_tables([wanted.empty_table(), *_gathered(parts)])
+                parts = pool.map(partial(read_segment, store, columns=columns), segments(store))
+                return joined([wanted.empty_table(), *_gathered(parts)])
             except FileNotFoundError as error:  # merged since it was listed
                 pool.shutdown(cancel_futures=True)
                 lost = str(error)
     raise bad_input("a segment of the ledger is listed and not there", "look at the store", file=lost)
 
 
-def _segment(store: Store, wanted: pa.Schema, name: str) -> pa.Table:
-    table = read_segment(store, name, None if wanted.equals(arrow_schema()) else wanted.names)
-    if not table.schema.equals(wanted):
-        raise bad_input(
-            "this segment has other columns than the ledger's schema",
-            "it was not written by this raysweep: restore the run directory from a copy",
-            file=name,
-        )
-    return table
-
-
 def _gathered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in few chunks; no more than one chunk's rows are held twice."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
     waiting: list[pa.Table] = []
     rows = 0
     for part in parts:
         waiting.append(part)
         rows += len(part)
         if rows >= CHUNK_ROWS:
-            yield pa.concat_tables(waiting).combine_chunks()
+            yield joined(waiting).combine_chunks()
             waiting, rows = [], 0
     if waiting:
-        yield pa.concat_tables(waiting).combine_chunks()
+        yield joined(waiting).combine_chunks()
 
 
 def with_is_final(table: pa.Table, planned: pa.Table) -> pa.Table:

@@ -17,8 +17,11 @@ from typing import Any
 from raysweep.clock import Clock
 from raysweep.errors import InputError, Problem, bad_input
 from raysweep.record.place import RunPath, store_at
+from raysweep.record.probes import read_probes
 from raysweep.record.schema import SCHEMA_VERSION
+from raysweep.record.segments import refuse_newer_ledger
 from raysweep.record.store import Store
+from raysweep.record.versions import MIN_READER, RUN_KEY, refuse_newer_run
 
 
 def registration(analysis: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def create_or_resume(
         "plan_id": plan_id,
         "created": now,
         "schema_version": SCHEMA_VERSION,
+        RUN_KEY: MIN_READER,
         **facts,
     }
     contents = {
@@ -80,9 +84,12 @@ def create_or_resume(
 
 
 def _resumed(store: Store, sweep_text: str, plan_id: str) -> dict[str, Any]:
-    """run.json of a run directory that is there; InputError when it is another sweep's."""
-    _refuse_other_sweep(store, sweep_text)
+    """run.json of a run directory that is there; InputError when it is another sweep's, or needs a newer raysweep."""
     told: dict[str, Any] = json.loads(store.get("run.json"))
+    refuse_newer_run(told, f"{store.where}/run.json")
+    refuse_newer_ledger(store)
+    read_probes(store)
+    _refuse_other_sweep(store, sweep_text)
     if told["plan_id"] != plan_id:
         raise bad_input(
             "the same sweep.yaml now gives another plan: tasks, defaults or raysweep changed since",

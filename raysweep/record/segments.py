@@ -13,12 +13,15 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raysweep.errors import InputError, bad_input
 from raysweep.record.epoch import counted, read_epochs
+from raysweep.record.schema import arrow_schema
 from raysweep.record.store import Store
+from raysweep.record.versions import FILE_KEY, IDENTITY, MIN_READER, conform, refuse_newer_file, refuse_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,12 +134,16 @@ def segments(store: Store) -> list[str]:
     return [part.name for part in counting(store)]
 
 
-def segment_bytes(table: pa.Table) -> bytes:
-    """A table as a Parquet file with page checksums and, in its metadata, the SHA-256 of the whole file."""
+def segment_bytes(table: pa.Table, min_reader: int = MIN_READER) -> bytes:
+    """A table as a Parquet file with page checksums.
+
+    In its metadata: the SHA-256 of the whole file, and the oldest reader that understands it.
+    """
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
     sink = pa.BufferOutputStream()
+    table = table.replace_schema_metadata({FILE_KEY: str(min_reader)})
     with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({_DIGEST_KEY.decode(): _BLANK.decode()})
@@ -168,10 +175,11 @@ def _digest_holds(data: bytes) -> bool:
 
 
 def read_segment(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file of segments (only these columns of it), its checksums verified.
+    """One file of segments, its checksums verified, as `record.versions.conform` gives it.
 
-    InputError names a file that cannot be read or is not as it was written. FileNotFoundError: it was merged since it
-    was listed.
+    columns: only these of the schema, in its order; None: all of them, and behind them those that are unknown here.
+    InputError names a file that cannot be read, is not as it was written or needs a newer reader. FileNotFoundError:
+    it was merged since it was listed.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
@@ -184,9 +192,21 @@ def read_segment(store: Store, name: str, columns: Sequence[str] | None = None) 
         # hundred rows are read sooner without, callers read several files at once, and a thread that lets go of data of
         # Python's while the interpreter ends can abort the process (apache/arrow#34314).
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        return file.read(columns=None if columns is None else list(columns), use_threads=False)
+        schema = file.schema_arrow
+        refuse_newer_file(schema.metadata, f"{store.where}/{name}")
+        refuse_schema(schema, arrow_schema(), IDENTITY, f"{store.where}/{name}")
+        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(store, name, str(error)) from error
+    wanted = arrow_schema() if columns is None else pa.schema([f for f in arrow_schema() if f.name in columns])
+    return conform(table, wanted, f"{store.where}/{name}", unknown=columns is None)
+
+
+def refuse_newer_ledger(store: Store) -> None:
+    """InputError where a writer left what this reader cannot read; one file of each writer is looked at."""
+    for parts in listed(store).values():
+        with suppress(FileNotFoundError):  # merged since it was listed; the same writer's other files are alike
+            read_segment(store, parts[-1].name, IDENTITY)
 
 
 def _damaged(store: Store, name: str, why: str) -> InputError:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from raysweep.errors import InputError, Problem
 from raysweep.record.reader import LedgerView
+from raysweep.record.versions import joined
 from raysweep.stats.columns import distinct
 from raysweep.stats.cube import RUN
 from raysweep.stats.design import Design
@@ -195,9 +196,9 @@ def _merged(runs: tuple[Run, ...], tasks: frozenset[str], assumed: tuple[Apart, 
         _count_on(done, run.view.planned)
     return Merged(
         runs=runs,
-        table=pa.concat_tables(tables),
+        table=joined(tables),
         planned=pa.concat_tables(plans, promote_options="default"),
-        probes=pa.concat_tables([_dated(run, run.view.probes) for run in runs]),
+        probes=joined([_dated(run, run.view.probes) for run in runs]),
         design=_common(runs, pooled=bool(replicated or left_out)),
         tasks=tuple(sorted(tasks)),
         left_out=left_out,
