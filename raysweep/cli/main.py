@@ -14,6 +14,7 @@ import typer
 from raysweep import __version__
 from raysweep.cli.cluster import app as cluster_app
 from raysweep.cli.options import LogForm, MetricsPort
+from raysweep.cli.packages import missing_package
 from raysweep.errors import ExitCode, InputError, RaysweepError, bad_input
 
 if TYPE_CHECKING:
@@ -363,7 +364,11 @@ def _explain(error: RaysweepError) -> None:
 
 
 def _usage_or_bug(error: Exception) -> int:
-    """A wrong use of the command line says so itself, a file that cannot be used is named; all else is ours."""
+    """A wrong use of the command line says so itself; an unusable file or package is named; all else is ours."""
+    missing = missing_package(error)
+    if missing is not None:
+        _explain(missing)
+        return missing.exit_code
     if isinstance(error, typer.TyperException) and hasattr(error, "show"):
         error.show()
         return ExitCode.BAD_INPUT

@@ -7,7 +7,16 @@ import io
 import os
 import sys
 
-from raysweep.cli.main import main
+from raysweep.cli.packages import missing_package
+
+try:
+    from raysweep.cli.main import main
+except ModuleNotFoundError as _error:
+    _missing = missing_package(_error)
+    if _missing is None:
+        raise
+    print(f"error: {_missing}", file=sys.stderr)  # noqa: T201 - the command's message; main says all others
+    sys.exit(_missing.exit_code)
 
 
 def run() -> None:
