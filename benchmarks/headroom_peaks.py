@@ -18,7 +18,7 @@ from pathlib import Path
 from raysweep.agent import make_agent
 from raysweep.agent.environment import prepare_environment
 from raysweep.record.evidence import AgentFacts, CommandFacts, VerifierFacts
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import FinalFacts, SandboxSpec
 from raysweep.tasks.load import load_tasks
 from raysweep.tasks.model import Task

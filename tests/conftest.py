@@ -46,7 +46,7 @@ def scratch_folder():
 @pytest.fixture(scope="session")
 def needs_local(scratch_folder):
     """A scratch folder on a machine where local sandboxes enforce their bounds; else skip, or fail where required."""
-    from raysweep.sandbox.local import LocalProvider
+    from raysweep.sandbox.local.provider import LocalProvider
 
     try:
         failed = [c for c in LocalProvider(scratch=scratch_folder).doctor() if c.required and not c.ok]

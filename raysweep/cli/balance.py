@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raysweep.config.model import ALWAYS
+from raysweep.kind import find_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +36,7 @@ def missed_windows(path: RunPath, table: pa.Table, now: float) -> dict[str, Any]
     if facts["buckets"] == [ALWAYS]:
         return None
     sweep = config.parse(store.get("sweep.yaml").decode())
-    if sweep.sandbox.kind == "simulated" and sweep.runner.executor == "inprocess":
+    if not find_kind(sweep.sandbox.kind).real and sweep.runner.executor == "inprocess":
         now = max(facts["created"], _last(store))
     windows = calendar(sweep, facts["created"])
     planned = read_plan(store, str(path), ["bucket", "date", "block_id", "trial_id", "task"])

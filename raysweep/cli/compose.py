@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from raysweep import config
 from raysweep.cli.images import Images, image_name
 from raysweep.config.buckets import MINUTE
+from raysweep.config.sandbox import StudyFacts
 from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -107,15 +108,7 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
     """How runners make their sandboxes."""
     from raysweep.sandbox.factory import ProviderRecipe
 
-    if sweep.sandbox.kind == "simulated":
-        return ProviderRecipe("simulated", scratch_root(), _truth_options(sweep))
-    if sweep.sandbox.kind != "local":
-        own = {**sweep.sandbox.container_options(), "image": image_name(sweep, sweep.sandbox.image)}
-        return ProviderRecipe(sweep.sandbox.kind, scratch_root(), own)
-    options: dict[str, Any] = {"cgroup_parent": sweep.sandbox.cgroup_parent}
-    if sweep.sandbox.rootfs is not None:
-        options["rootfs"] = Path(sweep.sandbox.rootfs)
-    return ProviderRecipe(sweep.sandbox.kind, scratch_root(), options)
+    return ProviderRecipe(sweep.sandbox.kind, scratch_root(), sweep.sandbox.provider_options(_study_facts(sweep)))
 
 
 def planned_sandboxes(study: Study) -> Planned:
@@ -129,7 +122,7 @@ def planned_sandboxes(study: Study) -> Planned:
     nodes = {arm: sweep.factors.value("node_type", arm.factors, {}) for arm in arms_of(sweep)}
     for block in study.plan.blocks:
         task = study.tasks[block.task]
-        network = task.network and sweep.sandbox.network == "task"
+        network = task.network and sweep.sandbox.option("network", "task") == "task"
         for trial in block.trials:
             labels = nodes[trial.arm]
             key = (trial.request, trial.limit, task.docker_image, network, *sorted(labels.items()))
@@ -152,13 +145,15 @@ def planned_sandboxes(study: Study) -> Planned:
     )
 
 
-def _truth_options(sweep: Sweep) -> dict[str, Any]:
+def _study_facts(sweep: Sweep) -> StudyFacts:
+    """What options of sandboxes may need to know of a sweep."""
     period = sweep.buckets.period if sweep.buckets else 1.0
-    phases = {w.name: (w.start + w.end) / 2 / period for w in sweep.windows}
-    truth, processes = sweep.sandbox.truth.model_dump(), ("nodes", "node_loss", "api_outage", "latency")
-    faults = {name: truth.pop(name) for name in processes}
-    faults |= {"seed": sweep.seed, "timezone": sweep.buckets.timezone if sweep.buckets else "UTC"}
-    return {**truth, "seed": sweep.seed, "phases": phases, "faults": faults}
+    return StudyFacts(
+        seed=sweep.seed,
+        timezone=sweep.buckets.timezone if sweep.buckets else "UTC",
+        phases={w.name: (w.start + w.end) / 2 / period for w in sweep.windows},
+        image=lambda name: image_name(sweep, name),
+    )
 
 
 def calendar(sweep: Sweep, anchor: float) -> Calendar:
@@ -234,7 +229,7 @@ class Orders:
             block_run=launch.block_run,
             now=now,
             pids=sandbox.pids,
-            network=task.network and sandbox.network == "task",
+            network=task.network and sandbox.option("network", "task") == "task",
             traces=traces,
             conditions=self._conditions[trial.arm],
             image=self._names[task.name],
@@ -285,9 +280,9 @@ class ProbeRounds:
             number=count_rounds(self._store) + 1,
             cpu_s=sweep.probes.cpu_s,
             now=now,
-            image=self._images.named(image_name(sweep, next(needed, sandbox.image))),
+            image=self._images.named(image_name(sweep, next(needed, sandbox.option("image", "")))),
             pids=sandbox.pids,
-            uniform=sandbox.qos == "uniform",
+            uniform=sandbox.option("qos", "uniform") == "uniform",
         )
 
     def keep(self, done: Round, rows: Sequence[Row]) -> None:

@@ -13,6 +13,7 @@ from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.analysis import Analysis
 from raysweep.config.buckets import DAY
 from raysweep.errors import bad_input
+from raysweep.kind import find_kind
 
 if TYPE_CHECKING:
     from raysweep.cli.compose import Study
@@ -57,7 +58,7 @@ def run_directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
             "bucket_hours": _bucket_hours(sweep),
             "concurrency": sweep.runner.concurrency,
             "pids": sweep.sandbox.pids,
-            "network": sweep.sandbox.network,
+            "network": sweep.sandbox.option("network", "task"),
             "sandbox": sweep.sandbox.kind,
             **({"factors": _factors(sweep)} if sweep.factors.declared else {}),
         },
@@ -69,7 +70,7 @@ def run_directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
 
 def in_virtual_time(sweep: Sweep) -> bool:
     """Whether the whole sweep runs on the virtual clock."""
-    return sweep.sandbox.kind == "simulated" and sweep.runner.executor == "inprocess"
+    return not find_kind(sweep.sandbox.kind).real and sweep.runner.executor == "inprocess"
 
 
 def birth(sweep: Sweep) -> Clock:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cli.compose import load_study, planned_sandboxes, recipe, scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import ExitCode
+from raysweep.kind import usable_kinds
 
 if TYPE_CHECKING:
     from raysweep.sandbox.protocol import Check
-
-HERE = ("local", "docker")
-"""Kinds that need nothing but this machine: all of them are looked at where no config says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,8 @@ def _examine_for(path: Path) -> list[Examination]:
 def _examine_here() -> list[Examination]:
     from raysweep.sandbox.factory import ProviderRecipe
 
-    return [Examination(kind, ProviderRecipe(kind, scratch_root())("doctor").doctor()) for kind in HERE]
+    here = [kind.name for kind in usable_kinds() if kind.here]
+    return [Examination(kind, ProviderRecipe(kind, scratch_root())("doctor").doctor()) for kind in here]
 
 
 def _say(one: Examination) -> None:

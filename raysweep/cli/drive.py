@@ -13,6 +13,7 @@ from raysweep.cli.rule import write_record
 from raysweep.cli.session import executor_of, nothing_begun, queue_of
 from raysweep.cli.telemetry import Logs, Telemetry
 from raysweep.clock import VirtualClock
+from raysweep.kind import find_kind
 
 if TYPE_CHECKING:
     from raysweep.cli.session import Session
@@ -135,7 +136,7 @@ def _driver(
     study, sweep, run_id = session.study, session.study.sweep, session.facts["run_id"]
     calendar = compose.calendar(sweep, session.facts["created"])
     rounds = compose.ProbeRounds(study, session.store, run_id, session.images)
-    traces = None if sweep.sandbox.kind == "simulated" else traces_of(session.path)
+    traces = None if not find_kind(sweep.sandbox.kind).real else traces_of(session.path)
 
     def count(row: Row) -> Stop | None:
         session.images.note(row)

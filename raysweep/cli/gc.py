@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from raysweep.cli.compose import scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import UnsuitableError, bad_input
+from raysweep.kind import usable_kinds
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
@@ -45,7 +46,8 @@ def gc_command(run: RunPath | None, cluster: tuple[str, str | None] | None, *, a
         run_id = json.loads(open_run(run).get("run.json"))["run_id"]
         if holder_of(run, SystemClock()) is not None:
             raise bad_input("this run is still active", "stop its driver first (Ctrl-C)", file=str(run))
-    recipes = [ProviderRecipe(kind, scratch_root()) for kind in ("local", "docker")]
+    here = [kind.name for kind in usable_kinds() if kind.here]
+    recipes = [ProviderRecipe(kind, scratch_root()) for kind in here]
     if cluster is not None:
         options = {"namespace": cluster[0], "context": cluster[1]}
         recipes = [ProviderRecipe("kubernetes", scratch_root(), options)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.output import tell
-from raysweep.config.container import CONTAINERS
+from raysweep.config.container import ContainerConfig
 from raysweep.errors import SandboxError, UnsuitableError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def image_name(sweep: Sweep, name: str) -> str:
     """Where image `name` is taken from: its copy below `sandbox.image_mirror`, where there is one."""
     from raysweep.sandbox.images import mirrored
 
-    mirror = sweep.sandbox.image_mirror
+    mirror: str | None = sweep.sandbox.option("image_mirror", None)
     return name if mirror is None else mirrored(name, mirror)
 
 
@@ -87,7 +87,7 @@ def task_images(study: Study) -> dict[str, str | None]:
 def original_images(study: Study) -> dict[str, str | None]:
     """The same as tasks and sweep name them, mirror or not."""
     sandbox = study.sweep.sandbox
-    if sandbox.kind not in CONTAINERS:
+    if not isinstance(sandbox, ContainerConfig):
         return dict.fromkeys(study.tasks)
     return {
         name: task.docker_image or (None if task.path is not None and task.build_steps == "image" else sandbox.image)
@@ -101,16 +101,17 @@ def resolve_images(study: Study, *, look: bool = True) -> dict[str, TaskImage]:
     look: False asks nobody, so that only names that carry a digest have one. UnsuitableError: `sandbox.images` is
     `require` and a name could not be resolved.
     """
-    by_task, sandbox = task_images(study), study.sweep.sandbox
+    by_task = task_images(study)
+    asked: str = study.sweep.sandbox.option("images", "tags")
     names = sorted({name for name in by_task.values() if name is not None})
-    found = asyncio.run(_look_up(study.sweep, names, MAKING_S, look=look and sandbox.images != "tags"))
+    found = asyncio.run(_look_up(study.sweep, names, MAKING_S, look=look and asked != "tags"))
     failed = [f"{name}: {found[name].why}" for name in names if found[name].digest is None]
-    if look and failed and sandbox.images == "require":
+    if look and failed and asked == "require":
         raise UnsuitableError(
             f"{_count(failed)} could not be resolved to a digest ({_some(failed)})",
             "name it by digest (NAME@sha256:...), or set sandbox.images to resolve",
         )
-    if look and failed and sandbox.images == "resolve":
+    if look and failed and asked == "resolve":
         tell(f"{_count(failed)} could not be resolved to a digest and stays a tag: {_some(failed)}")
     return {task: (None, None) if name is None else (name, found[name].digest) for task, name in by_task.items()}
 
@@ -199,13 +200,13 @@ async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look:
 
 def _engine(sweep: Sweep) -> Engine | None:
     """A client of the engine that runs the sandboxes; None where there is none."""
-    if sweep.sandbox.kind != "docker":
+    if "docker_host" not in type(sweep.sandbox).model_fields:
         return None
     from raysweep.sandbox.docker.endpoint import find_endpoint
     from raysweep.sandbox.docker.engine import Engine
 
     try:
-        return Engine(find_endpoint(sweep.sandbox.docker_host))
+        return Engine(find_endpoint(sweep.sandbox.option("docker_host", None)))
     except UnsuitableError:
         return None
 
@@ -215,7 +216,7 @@ async def _digest(sweep: Sweep, engine: Engine | None, registries: Registries, n
     from raysweep.sandbox.images import parse_name
     from raysweep.sandbox.registry import Found
 
-    pull = sweep.sandbox.pull
+    pull = sweep.sandbox.option("pull", "missing")
     if engine is not None and pull != "always":
         from raysweep.sandbox.docker.images import look_up
 

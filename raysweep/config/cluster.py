@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from raysweep.config.base import Bytes, Millicores, Part, Seconds, Text, Whole
 from raysweep.config.container import Image, LabelKey, LabelValue, Namespace, ObjectName, Toleration, word
 from raysweep.config.fault import Fault, refuse
+from raysweep.kind import SandboxKind
 from raysweep.units import GIB
 
 _RUN_DIR = re.compile(r"(s3|gs)://[^/\s]+/\S+")
@@ -119,10 +120,10 @@ class Cluster(Part):
 
 
 def cluster_faults(
-    operator: object, kind: object, context: object, executor: object, source: object
+    operator: object, kind: SandboxKind | None, context: object, executor: object, source: object
 ) -> Iterator[Fault]:
     """Settings that cannot work inside cluster pods."""
-    if kind in {"local", "docker"}:
+    if kind is not None and not kind.in_pods:
         yield Fault(
             ("sandbox", "kind"),
             "cannot run inside the pods of `cluster`",

@@ -1,35 +1,16 @@
-"""What docker and kubernetes take: names of images, labels and objects; tolerations; which key is of which kind.
-
-The keys themselves are flat in `sandbox:` and stand in `raysweep.config.sandbox`.
-"""
+"""What kinds with containers take: names of images, labels and objects; tolerations; the options that they share."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
-from raysweep.config.base import Part, Text
+from raysweep.config.base import Part, Seconds, Text
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
-
-CONTAINERS = ("docker", "kubernetes")
-OWNERS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("rootfs", "cgroup_parent"), ("local",)),
-    **dict.fromkeys(("truth",), ("simulated",)),
-    **dict.fromkeys(("network",), ("local", *CONTAINERS)),
-    **dict.fromkeys(
-        ("image", "images", "image_mirror", "capabilities", "pull", "require_isolation", "start_timeout"), CONTAINERS
-    ),
-    **dict.fromkeys(("docker_host", "docker_runtime"), ("docker",)),
-    **dict.fromkeys(
-        ("namespace", "context", "qos", "tenancy", "runtime_class", "node_selector", "tolerations", "pull_secrets",
-         "priority_class", "allow_unreachable_limits", "create_rate", "max_pending"),
-        ("kubernetes",),
-    ),
-}  # fmt: skip
-"""Kinds that have an option; `kind` and `pids` are of all."""
+from raysweep.config.sandbox import SandboxConfig, StudyFacts
 
 _HOST, _PATH = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?/", r"[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*"
 _IMAGE = re.compile(rf"(?:{_HOST})?{_PATH}(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?", re.ASCII)
@@ -68,6 +49,7 @@ Namespace = Annotated[Text, _shaped(_DNS_LABEL, "the name of a namespace", "rays
 ObjectName = Annotated[Text, _shaped(_DNS_NAME, "the name of a Kubernetes object", "gvisor")]
 LabelKey = Annotated[Text, AfterValidator(_label_key)]
 LabelValue = Annotated[str, BeforeValidator(_quoted), _shaped(_LABEL_VALUE, "the value of a label", "sandboxes")]
+Flag = Annotated[bool, Strict()]
 Engine = Annotated[Text, _shaped(_ENGINE, "the address of an engine", "unix:///var/run/docker.sock or tcp://host:2375")]
 
 
@@ -106,10 +88,45 @@ class Toleration(Part):
             yield Fault(("key",), "is needed to compare a value", "name the taint's key, or write `operator: Exists`")
 
 
-def foreign_options(kind: str, given: set[str]) -> Iterator[Fault]:
-    """Options that belong to other kinds of sandbox."""
-    for option, owners in OWNERS.items():
-        if option in given and kind not in owners:
-            names = " and ".join(f"`{o}`" for o in owners) if len(owners) < 3 else ", ".join(f"`{o}`" for o in owners)
-            said = f"is an option of {'the kind ' if len(owners) == 1 else ''}{names}, not of `{kind}`"
-            yield Fault((option,), said, "remove it or change `kind`")
+class ContainerConfig(SandboxConfig):
+    """Options that all kinds with images of containers share."""
+
+    network: Literal["task", "none"] = Field(
+        "task", description="`task` gives network to tasks that declare it, `none` to nobody"
+    )
+    image: Image = Field(
+        "docker.io/library/python:3.12-slim-bookworm",
+        description="image of tasks that need none of their own",
+        examples=["docker.io/library/python:3.12-slim-bookworm"],
+    )
+    images: Annotated[Literal["resolve", "require", "tags"], word("resolve", "require", "tags")] = Field(
+        "resolve",
+        description="`resolve`: what a tag means is looked up when the run is made, and every "
+        "attempt runs that digest; `require`: the same, and no run is made where a name cannot be resolved; `tags`: "
+        "nothing is looked up (nodes that cannot pull)",
+        examples=["require"],
+    )
+    image_mirror: Mirror | None = Field(
+        None,
+        description="registry and path below which copies of all images lie under their full "
+        "names (scripts/mirror-images makes them); left out: images come from where they are named",
+        examples=["europe-west4-docker.pkg.dev/my-project/raysweep"],
+    )
+    capabilities: Annotated[Literal["package-install", "strict"], word("package-install", "strict")] = Field(
+        "package-install",
+        description="Linux capabilities inside, the same in every arm; `package-install`: what "
+        "apt, chown and su need; `strict`: none",
+    )
+    pull: Annotated[Literal["missing", "never", "always"], word("missing", "never", "always")] = Field(
+        "missing", description="when images are pulled", examples=["never"]
+    )
+    require_isolation: Flag = Field(False, description="refuse to run where missing network isolation was measured")
+    start_timeout: Annotated[Seconds, Field(gt=0)] = Field(
+        600.0,
+        description="longest wait for a sandbox, image pull and scheduling included",
+        examples=["10m"],
+    )
+
+    def provider_options(self, study: StudyFacts) -> dict[str, Any]:
+        """As SandboxConfig.provider_options; the image under the name by which it is taken."""
+        return {**super().provider_options(study), "image": study.image(self.image)}

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from raysweep.config.fault import RULE, Fault, Loc, at, nearest
 from raysweep.config.model import Sweep
+from raysweep.config.sandbox import SandboxConfig, kinds_with, known_kind
 
 _SHAPES = {
     "model_type": "must be a mapping (key: value)",
@@ -47,15 +48,15 @@ def explain(error: dict[str, Any], data: Any) -> Fault | None:
     if kind == RULE:
         return Fault(loc, context["message"], context["remedy"], error["input"])
     if kind == "extra_forbidden":
-        return Fault(loc, "unknown key", nearest(loc[-1], known_keys(loc[:-1])), error["input"])
+        return _unknown_key(loc, data, error["input"])
     if kind == "missing":
-        return Fault(loc, "a required key is missing", _missing_remedy(loc, at(data, loc[:-1])))
+        return Fault(loc, "a required key is missing", _missing_remedy(loc, data))
     if kind == "too_short" and len(error["input"]) >= context["min_length"]:
         return None
     if kind == "literal_error":
         words = [w.strip("'") for w in context["expected"].replace(" or ", ", ").split(", ")]
         return Fault(loc, "is not one of the possible values", nearest(error["input"], words), error["input"])
-    return Fault(loc, _message(kind, context, error["msg"]), _like(loc), error["input"])
+    return Fault(loc, _message(kind, context, error["msg"]), _like(loc, data), error["input"])
 
 
 def _message(kind: str, context: Mapping[str, Any], fallback: str) -> str:
@@ -65,17 +66,27 @@ def _message(kind: str, context: Mapping[str, Any], fallback: str) -> str:
     return _SHAPES.get(kind, fallback[:1].lower() + fallback[1:])
 
 
-def _missing_remedy(loc: Loc, siblings: object) -> str:
-    known = known_keys(loc[:-1])
+def _unknown_key(loc: Loc, data: Any, value: Any) -> Fault:
+    owners = kinds_with(str(loc[-1])) if loc[:-1] == ("sandbox",) else []
+    if not owners:
+        return Fault(loc, "unknown key", nearest(loc[-1], known_keys(loc[:-1], data)), value)
+    names = [f"`{owner}`" for owner in owners]
+    said = f"the kind {names[0]}" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    kind = at(data, ("sandbox", "kind"))
+    return Fault(loc, f"is an option of {said}, not of `{kind}`", "remove it or change `kind`", value)
+
+
+def _missing_remedy(loc: Loc, data: Any) -> str:
+    known, siblings = known_keys(loc[:-1], data), at(data, loc[:-1])
     strays = [str(k) for k in siblings if k not in known] if isinstance(siblings, Mapping) else []
     close = get_close_matches(str(loc[-1]), strays, n=1, cutoff=0.6)
-    return f"is it misspelt as `{close[0]}`?" if close else _like(loc)
+    return f"is it misspelt as `{close[0]}`?" if close else _like(loc, data)
 
 
-def _like(loc: Loc) -> str:
+def _like(loc: Loc, data: Any) -> str:
     """Remedy by the example of the field, or of the nearest field above it."""
     for length in range(len(loc), 0, -1):
-        info = field_at(loc[:length])
+        info = field_at(loc[:length], data)
         if info is not None and info.examples:
             key = next(str(p) for p in reversed(loc[:length]) if isinstance(p, str))
             none = ", or `none` for uncapped" if key == "limit" else ""
@@ -90,26 +101,28 @@ def flow(value: object) -> str:
     )
 
 
-def known_keys(loc: Loc) -> list[str]:
+def known_keys(loc: Loc, data: Any) -> list[str]:
     """Keys that the section at `loc` may have."""
-    model = _model_at(loc)
+    model = _model_at(loc, data)
     return [] if model is None else list(model.model_fields)
 
 
-def field_at(loc: Loc) -> FieldInfo | None:
+def field_at(loc: Loc, data: Any) -> FieldInfo | None:
     """The field of the sweep's models that `loc` leads to."""
     if not loc or not isinstance(loc[-1], str):
         return None
-    model = _model_at(loc[:-1])
+    model = _model_at(loc[:-1], data)
     return None if model is None else model.model_fields.get(loc[-1])
 
 
-def _model_at(loc: Loc) -> type[BaseModel] | None:
+def _model_at(loc: Loc, data: Any) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Sweep
     for part in loc:
         if isinstance(part, str):
             info = None if model is None else model.model_fields.get(part)
             model = None if info is None else model_in(info.annotation)
+            kind = known_kind(at(data, ("sandbox", "kind"))) if model is SandboxConfig else None
+            model = model if kind is None else kind.options
     return model
 
 

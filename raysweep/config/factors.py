@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from raysweep.config.base import Name, Part, Whole
 from raysweep.config.container import LabelKey, LabelValue, word
 from raysweep.config.fault import Fault, nearest, raise_faults, refuse
+from raysweep.kind import SandboxKind, usable_kinds
 from raysweep.units import parse_bytes
 
 ChangedLevels: TypeAlias = tuple[tuple[str, str], ...]
@@ -186,8 +187,13 @@ def level_faults(reference: str, levels: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(("levels", name), f"has the value of `{before}`", "give each level a value of its own", value)
 
 
-def factor_faults(factors: Factors, slots: int | None, kind: object, selector: Mapping[str, str]) -> Iterator[Fault]:
-    """Levels that the rest of the sweep has no place for. slots: `runner.concurrency`, None where it is not known."""
+def factor_faults(
+    factors: Factors, slots: int | None, kind: SandboxKind | None, selector: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Levels that the rest of the sweep has no place for.
+
+    slots: `runner.concurrency`; kind: of the sandboxes; each None where it is not known.
+    """
     if factors.concurrency is not None and slots is not None:
         for name, level in factors.concurrency.levels.items():
             if level > slots:
@@ -195,10 +201,11 @@ def factor_faults(factors: Factors, slots: int | None, kind: object, selector: M
                 yield Fault(("concurrency", "levels", name), f"is above `runner.concurrency` ({slots})", remedy, level)
     if factors.node_type is None:
         return
-    if kind != "kubernetes":
+    if kind is not None and not kind.node_labels:
+        placing = " and ".join(f"`{other.name}`" for other in usable_kinds() if other.node_labels)
         yield Fault(
             ("node_type",),
-            f"is a factor of the kind `kubernetes`, not of `{kind}`",
+            f"is a factor of the kind {placing}, not of `{kind.name}`",
             "remove it or change `sandbox.kind`",
         )
     for name, labels in factors.node_type.levels.items():

@@ -17,7 +17,7 @@ from raysweep.config.cluster import Cluster
 from raysweep.config.factors import Factors
 from raysweep.config.fault import raise_faults
 from raysweep.config.rules import broken_rules
-from raysweep.config.sandbox import SandboxConfig
+from raysweep.config.sandbox import AnySandbox
 from raysweep.units import Resources
 from raysweep.vocabulary import PLATFORM_CAUSES
 
@@ -171,7 +171,7 @@ class Sweep(Part):
         description="time-of-day windows; left out: one bucket `all`, always open",
         examples=[{"windows": {"night": "00:00-06:00", "day": "06:00-18:00"}, "dates": 3}],
     )
-    sandbox: SandboxConfig = Field(description="what a trial runs in", examples=[{"kind": "local"}])
+    sandbox: AnySandbox = Field(description="what a trial runs in", examples=[{"kind": "local"}])
     runner: Runner = Field(Runner(), description="concurrency and executor", examples=[{"concurrency": 2}])
     probes: Probes = Field(
         Probes(),

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from raysweep.config.explain import flow, model_in
 from raysweep.config.model import Sweep
+from raysweep.config.sandbox import SandboxConfig
+from raysweep.kind import BUILT_IN, find_kind
 
 HEAD = """# The sweep file, key by key
 
@@ -72,17 +74,21 @@ def sections() -> Iterator[tuple[str, type[BaseModel]]]:
 
 def _walk(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     yield path, model
+    if model is SandboxConfig:
+        for name in BUILT_IN:
+            yield from _walk(f"{path} (kind {name})", find_kind(name).options)
     for key, info in model.model_fields.items():
         inner = model_in(info.annotation)
         if inner is not None:
             listed = "[]" if "tuple" in str(info.annotation) else ""
-            yield from _walk(f"{path}.{key}{listed}".lstrip("."), inner)
+            yield from _walk(f"{path.partition(' (')[0]}.{key}{listed}".lstrip("."), inner)
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"## `{path}`" if path else "## Top level"
     about = (model.__doc__ or "").strip().split("\n\n")
-    rows = [_row(key, info) for key, info in model.model_fields.items()]
+    inherited = SandboxConfig.model_fields if issubclass(model, SandboxConfig) and model is not SandboxConfig else ()
+    rows = [_row(key, info) for key, info in model.model_fields.items() if key not in inherited]
     intro = "\n\n".join(" ".join(paragraph.split()) for paragraph in about)
     return "\n".join([title, "", intro, "", "| key | default | meaning | example |", "|---|---|---|---|", *rows, ""])
 

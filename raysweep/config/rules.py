@@ -17,10 +17,10 @@ from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import DEFAULT_CONCURRENCY, Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
 from raysweep.config.cluster import cluster_faults
-from raysweep.config.container import foreign_options
 from raysweep.config.factors import FACTORS, Factors, factor_faults, truth_factor_faults
 from raysweep.config.fault import Fault, nearest
-from raysweep.config.sandbox import KINDS, REST, cause_faults
+from raysweep.config.sandbox import known_kind
+from raysweep.config.simulation import REST, cause_faults
 
 T = TypeVar("T")
 
@@ -116,14 +116,11 @@ def _analysis(analysis: object, bands: list[str | None], reference: object, buck
 def _sandbox(sandbox: object, bands: list[str | None], models: list[str | None]) -> Iterator[Fault]:
     if not isinstance(sandbox, Mapping):
         return
-    kind = sandbox.get("kind")
-    if kind in KINDS:
-        for fault in foreign_options(str(kind), set(sandbox)):
-            yield fault.under("sandbox")
+    kind = known_kind(sandbox.get("kind"))
     truth = sandbox.get("truth")
     if isinstance(truth, Mapping):
         yield from (f.under("sandbox", "truth", "platform") for f in cause_faults(_keys(truth.get("platform"))))
-    if kind == "simulated" and isinstance(truth, Mapping) and any(bands):
+    if kind is not None and not kind.real and isinstance(truth, Mapping) and any(bands):
         rates = [_readable(dict[str, float], truth.get(key), {REST: 0.0}) for key in ("success", "infra")]
         offsets: dict[str, float] = _readable(dict[str, float], truth.get("models"), {})
         yield from truth_faults(rates[0], rates[1], offsets, bands, models)
@@ -135,7 +132,7 @@ def _cluster(data: Mapping[str, Any]) -> Iterator[Fault]:
     parts = {k: part if isinstance(part := data.get(k), Mapping) else {} for k in ("sandbox", "runner", "tasks")}
     yield from cluster_faults(
         data["cluster"].get("operator", "kuberay"),
-        parts["sandbox"].get("kind"),
+        known_kind(parts["sandbox"].get("kind")),
         parts["sandbox"].get("context"),
         parts["runner"].get("executor", "ray"),
         parts["tasks"].get("source"),
@@ -153,11 +150,9 @@ def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:
     runner = data.get("runner", {})
     slots = _number(runner.get("concurrency", DEFAULT_CONCURRENCY)) if isinstance(runner, Mapping) else None
     sandbox = data["sandbox"] if isinstance(data.get("sandbox"), Mapping) else {}
-    kind = sandbox.get("kind")
+    kind = known_kind(sandbox.get("kind"))
     selector: dict[str, str] = _readable(dict[str, str], sandbox.get("node_selector", {}), {})
-    # An unknown kind is a fault of its own.
-    wanted = kind if kind in KINDS else "kubernetes"
-    yield from (f.under("factors") for f in factor_faults(factors, slots, wanted, selector))
+    yield from (f.under("factors") for f in factor_faults(factors, slots, kind, selector))
     if len(readable) < len(present):
         return
     analysis, truth = data.get("analysis"), sandbox.get("truth")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from raysweep.config.container import Toleration
 from raysweep.config.model import Sweep
 from raysweep.deploy.names import PART_OF, STUDY, Json, study_name
 from raysweep.deploy.pods import HARDENED, PULL, USER
@@ -40,8 +41,10 @@ def prepull(sweep: Sweep, images: Sequence[str]) -> Json:
         container(f"image-{n}", image, [HELPER, "true"], "missing", volumeMounts=[{**mount, "readOnly": True}])
         for n, image in enumerate(dict.fromkeys(images), 1)
     ]
-    secrets = dict.fromkeys((*sandbox.pull_secrets, *cluster.pull_secrets))
-    tolerated = [toleration.model_dump(exclude_none=True) for toleration in sandbox.tolerations]
+    secrets = dict.fromkeys((*sandbox.option("pull_secrets", ()), *cluster.pull_secrets))
+    tolerations: tuple[Toleration, ...] = sandbox.option("tolerations", ())
+    tolerated = [toleration.model_dump(exclude_none=True) for toleration in tolerations]
+    selector: dict[str, str] = sandbox.option("node_selector", {})
     spec: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -52,7 +55,7 @@ def prepull(sweep: Sweep, images: Sequence[str]) -> Json:
             "runAsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        **({"nodeSelector": dict(sandbox.node_selector)} if sandbox.node_selector else {}),
+        **({"nodeSelector": selector} if selector else {}),
         **({"tolerations": tolerated} if tolerated else {}),
         **({"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}),
         "initContainers": [begun, *pulled],
@@ -62,7 +65,7 @@ def prepull(sweep: Sweep, images: Sequence[str]) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": f"{study}-prepull", "namespace": sandbox.namespace, "labels": labels},
+        "metadata": {"name": f"{study}-prepull", "namespace": sandbox.option("namespace", "default"), "labels": labels},
         "spec": {
             "selector": {"matchLabels": labels},
             "updateStrategy": {"rollingUpdate": {"maxUnavailable": "100%"}},

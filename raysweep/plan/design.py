@@ -47,7 +47,7 @@ def make_plan(sweep: Sweep, tasks: Sequence[Task]) -> Plan:
     """The plan of a sweep; InputError when there are no tasks, two of one name, or two ids that collide."""
     by_name = {task.name: task for task in tasks}
     _check_tasks(sweep, tasks, by_name)
-    uniform = sweep.sandbox.qos == "uniform"
+    uniform = sweep.sandbox.option("qos", "uniform") == "uniform"
     bounds: Asked = {(t.name, b.name): asked(t.spec, b, uniform=uniform) for t in tasks for b in sweep.bands}
     blocks = tuple(_blocks(sweep, shuffled_tasks(sweep.seed, list(by_name)), bounds))
     _check_ids(blocks)

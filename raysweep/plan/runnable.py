@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from raysweep.config.model import Sweep
 from raysweep.errors import Problem
+from raysweep.kind import find_kind
 from raysweep.tasks.model import Task
 
 
@@ -30,17 +31,18 @@ def _spec(task: Task) -> Iterator[tuple[str, str]]:
 
 
 def _place(sweep: Sweep, task: Task) -> Iterator[tuple[str, str]]:
-    if sweep.sandbox.kind == "simulated":
+    kind = find_kind(sweep.sandbox.kind)
+    if not kind.real:
         return
     if task.path is None:
         yield "a made-up task can only be simulated", "use `sandbox: {kind: simulated}`, or real tasks"
-    elif sweep.sandbox.kind == "local" and task.needs_image:
+    elif kind.images == "none" and task.needs_image:
         yield (
-            f"needs a container image ({task.needs_image}), which the local sandbox does not have",
+            f"needs a container image ({task.needs_image}), which {kind.name} sandboxes do not have",
             "exclude it by `tasks.exclude`, or run it with `sandbox: {kind: docker}` or kubernetes",
         )
-    elif sweep.sandbox.kind == "kubernetes" and task.needs_image and task.docker_image is None:
+    elif kind.images == "named" and task.needs_image and task.docker_image is None:
         yield (
-            f"needs an image to be built ({task.needs_image}), which a cluster does not do",
+            f"needs an image to be built ({task.needs_image}), which the kind {kind.name} does not do",
             "build environment/ and push it, name that image as `docker_image` in task.toml; or exclude the task",
         )

@@ -8,7 +8,7 @@ import pytest
 
 from raysweep.agent import make_agent
 from raysweep.agent.environment import prepare_environment
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.tasks.load import load_tasks
 from raysweep.units import MIB, Resources

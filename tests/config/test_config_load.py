@@ -17,6 +17,7 @@ from raysweep.cli.compose import calendar
 from raysweep.config import load, parse
 from raysweep.config.bands import Multipliers
 from raysweep.config.buckets import Window, overlap_faults
+from raysweep.config.sandbox import StudyFacts
 from raysweep.errors import ExitCode, InputError, Problem
 from raysweep.units import GIB, Resources
 from raysweep.vocabulary import PLATFORM_CAUSES
@@ -536,14 +537,16 @@ def test_options_of_a_container_reach_its_provider_as_plain_values():
             "kind": "kubernetes", "image": "localhost/task:dev", "pull": "never", "start_timeout": "90s",
             "network": "none", "node_selector": selector, "tolerations": [taint], "qos": "native", "create_rate": 5,
         }
-    ).sandbox.container_options()  # fmt: skip
+    ).sandbox.provider_options(StudyFacts())  # fmt: skip
     assert kubernetes == {
         "image": "localhost/task:dev", "capabilities": "package-install", "pull": "never", "require_isolation": False,
         "start_timeout": 90.0, "namespace": "raysweep-sandboxes", "qos": "native", "tenancy": "shared",
         "node_selector": selector, "tolerations": ({**taint, "value": None},), "pull_secrets": (),
         "allow_unreachable_limits": False, "create_rate": 5.0, "max_pending": 50,
     }  # fmt: skip
-    docker_options = sweep(sandbox={"kind": "docker", "docker_host": "tcp://h:2375"}).sandbox.container_options()
+    docker_options = sweep(sandbox={"kind": "docker", "docker_host": "tcp://h:2375"}).sandbox.provider_options(
+        StudyFacts()
+    )
     assert docker_options == {
         "image": "docker.io/library/python:3.12-slim-bookworm", "capabilities": "package-install", "pull": "missing",
         "require_isolation": False, "start_timeout": 600.0, "docker_host": "tcp://h:2375",

@@ -13,7 +13,7 @@ from raysweep.config.bands import Band
 from raysweep.probe import plan_probes, run_probe
 from raysweep.record.probes import COLUMNS
 from raysweep.record.schema import to_table
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.stats.findings.probes import CPU_OVER, measure
 from raysweep.units import Resources
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import UnsuitableError
-from raysweep.sandbox.local import LocalProvider
 from raysweep.sandbox.local.area import HostView, create_area, private_paths
 from raysweep.sandbox.local.disk import remove_tree
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.testing.conformance_bench import RUN_ID, shell, succeeded
 from raysweep.units import MIB, Resources

@@ -25,7 +25,7 @@ from support.local_sandboxes import make_provider, traces_of
 pytestmark = pytest.mark.sandbox
 RUNNER = """
 import asyncio, sys
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import MIB, Resources
 

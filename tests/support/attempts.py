@@ -10,7 +10,7 @@ from raysweep.cli import compose
 from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt
 

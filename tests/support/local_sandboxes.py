@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import UnsuitableError
-from raysweep.sandbox.local import LocalProvider
 from raysweep.sandbox.local.names import run_name
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.testing.conformance_bench import RUN_ID
 
 SCRATCH = Path(os.environ.get("RAYSWEEP_SCRATCH", f"/var/tmp/raysweep-tests-{os.getuid()}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.headroom_peaks import BANDS, VARIANTS, peak, run_one
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.tasks.load import load_tasks
 
 pytestmark = pytest.mark.sandbox

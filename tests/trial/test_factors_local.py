@@ -14,7 +14,7 @@ from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.record.evidence import Evidence, Verdict
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import Capabilities
 from raysweep.schedule.messages import Launch
 from raysweep.trial.attempt import run_attempt, sandbox_spec

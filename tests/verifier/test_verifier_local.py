@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from raysweep.sandbox.local import LocalProvider
+from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.tasks.load import load_tasks
 from raysweep.units import MIB, Resources

@@ -3,7 +3,3 @@
 Belongs here: finding and asking the engine, images, containers, their leftovers, and what the engine enforces. The
 supervisor inside and its client are `sandbox.supervised`'s; nothing of Kubernetes belongs here.
 """
-
-from raysweep.sandbox.docker.provider import DockerProvider
-
-__all__ = ["DockerProvider"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aiodocker import DockerError
 
+from raysweep.clock import Clock
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.process import owner_token
 from raysweep.sandbox.docker.container import DockerContainer, Site
@@ -138,3 +140,8 @@ class DockerProvider:
                 return await remove_leftovers(engine, run_id, keep)
             except (ConnectionError, DockerError) as error:
                 raise UnsuitableError(f"the Docker Engine cannot be used: {error}", REMEDY) from error
+
+
+def make(owner: str, scratch: Path, clock: Clock | None, options: Mapping[str, Any]) -> DockerProvider:  # noqa: ARG001 - one form for all kinds
+    """As SandboxKind.provider."""
+    return DockerProvider(owner=owner, **options)

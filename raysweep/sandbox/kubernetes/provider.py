@@ -6,9 +6,11 @@ import asyncio
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from raysweep.clock import Clock
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps
 from raysweep.sandbox.kubernetes.doctor import run_checks
@@ -168,3 +170,8 @@ class KubernetesProvider:
             raise unsuitable(error, self.options.namespace) from error
         finally:
             await api.close()
+
+
+def make(owner: str, scratch: Path, clock: Clock | None, options: Mapping[str, Any]) -> KubernetesProvider:  # noqa: ARG001 - one form for all kinds
+    """As SandboxKind.provider."""
+    return KubernetesProvider(owner=owner, **options)

@@ -3,8 +3,3 @@
 Belongs here: making, running, measuring and removing them, and the doctor's checks of this machine. Not here: cgroup
 files (raysweep.sandbox.cgroup), tasks, agents, and the judgement of counters.
 """
-
-from raysweep.sandbox.local.host import LocalOptions
-from raysweep.sandbox.local.provider import LocalProvider
-
-__all__ = ["LocalOptions", "LocalProvider"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysweep.clock import Clock
 from raysweep.errors import UnsuitableError
 from raysweep.sandbox.local.command import PYTHON
 from raysweep.sandbox.local.doctor import namespace_check, run_checks, scratch_check
@@ -127,3 +128,8 @@ class LocalProvider:
         """Remove one run's sandboxes, or all whose owner is dead."""
         host = await asyncio.to_thread(self.host)
         return await asyncio.to_thread(remove_leftovers, host.parent, host.scratch, run_id, keep)
+
+
+def make(owner: str, scratch: Path, clock: Clock | None, options: Mapping[str, Any]) -> LocalProvider:  # noqa: ARG001 - one form for all kinds
+    """As SandboxKind.provider."""
+    return LocalProvider(scratch=scratch, owner=owner, **options)

@@ -7,6 +7,8 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from raysweep.clock import Clock, SystemClock
 from raysweep.errors import SandboxError
@@ -202,3 +204,15 @@ class SimulatedSandbox:
             silent = self._faults.silence(self._began, self._clock.now())
         died_in = "agent" if self._ended else None
         return FinalFacts(self._spec.request, self._spec.limit, counters, died_in=died_in, transport_down_s=silent)
+
+
+def make(
+    owner: str,  # noqa: ARG001 - one form for all kinds
+    scratch: Path,  # noqa: ARG001 - the same
+    clock: Clock | None,
+    options: Mapping[str, Any],
+) -> SimulatedProvider:
+    """As SandboxKind.provider. clock: by which faults come; None: the machine's."""
+    truth = dict(options)
+    faults = Faults.of(truth.pop("faults", {}))
+    return SimulatedProvider(Truth(**truth), faults, clock)

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from raysweep.sandbox.docker import DockerProvider
 from raysweep.sandbox.docker.engine import Engine
+from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.sandbox.docker.shape import RUN_LABEL
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import MIB, Resources

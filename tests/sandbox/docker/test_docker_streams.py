@@ -10,8 +10,8 @@ import tarfile
 
 import pytest
 
-from raysweep.sandbox.docker import DockerProvider
 from raysweep.sandbox.docker.doctor import run_checks
+from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.sandbox.protocol import Planned
 
 pytestmark = pytest.mark.docker
