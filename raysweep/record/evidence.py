@@ -45,7 +45,7 @@ class PhaseCounters:
     unreclaimable_last_bytes: last sample of memory that reclaim could not free; containers: the last before a kill.
     cpu_peak_1s, cpu_peak_10s: largest mean cpu over 1 s and 10 s windows, millicores.
     throttled_us, nr_throttled: cpu quota throttling. pids_peak: largest number of tasks; pids_denied: refused forks.
-    disk_full: the sandbox's own disk bound was found full.
+    disk_full: the sandbox's own disk bound was found full. cpu_used_us: cpu time used in the phase.
     """
 
     phase: str
@@ -66,6 +66,7 @@ class PhaseCounters:
     pids_peak: int | None = None
     pids_denied: int | None = None
     disk_full: bool | None = None
+    cpu_used_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ other columns of a simulated sweep are the same bits whatever the concurrency.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Row: TypeAlias = dict[str, Any]
 """Column name to value; times are seconds since the epoch until they are written; a missing column is null."""
 
@@ -40,6 +40,33 @@ def _band_columns() -> list[Column]:
             ):
                 columns.append(Column(f"{side}_{resource}_{stage}", "int", f"{unit}, {doc}; null = none"))
     return columns
+
+
+PHASES = ("setup", "agent", "verifier")
+
+COUNTERS: tuple[Column, ...] = (
+    Column("oom_kills", "int", "processes killed by any OOM killer"),
+    Column("mem_peak_bytes", "int", "high-water mark, page cache included", timing=True),
+    Column("mem_anon_peak_bytes", "int", "largest sampled anon + shmem", timing=True),
+    Column("cpu_peak_1s", "float", "largest mean over 1 s, millicores", timing=True),
+    Column("cpu_peak_10s", "float", "largest mean over 10 s, millicores", timing=True),
+    Column("throttled_us", "int", "time throttled by the cpu quota", timing=True),
+    Column("nr_throttled", "int", "periods throttled", timing=True),
+    Column("pids_peak", "int", "largest number of tasks", timing=True),
+    Column("pids_denied", "int", "forks refused at the limit", timing=True),
+    Column("disk_full", "bool", "the sandbox's own bound was found full", timing=True),
+    Column("cpu_used_us", "int", "cpu time used", timing=True),
+)
+"""What is counted in each phase; the names are also those of record.evidence.PhaseCounters."""
+
+
+def counter_name(phase: str, counter: str) -> str:
+    """Column of a counter in a phase; those of the agent phase, which came first, have no prefix."""
+    return counter if phase == "agent" else f"{phase}_{counter}"
+
+
+def _counter_columns(phase: str) -> list[Column]:
+    return [replace(c, name=counter_name(phase, c.name), doc=f"{phase} phase: {c.doc}") for c in COUNTERS]
 
 
 TIMES = ("queued", "created", "ready", "agent_start", "agent_end", "verifier_end", "stopped")
@@ -75,17 +102,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("reward", "float", "reward of the verifier; null when there is none"),
     Column("agent_exit", "int", "exit code of the agent's process; 128 + signal when killed"),
     Column("verifier_exit", "int", "exit code of tests/test.sh (ignored for the score)"),
-    Column("oom_kills", "int", "agent phase: processes killed by any OOM killer"),
-    Column("mem_peak_bytes", "int", "agent phase: high-water mark, page cache included", timing=True),
-    Column("mem_anon_peak_bytes", "int", "agent phase: largest sampled anon + shmem", timing=True),
-    Column("cpu_peak_1s", "float", "agent phase: largest mean over 1 s, millicores", timing=True),
-    Column("cpu_peak_10s", "float", "agent phase: largest mean over 10 s, millicores", timing=True),
-    Column("throttled_us", "int", "agent phase: time throttled by the cpu quota", timing=True),
-    Column("nr_throttled", "int", "agent phase: periods throttled", timing=True),
-    Column("pids_peak", "int", "agent phase: largest number of tasks", timing=True),
-    Column("verifier_oom_kills", "int", "verifier phase: processes killed by any OOM killer"),
-    Column("verifier_mem_peak_bytes", "int", "verifier phase: high-water mark", timing=True),
-    Column("verifier_mem_anon_peak_bytes", "int", "verifier phase: largest sampled anon + shmem", timing=True),
+    *_counter_columns("agent"),
+    *_counter_columns("verifier"),
+    *_counter_columns("setup"),
+    *(Column(f"{phase}_timeout_s", "float", f"{phase} phase: time limit, seconds") for phase in PHASES),
     Column("timed_out", "bool", "the agent ran into its time limit"),
     Column("transport_down_s", "float", "seconds in which the runner could not reach the sandbox", timing=True),
     Column("image_pulled", "bool", "the image was pulled for this attempt; null unknown", timing=True),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
-from raysweep.record.schema import SCHEMA_VERSION, Row
+from raysweep.record.schema import COUNTERS, SCHEMA_VERSION, Row, counter_name
 from raysweep.sandbox.protocol import Admitted, Capabilities, FinalFacts
 from raysweep.trial.order import TrialOrder
 from raysweep.units import Resources
@@ -50,6 +50,9 @@ def identity(order: TrialOrder) -> Row:
         "repeat": order.repeat,
         "bucket": order.bucket,
         "occasion": order.occasion,
+        "setup_timeout_s": order.task.build_timeout_s,
+        "agent_timeout_s": order.agent_timeout_s,
+        "verifier_timeout_s": order.task.verifier_timeout_s,
         "seed": trial.seed,
         "schema_version": SCHEMA_VERSION,
         "t_queued": order.now,
@@ -147,20 +150,12 @@ def _agent_columns(e: Evidence) -> Row:
     return columns
 
 
-_AGENT_COUNTERS = (
-    "oom_kills", "mem_peak_bytes", "mem_anon_peak_bytes", "cpu_peak_1s", "cpu_peak_10s", "throttled_us",
-    "nr_throttled", "pids_peak",
-)  # fmt: skip
-_VERIFIER_COUNTERS = ("oom_kills", "mem_peak_bytes", "mem_anon_peak_bytes")
-
-
 def _counter_columns(counters: Mapping[str, PhaseCounters]) -> Row:
-    columns: Row = {}
-    if "agent" in counters:
-        columns.update({name: getattr(counters["agent"], name) for name in _AGENT_COUNTERS})
-    if "verifier" in counters:
-        columns.update({f"verifier_{name}": getattr(counters["verifier"], name) for name in _VERIFIER_COUNTERS})
-    return columns
+    return {
+        counter_name(phase, counter.name): getattr(found, counter.name)
+        for phase, found in counters.items()
+        for counter in COUNTERS
+    }
 
 
 def _detail(e: Evidence, verdict: Verdict) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -16,10 +17,11 @@ from raysweep.clock import SystemClock
 from raysweep.dataset.follow import Follower
 from raysweep.errors import InputError
 from raysweep.record.compact import Sized, merge
+from raysweep.record.evidence import PhaseCounters
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.reader import read_attempts, read_ledger, read_run
 from raysweep.record.rundir import create_or_resume
-from raysweep.record.schema import arrow_schema, to_table
+from raysweep.record.schema import COUNTERS, arrow_schema, to_table
 from raysweep.record.segments import counting, listed, segment_bytes, segment_name
 from raysweep.record.store import LocalStore
 from raysweep.record.versions import READER_VERSION
@@ -201,3 +203,14 @@ def test_a_value_that_is_no_value_of_its_column_is_named(tmp_path):
     with pytest.raises(InputError, match="other columns") as refused:
         read_attempts(store)
     assert (refused.value.problems[0].key, refused.value.problems[0].value) == ("attempt", "string")
+
+
+def test_counters_of_all_phases_and_time_limits_are_columns():
+    """Today's names stay those of the agent phase; every counter has the name of the fact that fills it."""
+    schema = arrow_schema()
+    facts = {f.name for f in dataclasses.fields(PhaseCounters)}
+    assert {counter.name for counter in COUNTERS} <= facts
+    for counter in COUNTERS:
+        types = {schema.field(f"{prefix}{counter.name}").type for prefix in ("", "verifier_", "setup_")}
+        assert len(types) == 1
+    assert all(f"{phase}_timeout_s" in schema.names for phase in ("setup", "agent", "verifier"))

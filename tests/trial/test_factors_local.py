@@ -13,7 +13,8 @@ from raysweep.cli import compose
 from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
-from raysweep.record.evidence import Evidence, Verdict
+from raysweep.record.evidence import Evidence, PhaseCounters, Verdict
+from raysweep.record.schema import PHASES, to_table
 from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import Capabilities
 from raysweep.schedule.messages import Launch
@@ -94,3 +95,21 @@ def test_a_row_says_whether_egress_was_bounded(tmp_path, level, network, capabil
     bare = replace(order, conditions=type(order.conditions)())
     row = build_row(bare, Course(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
     assert set(row["enforcement"]) == {"memory", "cpu", "pids", "disk", "oom"}
+
+
+def test_a_row_has_the_counters_of_every_phase_and_the_time_limits(tmp_path):
+    made = orders(tmp_path)
+    phases = [
+        PhaseCounters(name, oom_kills=n, pids_denied=10 + n, cpu_used_us=n * 1000) for n, name in enumerate(PHASES)
+    ]
+    evidence = Evidence(Resources(), Resources(), counters={c.phase: c for c in phases})
+    row = build_row(made[("agent_timeout", "20x"),], Course(), evidence, Verdict("scored"), Capabilities())
+    assert [row[name] for name in ("setup_oom_kills", "oom_kills", "verifier_oom_kills")] == [0, 1, 2]
+    assert [row[name] for name in ("setup_pids_denied", "pids_denied", "verifier_pids_denied")] == [10, 11, 12]
+    assert [row[name] for name in ("setup_cpu_used_us", "cpu_used_us", "verifier_cpu_used_us")] == [0, 1000, 2000]
+    assert (
+        row["agent_timeout_s"]
+        == 20 * build_row(made[()], Course(), evidence, Verdict("scored"), Capabilities())["agent_timeout_s"]
+    )
+    assert (row["setup_timeout_s"], row["verifier_timeout_s"]) == (600.0, 600.0)
+    assert to_table([row])["pids_denied"].to_pylist() == [11]

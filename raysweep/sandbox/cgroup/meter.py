@@ -83,4 +83,5 @@ def phase_counters(
         pids_peak=_largest([last.leaf_pids_peak, *(s.pids for s in samples)]),
         pids_denied=_grown(first.pids_denied, last.pids_denied),
         disk_full=disk_full,
+        cpu_used_us=_grown(first.cpu_usec, last.cpu_usec),
     )
