@@ -32,6 +32,7 @@ import scipy
 from raysweep import seeds
 from raysweep.stats import simulate
 from raysweep.stats.arrays import Floats, Ints
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.bucketcontrast import band_by_bucket
 from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
 from raysweep.stats.methods.interval import Draws
@@ -48,6 +49,7 @@ from raysweep.stats.methods.variance import (
 
 SEED = 20260205
 LEVEL = 0.95
+PERMUTATION = Facet(FacetKind.TEST, "permutation")
 BUCKETS = 4
 HOURS = (np.arange(BUCKETS) + 0.5) * 24 / BUCKETS
 DATE_SD = 0.02
@@ -92,7 +94,7 @@ def whole_studies(count: int) -> None:
                 values.append(f.value or 0.0)
                 if seed < count // 2:
                     details = time_of_day_details(cube, LEVEL, seed)
-                    permuted += next(d.value or 0.0 for d in details if d.factor == "test=permutation") <= 1 - LEVEL
+                    permuted += next(d.value or 0.0 for d in details if d.facet == PERMUTATION) <= 1 - LEVEL
             share = claimed / count
             print(
                 f"   {name:10}  {amplitude:9g}  {100 * share:9.1f}  {error(share, count):6.1f}"

@@ -11,7 +11,7 @@ import math
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,11 +24,12 @@ from benchmarks.coverage.judge import monte_carlo as exact
 from raysweep.cli.report import design_of
 from raysweep.record.reader import LedgerView
 from raysweep.stats import Finding, analyse
+from raysweep.stats.facet import Facet
 
 SEED = 20260205
 TASKS, DATES = 12, 4
 KEPT = (
-    "estimand", "arm", "reference", "bucket", "factor", "value", "low", "high", "unit", "level", "method",
+    "estimand", "arm", "reference", "bucket", "value", "low", "high", "unit", "level", "method",
     "resampled_over",
 )  # fmt: skip
 ROUNDING = 1e-9
@@ -62,7 +63,7 @@ def one(seed: int, shape: Shape = FULL) -> dict[str, Any]:
         "seed": seed,
         "drivers": drivers,
         **_chain(view),
-        "findings": [{name: getattr(f, name) for name in KEPT} for f in kept],
+        "findings": [{name: getattr(f, name) for name in KEPT} | {"facet": f.facet and asdict(f.facet)} for f in kept],
     }
 
 
@@ -101,6 +102,7 @@ def read(raw: Path) -> list[dict[str, Any]]:
 
 def finding(told: Mapping[str, Any]) -> Finding:
     """A finding as far as the raw file keeps it."""
+    told = told | {"facet": Facet.of(told["facet"])}
     return Finding(model="m", n_tasks=TASKS, n_attempts=0, n_dates=DATES, **told)
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from raysweep.config import Sweep
 from raysweep.sandbox.simulated import Truth
 from raysweep.stats import Finding
+from raysweep.stats.facet import FacetKind
 
 POINTS = 100.0
 
@@ -74,7 +75,7 @@ class World:
 
     def spread(self, f: Finding) -> float:
         """A standard deviation, points, or a variance, points squared."""
-        sd = POINTS * self.sd[str(f.factor)]
+        sd = POINTS * self.sd["" if f.facet is None else str(f.facet.kind)]
         return sd * sd if f.unit == "points^2" else sd
 
 
@@ -84,22 +85,22 @@ CLIPPED = ("time_of_day", "occasion_sd", "date_sd", "band_by_bucket")
 """Estimates that are never below 0, and so have no mean error that says anything."""
 KINDS: tuple[tuple[Callable[[Finding], bool], str, Callable[[World, Finding], float]], ...] = (
     (
-        lambda f: f.factor == "bucket" and f.estimand == "success",
+        lambda f: f.is_of(FacetKind.BUCKET) and f.estimand == "success",
         "success, bucket against bucket",
         lambda w, f: w.buckets(f),
     ),
     (lambda f: f.estimand == "band_by_bucket", "band_by_bucket", lambda _w, _f: 0.0),
-    (lambda f: str(f.factor).startswith("band x bucket"), "success, band x bucket", lambda _w, _f: 0.0),
-    (lambda f: f.factor == "simultaneous", "success, contrasts together", lambda w, f: w.contrast("success", f)),
+    (lambda f: f.is_of(FacetKind.BAND_BY_BUCKET), "success, band x bucket", lambda _w, _f: 0.0),
+    (lambda f: f.is_of(FacetKind.SIMULTANEOUS), "success, contrasts together", lambda w, f: w.contrast("success", f)),
     (lambda f: f.estimand in SPREADS, "{estimand}", lambda w, f: w.spread(f)),
     (lambda f: f.estimand.startswith("decomposition_"), "{estimand}", lambda w, f: w.kitagawa(f)),
     (
-        lambda f: f.estimand in RATES and f.factor is None and f.reference is not None,
+        lambda f: f.estimand in RATES and f.facet is None and f.reference is not None,
         "{estimand}, contrast, {where}",
         lambda w, f: w.contrast(f.estimand, f),
     ),
     (
-        lambda f: f.estimand in RATES and f.factor is None,
+        lambda f: f.estimand in RATES and f.facet is None,
         "{estimand}, one arm, {where}",
         lambda w, f: w.rate(f.estimand, str(f.arm), f.bucket),
     ),

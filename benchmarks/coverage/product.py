@@ -117,4 +117,4 @@ def report(blocks: int, rng: np.random.Generator) -> Said:
 
 
 def _bands(finding: Finding) -> tuple[str, ...]:
-    return tuple((finding.factor or "").removeprefix("set=").split(","))
+    return () if finding.facet is None else finding.facet.names

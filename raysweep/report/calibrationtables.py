@@ -13,6 +13,7 @@ from raysweep.report.calibration import calibration_sentences, p_text
 from raysweep.report.terminal import MARKS
 from raysweep.report.text import NONE, interval_text, value_text
 from raysweep.stats.calibrate import Calibration
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.calibrate import Ladder
 from raysweep.stats.findings.observed import MEASURES
@@ -29,6 +30,8 @@ NAMES = {
 }
 """Short: a terminal has 80 columns."""
 NOTES = {"page_cache": "more with page cache", "cut_peaks": "peaks were cut", "cut_time": "time was cut"}
+GROUPS = ("all", "passing", "failing")
+"""Groups of trials by their result, as `findings.declared` names them."""
 QUANTITIES = {"memory": "memory", "cpu": "cpus", "agent_time": "agent time"}
 
 
@@ -78,8 +81,9 @@ def _ceilings(c: Calibration, one: Ladder) -> Table:
 
 def _declared(findings: Sequence[Finding]) -> Table:
     """The set in multiples of the spec: quantiles, what the spec itself clears, the margin and whose it is."""
-    found = {(f.estimand, f.factor): f for f in findings}
-    arms = {f.arm for f in findings if f.arm and f.factor and f.factor.startswith("trials=")}
+    groups = {Facet(FacetKind.TRIALS, group) for group in GROUPS}
+    found = {(f.estimand, f.facet): f for f in findings}
+    arms = {f.arm for f in findings if f.arm and f.facet and f.facet.within in groups}
     table = _table(
         f"Used, in multiples of what tasks declare; trials of {', '.join(sorted(arms)) or NONE}",
         ("measure", "trials"),
@@ -91,10 +95,12 @@ def _declared(findings: Sequence[Finding]) -> Table:
         if margin is None or margin.value is None:
             continue
         task = next((w.message.removeprefix("the largest is of ") for w in margin.warnings), "")
-        tail = (_share(found.get((f"{measure}_clears", "multiple=1"))), f"{number(100 * margin.value)} %", task)
-        for group in ("all", "passing", "failing"):
+        clears = found.get((f"{measure}_clears", Facet(FacetKind.MULTIPLE, 1.0)))
+        tail = (_share(clears), f"{number(100 * margin.value)} %", task)
+        for group in GROUPS:
+            of = Facet(FacetKind.TRIALS, group)
             cells = [
-                _multiple(found.get((f"{measure}_of_spec", f"trials={group}, quantile={q}")))
+                _multiple(found.get((f"{measure}_of_spec", Facet(FacetKind.QUANTILE, q, of))))
                 for q in ("0.5", "0.95", "max")
             ]
             first = group == "all"
@@ -120,15 +126,15 @@ def _kills(findings: Sequence[Finding]) -> Table:
         ("anon + shmem", "with page cache", "measured"),
         "check",
     )
-    rows: dict[tuple[str | None, str], dict[str, Finding]] = {}
+    rows: dict[tuple[str, Facet], dict[str, Finding]] = {}
     for f in findings:
-        if f.factor is not None:
-            rows.setdefault((f.model, f.factor.removeprefix("multiple=")), {})[f.estimand] = f
-    for (model, multiple), by in sorted(rows.items(), key=lambda item: (item[0][0] or "", float(item[0][1]))):
+        if f.facet is not None:
+            rows.setdefault((f.model or "", f.facet), {})[f.estimand] = f
+    for (model, facet), by in sorted(rows.items(), key=lambda item: (item[0][0], item[0][1].value)):
         measured = by.get("kills_measured")
         odd = next((w.message for w in measured.warnings if w.code == "curve_disagrees"), "") if measured else ""
         cells = (by.get("kill_curve_anon"), by.get("kill_curve_peak"), measured)
-        table.add_row(model or "", multiple, *(NONE if f is None else value_text(f) for f in cells), odd)
+        table.add_row(model, "".join(facet.names), *(NONE if f is None else value_text(f) for f in cells), odd)
     return table
 
 

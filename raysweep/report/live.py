@@ -64,5 +64,5 @@ def _table(found: Snapshot) -> Table:
 
 def _what(f: Finding) -> str:
     against = f" - {f.reference}" if f.reference else ""
-    look = f" ({f.factor})" if f.factor else ""
+    look = f" ({f.facet})" if f.facet else ""
     return f"{name(f.estimand)}{against}{look}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from raysweep.report.text import amount, how_text, interval_text, value_text, what_text
 from raysweep.stats import Analysis, Finding
+from raysweep.stats.facet import FacetKind
 
 HEIGHT = 180
 """Pixels of the time-of-day plot."""
@@ -82,9 +83,9 @@ def forests(a: Analysis) -> tuple[Forest, ...]:
 
 
 def _forest(a: Analysis, estimand: str) -> Forest:
-    mine = [f for f in a.findings if f.estimand == estimand and f.arm and f.reference and not f.bucket and not f.factor]
-    tasks = [f for f in a.details if f.estimand == estimand and f.reference and (f.factor or "").startswith("task=")]
-    joint = {(f.model, f.arm): f for f in a.findings if f.estimand == estimand and f.factor == "simultaneous"}
+    mine = [f for f in a.findings if f.estimand == estimand and f.arm and f.reference and not f.bucket and not f.facet]
+    tasks = [f for f in a.details if f.estimand == estimand and f.reference and f.is_of(FacetKind.TASK)]
+    joint = {(f.model, f.arm): f for f in a.findings if f.estimand == estimand and f.is_of(FacetKind.SIMULTANEOUS)}
     ends = [v for f in (*mine, *tasks, *joint.values()) for v in (f.low, f.high, f.value) if v is not None]
     low, high, step = _scale(min(0.0, *ends, -1.0), max(0.0, *ends, 1.0)) if ends else (-1.0, 1.0, 1.0)
     span = high - low
@@ -120,7 +121,7 @@ def _row(
     at: Callable[[float], float],
 ) -> ForestRow:
     dots = tuple(
-        Dot(at(g.value or 0.0), y, f"{(g.factor or '').removeprefix('task=')}: {value_text(g)} points")
+        Dot(at(g.value or 0.0), y, f"{g.facet_name}: {value_text(g)} points")
         for g, y in zip(points, _spread([g.value for g in points]), strict=True)
     )
     return ForestRow(
@@ -181,7 +182,7 @@ def bars(a: Analysis) -> tuple[Bar, ...]:
         parts = [f for f in a.details if f.estimand == "composition" and (f.model, f.arm) == (model, band)]
         x, segments = 0.0, []
         for f in parts:
-            outcome, share = (f.factor or "").removeprefix("outcome="), 100 * (f.value or 0.0)
+            outcome, share = f.facet_name, 100 * (f.value or 0.0)
             text = amount(f.value, "fraction")
             title = f"{model}/{band}: {outcome} {text} of {f.n_attempts} trials"
             segments.append(Segment(outcome, round(x, 3), round(share, 3), text if share >= 9 else "", title))
@@ -204,8 +205,8 @@ class DayPlot:
 
 def day_plots(a: Analysis) -> tuple[DayPlot, ...]:
     """One plot per model, all on one scale; none with a single occasion."""
-    points = [f for f in a.details if f.bucket and (f.factor or "").startswith("date=") and f.value is not None]
-    if len({(f.bucket, f.factor) for f in points}) < 2:
+    points = [f for f in a.details if f.bucket and f.is_of(FacetKind.DATE) and f.value is not None]
+    if len({(f.bucket, f.facet) for f in points}) < 2:
         return ()
     values = [f.value or 0.0 for f in points]
     low, high, step = _scale(min(values) - 0.02, max(values) + 0.02)
@@ -233,7 +234,7 @@ def _day_plot(
         mine = [f for f in points if f.model == model and f.bucket == bucket]
         for k, f in enumerate(mine):
             x = centre + width * 0.5 * ((k + 0.5) / len(mine) - 0.5)
-            date = (f.factor or "").removeprefix("date=")
+            date = f.facet_name
             title = f"{bucket}, {date}: {value_text(f)} ({f.n_tasks} tasks, {f.n_attempts} trials)"
             dots.append(Dot(round(x, 2), _height(f.value or 0.0, low, high), title))
         if mine:

@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.report.text import NONE, PROBE, amount, interval_text, name, value_text, what_text
+from raysweep.report.text import NONE, amount, interval_text, name, value_text, what_text
 from raysweep.stats import Analysis, Finding, Member
+from raysweep.stats.facet import FacetKind
 from raysweep.stats.levels import sides
 
 TASKS = ("tasks", "tasks fixed")
@@ -30,13 +31,13 @@ def print_report(analysis: Analysis, console: Console) -> None:
         mark, style = MARKS[check.status]
         remedy = f" -> {check.remedy}" if check.remedy else ""
         console.print(Text.assemble((f"  {mark:>2}  ", style), check.message, (remedy, "dim")))
-    probes = [f for f in analysis.details if f.factor == PROBE]
+    probes = [f for f in analysis.details if f.is_of(FacetKind.PROBE)]
     if probes:
         console.print()
         console.print(_probe_table(probes))
     contrasts = [
         f for f in analysis.findings
-        if f.estimand in {"success", "q_trial"} and f.arm and f.reference and not f.bucket and not f.factor
+        if f.estimand in {"success", "q_trial"} and f.arm and f.reference and not f.bucket and not f.facet
     ]  # fmt: skip
     if contrasts:
         console.print()
@@ -112,7 +113,7 @@ def _rate_table(analysis: Analysis) -> Table:
     found = {
         (f.estimand, f.model, f.arm): f
         for f in analysis.findings
-        if f.reference is None and f.bucket is None and f.factor is None
+        if f.reference is None and f.bucket is None and f.facet is None
     }
     for model, band in analysis.arms:
         cells = []

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from raysweep.stats import Finding
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.levels import sides
 from raysweep.stats.wording import number, p_value
 from raysweep.units import MIB, format_duration
 
 NONE = "–"  # noqa: RUF001 - an en dash is what a reader expects for "no value"
 MINUS = "−"  # noqa: RUF001 - the typographic minus, so that signs line up with plus
-
-PROBE = "probe"
-"""Factor of what probes measured."""
 
 NAMES = {
     "success": "success",
@@ -138,23 +136,23 @@ def what_text(f: Finding) -> str:
     if (told := sides(f)) is not None:
         level, reference, band = told
         where = f" in {f.bucket}" if f.bucket else ""
-        return f"{f.model}: {f.factor} {level} against {reference} at band {band}{where}"
+        return f"{f.model}: {f.facet_name} {level} against {reference} at band {band}{where}"
     parts = [f.arm or ("all bands" if f.model else "all arms")]
-    if f.factor == "bucket" and f.reference:
+    if f.is_of(FacetKind.BUCKET) and f.reference:
         parts = [f"{f.bucket} against {f.reference}"]
     elif f.reference:
         parts.append(f"against {f.reference}")
-    if f.bucket and f.factor != "bucket":
+    if f.bucket and not f.is_of(FacetKind.BUCKET):
         parts.append(f"in {f.bucket}")
-    if f.factor and f.factor not in {"bucket", PROBE}:
-        parts.append(f"({f.factor})")
+    if f.facet and f.facet not in {Facet(FacetKind.BUCKET), Facet(FacetKind.PROBE)}:
+        parts.append(f"({f.facet})")
     return (f"{f.model}: " if f.model else "") + " ".join(parts)
 
 
 def how_text(f: Finding) -> str:
     """What the interval is: level, method, resampled over what, from how much."""
     over = f", over {f.resampled_over}" if f.resampled_over else ""
-    if f.factor == PROBE:
+    if f.is_of(FacetKind.PROBE):
         return f"{f.method}; {f.n_attempts} probes, {f.n_dates} dates"
     level = f"{100 * f.level:g} % interval, " if f.level is not None else ""
     return f"{level}{f.method}{over}; {f.n_tasks} tasks, {f.n_attempts} attempts, {f.n_dates} dates"

@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from raysweep.report import plots, text
 from raysweep.report.palette import heat_css, outcome_css
 from raysweep.stats import Analysis, Finding
+from raysweep.stats.facet import FacetKind
 from raysweep.stats.levels import sides
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -95,7 +96,7 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             "Control sandboxes of every band, before and after the trials: they allocate just under and just past their"
             " memory limit and burn cpu. A busy machine gives less cpu than the limit; more would mean that it does not"
             " hold.",
-            tuple(f for f in a.details if f.factor == text.PROBE),
+            tuple(f for f in a.details if f.is_of(FacetKind.PROBE)),
         ),
         TableSection(
             "factors",
@@ -120,7 +121,9 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             tuple(
                 f
                 for f in a.findings
-                if (f.factor or "").startswith("run") or f.resampled_over in ("runs", "tasks and runs")
+                if f.is_of(FacetKind.RUN)
+                or f.is_of(FacetKind.RUN_BY_BUCKET)
+                or f.resampled_over in ("runs", "tasks and runs")
             ),
         ),
         TableSection(
@@ -140,7 +143,7 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
 
 
 def _outcomes(a: Analysis) -> list[str]:
-    seen = [(f.factor or "").removeprefix("outcome=") for f in a.details if f.estimand == "composition"]
+    seen = [f.facet_name for f in a.details if f.estimand == "composition"]
     return list(dict.fromkeys([*(o for o in ("pass", "partial", "fail") if o in seen), *sorted(seen)]))
 
 
@@ -148,14 +151,14 @@ def heat_rows(a: Analysis) -> list[tuple[str, list[Finding]]]:
     """Task name and its cell per arm, in the order of `a.arms`."""
     cells: dict[str, dict[tuple[str | None, str | None], Finding]] = {task: {} for task in a.tasks}
     for f in a.details:
-        if f.estimand == "success" and not f.reference and (f.factor or "").startswith("task="):
-            cells[(f.factor or "").removeprefix("task=")][f.model, f.arm] = f
+        if f.estimand == "success" and not f.reference and f.is_of(FacetKind.TASK):
+            cells[f.facet_name][f.model, f.arm] = f
     return [(task, [found[arm] for arm in a.arms if arm in found]) for task, found in cells.items() if found]
 
 
 def resource_rows(a: Analysis) -> list[tuple[str, list[str]]]:
     """Descriptive resources: name, and text per arm."""
-    known = [f for f in a.details if f.factor is None]
+    known = [f for f in a.details if f.facet is None]
     names = list(dict.fromkeys(f.estimand for f in known))
     by = {(f.estimand, f.model, f.arm): f for f in known}
     return [

@@ -19,6 +19,7 @@ import numpy as np
 
 from raysweep.errors import InputError, Problem
 from raysweep.stats.arrays import Bools, Floats
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import clip, points
 from raysweep.stats.findings.gap import Both, Part, Side, common_bands, common_tasks, pooled_parts, total
@@ -90,12 +91,12 @@ def compare(a: Side, b: Side, question: Question) -> Comparison:
     work = _Work(both, np.isfinite(total(whole)), question)
     spreads = tuple(work.spreads(whole))
     left_out = (*_cautions(both, tasks, named, bands, work.used), *_contradicted(spreads, question))
-    delta = work.finding("compare", whole, left_out)
-    per_band = tuple(work.finding(f"compare band={m}", alike[m]) for m in bands)
+    delta = work.finding(None, whole, left_out)
+    per_band = tuple(work.finding(m, alike[m]) for m in bands)
     claim, matched = _claim(delta, per_band), _between(bands or named, question)
     pairs: tuple[Finding, ...] = ()
     if len(matched) > 1 and claim != "not enough data":
-        pairs = tuple(work.finding(f"compare bands={m}/{n}", both.parts(m, n)) for m in matched for n in matched)
+        pairs = tuple(work.finding((m, n), both.parts(m, n)) for m in matched for n in matched)
     unsure = bool(question.assumed) or claim != "beyond noise"
     return Comparison(
         a=a.label,
@@ -171,8 +172,10 @@ class _Work:
     used: Bools
     question: Question
 
-    def finding(self, factor: str, parts: Sequence[Part], cautions: Sequence[Caution] = ()) -> Finding:
-        """One contrast A - B in points."""
+    def finding(
+        self, at: str | tuple[str, str] | None, parts: Sequence[Part], cautions: Sequence[Caution] = ()
+    ) -> Finding:
+        """One contrast A - B in points, at all bands (None), one band, or a band of A and one of B."""
         sums, q = total(parts), self.question
         use = self.used & np.isfinite(sums)  # at a pair of bands a task can lack a block with both
         means, grids = sums[use], [Grid(p.grid.values[use], p.grid.counts[use]) for p in parts]
@@ -186,7 +189,7 @@ class _Work:
             arm=self.both.a.label,
             reference=self.both.b.label,
             bucket=None,
-            factor=factor,
+            facet=Facet(FacetKind.COMPARE, at),
             value=points(fmean(means)) if len(means) else None,
             low=points(low),
             high=points(high),
@@ -235,7 +238,7 @@ class _Work:
                     arm=arm,
                     reference=reference,
                     bucket=None,
-                    factor="compare",
+                    facet=Facet(FacetKind.COMPARE),
                     value=100 * math.sqrt(max(0.0, found.date_variance)),
                     low=None,
                     high=None,

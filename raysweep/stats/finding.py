@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from raysweep.stats.facet import Facet, FacetKind
+
 
 @dataclass(frozen=True, slots=True)
 class Caution:
@@ -22,9 +24,8 @@ class Finding:
     value, low, high are in `unit` ("fraction", "points" = percentage points, "seconds", "bytes", ...); None where
     it cannot be said (a warning says why), never NaN. arm: band (or "band/model"); reference: the band (for a
     contrast between buckets: the bucket) a contrast is against; of levels of another swept factor both are the band
-    with the level ("1x [agent_timeout=2x]"), and factor is that factor's name. factor: what else is told apart, as
-    "name" or "name=level" ("task=sort", "date=2026-02-05", "outcome=oom_limit", "bucket", "band x bucket",
-    "run=gke"). resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates", "runs", "tasks and runs" or "" for a
+    with the level ("1x [agent_timeout=2x]"), and the facet names that factor. facet: what else the number is about.
+    resampled_over: "tasks", "tasks fixed", "dates", "tasks and dates", "runs", "tasks and runs" or "" for a
     plain value.
     """
 
@@ -33,7 +34,7 @@ class Finding:
     arm: str | None
     reference: str | None
     bucket: str | None
-    factor: str | None
+    facet: Facet | None
     value: float | None
     low: float | None
     high: float | None
@@ -52,6 +53,15 @@ class Finding:
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"a finding's {name} must be finite or None, not {number} ({self.estimand})")
+
+    def is_of(self, kind: FacetKind) -> bool:
+        """Whether the facet is of this kind."""
+        return self.facet is not None and self.facet.kind is kind
+
+    @property
+    def facet_name(self) -> str:
+        """Which one of its kind the facet is, as text; "" where there is none or it is about all of the kind."""
+        return "" if self.facet is None else "/".join(self.facet.names)
 
     @property
     def excludes_zero(self) -> bool:

@@ -50,8 +50,8 @@ class Snapshot:
 
     label: what must stand beside every number of the look (codes of `stop.peek_label`, and final, ended, empty).
     findings: success per arm; success contrasts of every band to the reference, over tasks; at registered looks the
-    repeated intervals, with factor "look=j"; shares of attempts that ended in infrastructure, and the contrasts of the
-    arms' own. stopped: the registered rule has decided.
+    repeated intervals, with the facet of their look; shares of attempts that ended in infrastructure, and the
+    contrasts of the arms' own. stopped: the registered rule has decided.
     """
 
     label: Check

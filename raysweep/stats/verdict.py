@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from raysweep.stats.facet import FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.levels import is_moved, sides
 from raysweep.stats.wording import SCEPTICAL, level_text, listed, number, percent, span
@@ -29,13 +30,13 @@ def verdict(findings: Sequence[Finding], *, registered: bool = True) -> tuple[st
 def _bands(findings: Sequence[Finding]) -> Iterator[str]:
     contrasts = [
         f for f in findings
-        if f.estimand == "success" and f.reference and f.arm and not f.bucket and not f.factor
+        if f.estimand == "success" and f.reference and f.arm and not f.bucket and not f.facet
     ]  # fmt: skip
     for f in contrasts:
         if f.resampled_over == "tasks":
             yield contrast_sentence(_last_look(f, findings), findings)
     for f in findings:
-        alone = f.estimand == "success" and f.arm and not f.reference and not f.bucket and not f.factor
+        alone = f.estimand == "success" and f.arm and not f.reference and not f.bucket and not f.facet
         if alone and not is_moved(f.model or "") and not any(c.model == f.model for c in contrasts):
             yield _rate_sentence(f)
 
@@ -49,11 +50,11 @@ def _factors(findings: Sequence[Finding]) -> Iterator[str]:
         level, reference, band = told
         if any(w.code == "not_honoured" for w in f.warnings):
             yield (
-                f"{f.model}: {f.factor} was not honoured by the sandbox: nothing can be said of {level} against"
+                f"{f.model}: {f.facet_name} was not honoured by the sandbox: nothing can be said of {level} against"
                 f" {reference} at band {band}."
             )
         else:
-            said = replace(f, reference=f"{f.factor} {reference}", arm=f"{f.factor} {level} at band {band}")
+            said = replace(f, reference=f"{f.facet_name} {reference}", arm=f"{f.facet_name} {level} at band {band}")
             yield contrast_sentence(said, ())
 
 
@@ -62,8 +63,8 @@ def _runs(findings: Sequence[Finding]) -> Iterator[str]:
     for f in findings:
         if f.estimand == "success" and f.resampled_over == "runs":
             same = [g for g in findings if (g.model, g.arm, g.reference) == (f.model, f.arm, f.reference)]
-            own = [g for g in same if g.estimand == "success" and (g.factor or "").startswith("run=")]
-            each = ", ".join(f"{_points(g)} in {(g.factor or '').removeprefix('run=')}" for g in own)
+            own = [g for g in same if g.estimand == "success" and g.is_of(FacetKind.RUN)]
+            each = ", ".join(f"{_points(g)} in {g.facet_name}" for g in own)
             wide = next((g for g in same if g.resampled_over == "tasks and runs" and g.low is not None), f)
             apart = [g.value for g in same if g.estimand == "run_sd" and g.low and g.value is not None]
             differ = f"; the runs differ by more than their dates (sd {number(apart[0])} points)" if apart else ""
@@ -91,13 +92,13 @@ def _find(findings: Sequence[Finding], **wanted: object) -> Finding | None:
 def _last_look(f: Finding, findings: Sequence[Finding]) -> Finding:
     """The repeated interval of the last look at a contrast, where the sweep registered looks; else the contrast."""
     same = (f.estimand, f.model, f.arm, f.reference)
-    seen = [g for g in findings if (g.factor or "").startswith("look=")]
+    seen = [g for g in findings if g.is_of(FacetKind.LOOK)]
     return next((g for g in reversed(seen) if (g.estimand, g.model, g.arm, g.reference) == same), f)
 
 
 def _confidence(f: Finding) -> str:
     """The level as "95 %", and that the interval allows for earlier looks where it does."""
-    number_of_look = (f.factor or "").removeprefix("look=") if (f.factor or "").startswith("look=") else ""
+    number_of_look = f.facet_name if f.is_of(FacetKind.LOOK) else ""
     return f"{level_text(f)}, repeated at look {number_of_look}," if number_of_look else level_text(f)
 
 
@@ -130,7 +131,7 @@ def _tag(f: Finding) -> str:
 
 def _deaths(f: Finding, findings: Sequence[Finding]) -> str:
     """What infrastructure did, where its contrast excludes 0."""
-    same = {"estimand": "q_trial", "model": f.model, "bucket": None, "factor": None}
+    same = {"estimand": "q_trial", "model": f.model, "bucket": None, "facet": None}
     change = _find(findings, **same, arm=f.arm, reference=f.reference, resampled_over="tasks")
     before = _find(findings, **same, arm=f.reference, reference=None)
     after = _find(findings, **same, arm=f.arm, reference=None)
@@ -172,11 +173,11 @@ def _rate_sentence(f: Finding) -> str:
 def _course(findings: Sequence[Finding]) -> Iterator[str]:
     """What a rise is made of, and where over the bands it begins: per model."""
     for f in findings:
-        pooled = f.estimand == "success" and f.arm and f.reference and not f.bucket and not f.factor
+        pooled = f.estimand == "success" and f.arm and f.reference and not f.bucket and not f.facet
         if pooled and f.excludes_zero and f.resampled_over == "tasks":
             yield from _made_of(f, findings)
     for f in findings:
-        if f.estimand == "change_point" and f.factor:
+        if f.estimand == "change_point" and f.facet:
             alone = [r for r in findings if r.estimand == "success" and r.model == f.model and r.reference is None]
             yield _change_point(f, len({r.arm for r in alone if r.arm and r.value is not None}))
 
@@ -201,7 +202,7 @@ def _made_of(f: Finding, findings: Sequence[Finding]) -> Iterator[str]:
 
 def _change_point(f: Finding, every: int) -> str:
     """The set of a model that has `every` bands with data."""
-    bands = (f.factor or "").removeprefix("set=").split(",")
+    bands = [] if f.facet is None else list(f.facet.names)
     beyond = any(w.code == "at_the_end" for w in f.warnings)
     tail = "; it may lie beyond the bands of this sweep" if beyond else ""
     if len(bands) == 1:

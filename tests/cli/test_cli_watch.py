@@ -48,7 +48,7 @@ def test_a_complete_run_ends_at_once_with_the_figures_of_its_report(complete):
     theirs = [
         {k: f[k] for k in ("value", "low", "high")}
         for f in report["findings"]
-        if f["estimand"] == "success" and f["reference"] == "1x" and f["resampled_over"] == "tasks" and not f["factor"]
+        if f["estimand"] == "success" and f["reference"] == "1x" and f["resampled_over"] == "tasks" and not f["facet"]
     ]
     ours = [
         {k: f[k] for k in ("value", "low", "high")}

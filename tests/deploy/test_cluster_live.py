@@ -121,7 +121,7 @@ def finals(place):
 def successes(run):
     done = raysweep("report", run, "--json")
     assert done.returncode in {0, 3}, done.stderr
-    keys = ("estimand", "model", "arm", "reference", "bucket", "factor", "value", "low", "high")
+    keys = ("estimand", "model", "arm", "reference", "bucket", "facet", "value", "low", "high")
     found = json.loads(done.stdout)["findings"]
     return sorted(json.dumps([f.get(k) for k in keys]) for f in found if f["estimand"] == "success")
 

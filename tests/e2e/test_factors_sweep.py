@@ -44,7 +44,8 @@ def report(run, shown):
 def contrast(report, factor):
     (found,) = (
         f for f in report["findings"]
-        if f["factor"] == factor and f["estimand"] == "success" and f["resampled_over"] == "tasks" and not f["bucket"]
+        if f["facet"] == {"kind": "factor", "value": factor, "within": None}
+        and f["estimand"] == "success" and f["resampled_over"] == "tasks" and not f["bucket"]
     )  # fmt: skip
     return found
 

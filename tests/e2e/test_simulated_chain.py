@@ -10,6 +10,7 @@ from benchmarks.chain.__main__ import table
 from benchmarks.chain.targets import DENSE, RARE, SAFE, target_of, verdict
 from benchmarks.chain.world import World, cell
 from raysweep.stats import Finding
+from raysweep.stats.facet import Facet, FacetKind
 
 ROOT = Path(__file__).parents[2]
 SMALL = coverage.Shape(tasks=6, dates=3)
@@ -59,7 +60,7 @@ def test_every_kind_of_interval_is_judged(raw, capsys):
 
 
 def finding(estimand, **more):
-    told = {"arm": "3x", "reference": "1x", "bucket": None, "factor": None, "value": 0.0, "low": -1.0, "high": 1.0}
+    told = {"arm": "3x", "reference": "1x", "bucket": None, "facet": None, "value": 0.0, "low": -1.0, "high": 1.0}
     told |= {"unit": "points", "level": 0.95, "method": "", "resampled_over": "tasks"}
     return Finding(estimand=estimand, model="m", n_tasks=1, n_attempts=1, n_dates=1, **(told | more))
 
@@ -78,17 +79,17 @@ WORLD = World(
     ("found", "truth"),
     [
         (finding("success"), 10.0),
-        (finding("success", factor="simultaneous"), 10.0),
-        (finding("success", bucket="night", factor="band x bucket, against day"), 0.0),
-        (finding("success", arm=None, bucket="night", reference="day", factor="bucket"), 6.0),
+        (finding("success", facet=Facet(FacetKind.SIMULTANEOUS)), 10.0),
+        (finding("success", bucket="night", facet=Facet(FacetKind.BAND_BY_BUCKET, "day")), 0.0),
+        (finding("success", arm=None, bucket="night", reference="day", facet=Facet(FacetKind.BUCKET)), 6.0),
         (finding("success", reference=None, bucket="night"), 0.54),
         (finding("q_trial"), -10.0),
         (finding("infra_rate_resource"), -6.0),
         (finding("success_given_clean", bucket="night"), 100 * (0.54 / 0.9 - 0.44 / 0.8)),
         (finding("decomposition_infra", bucket="night"), 100 * (0.54 / 0.9 + 0.44 / 0.8) / 2 * 0.1),
         (finding("decomposition_clean", bucket="night"), 100 * 0.85 * (0.54 / 0.9 - 0.44 / 0.8)),
-        (finding("time_of_day", factor="bucket"), 3.0),
-        (finding("var_date", factor="date", unit="points^2"), 4.0),
+        (finding("time_of_day", facet=Facet(FacetKind.BUCKET)), 3.0),
+        (finding("var_date", facet=Facet(FacetKind.DATE), unit="points^2"), 4.0),
     ],
 )
 def test_what_is_true_of_a_finding(found, truth):

@@ -15,6 +15,7 @@ from raysweep.record.schema import to_table
 from raysweep.report import print_report, write_report
 from raysweep.report.text import interval_text, value_text
 from raysweep.stats import Caution, Finding, analyse
+from raysweep.stats.facet import Facet
 from support import truth
 
 PROVENANCE = {"plan_id": "p-1", "host": "a <b> & c", "command": "raysweep report runs/x"}
@@ -57,7 +58,8 @@ class Rows(HTMLParser):
 
 
 def finding(item):
-    return Finding(**{**item, "warnings": tuple(Caution(**w) for w in item["warnings"])})
+    known = {"facet": Facet.of(item["facet"]), "warnings": tuple(Caution(**w) for w in item["warnings"])}
+    return Finding(**{**item, **known})
 
 
 def test_html_and_json_hold_the_same_numbers(analysis, tmp_path):
@@ -161,7 +163,7 @@ def test_limits_as_measured_have_a_table_in_page_and_terminal(analysis, tmp_path
     (line,) = (line for line in printed(measured).splitlines() if "seconds to the kill, median" in line)
     assert re.sub(r"\s+", " ", line.strip()) == "1x seconds to the kill, median 0.125 s between 0.125 s and 0.125 s 1"
     told = json.loads((tmp_path / "report.json").read_text())
-    assert {f["estimand"] for f in told["findings"] if f["factor"] == "probe"} == {
+    assert {f["estimand"] for f in told["findings"] if f["facet"] and f["facet"]["kind"] == "probe"} == {
         "probe_memory_held", "probe_memory_killed", "probe_kill_seconds", "probe_cpu_of_limit", "probe_uncapped_held",
     }  # fmt: skip
     assert "Limits as measured" not in printed(analysis)

@@ -56,9 +56,9 @@ def ledger(n=20, tasks=("a",), **given):
     return rows
 
 
-def find(findings, estimand, factor):
-    found = [f for f in findings if (f.estimand, f.factor) == (estimand, factor)]
-    assert len(found) == 1, (estimand, factor, len(found))
+def find(findings, estimand, facet):
+    found = [f for f in findings if (f.estimand, str(f.facet or "")) == (estimand, facet)]
+    assert len(found) == 1, (estimand, facet, len(found))
     return found[0]
 
 
@@ -69,29 +69,29 @@ def proposed(calibration, task="a"):
 def test_specs_are_asked_over_multiplier_and_the_plans_time_limit():
     found = run(ledger())
     for quantity, value in (("memory", 64 * MIB), ("cpu", 1000.0), ("agent_time", 60.0)):
-        assert find(found.declared, f"declared_{quantity}", "task=a").value == value
+        assert find(found.declared, f"declared_{quantity}", "task a").value == value
 
 
 def test_quantiles_are_of_the_least_constrained_band_and_passing_and_failing_stand_apart():
     found = run(ledger(anon=lambda k: 10 + k, passed=lambda k: k < 10)).declared
-    f = find(found, "mem_anon_peak", "task=a, trials=passing, quantile=max")
+    f = find(found, "mem_anon_peak", "quantile max of trials passing of task a")
     assert (f.value, f.arm, f.n_attempts) == (19 * MIB, "uncapped", 10)
-    assert find(found, "mem_anon_peak", "task=a, trials=failing, quantile=0.5").value == pytest.approx(24.5 * MIB)
-    assert find(found, "mem_anon_peak_of_spec", "trials=all, quantile=max").value == pytest.approx(29 / 64)
-    assert find(found, "mem_anon_peak_margin", "task=a").value == pytest.approx(1 - 29 / 64)
-    assert find(found, "mem_anon_peak_margin", None).value == pytest.approx(1 - 29 / 64)
+    assert find(found, "mem_anon_peak", "quantile 0.5 of trials failing of task a").value == pytest.approx(24.5 * MIB)
+    assert find(found, "mem_anon_peak_of_spec", "quantile max of trials all").value == pytest.approx(29 / 64)
+    assert find(found, "mem_anon_peak_margin", "task a").value == pytest.approx(1 - 29 / 64)
+    assert find(found, "mem_anon_peak_margin", "").value == pytest.approx(1 - 29 / 64)
 
 
 def test_shares_cleared_have_their_exact_limits():
-    f = find(run(ledger(anon=lambda k: 100 if k < 3 else 10)).declared, "mem_anon_peak_clears", "multiple=1")
+    f = find(run(ledger(anon=lambda k: 100 if k < 3 else 10)).declared, "mem_anon_peak_clears", "multiple 1")
     exact = st.binomtest(17, 20).proportion_ci(0.95, method="exact")
     assert (f.value, f.low, f.high) == pytest.approx((17 / 20, exact.low, exact.high))
 
 
 def test_a_trial_that_was_cut_short_is_cleared_by_nothing():
     found = run(ledger(timed_out=lambda k: k < 2, seconds=lambda k: 60.0 if k < 2 else 10.0))
-    assert find(found.declared, "agent_seconds_clears", "multiple=8").value == pytest.approx(18 / 20)
-    margin = find(found.declared, "agent_seconds_margin", "task=a")
+    assert find(found.declared, "agent_seconds_clears", "multiple 8").value == pytest.approx(18 / 20)
+    margin = find(found.declared, "agent_seconds_margin", "task a")
     assert [w.code for w in margin.warnings] == ["cut_time"]
 
 
@@ -151,7 +151,7 @@ def test_a_plan_without_time_limits_is_unknown_and_said():
     found = run(ledger(), timeout=None)
     time = proposed(found)["agent_time"]
     assert (time.declared, time.proposed, time.changes) == (None, None, False)
-    f = find(found.declared, "declared_agent_time", "task=a")
+    f = find(found.declared, "declared_agent_time", "task a")
     assert f.value is None
     assert "older plans" in f.warnings[0].message
 
@@ -160,7 +160,7 @@ def test_without_peaks_nothing_is_proposed_and_said():
     rows = [r | {"mem_anon_peak_bytes": None, "mem_peak_bytes": None} for r in ledger()]
     found = run(rows)
     assert proposed(found)["memory"].reason == "nothing observed"
-    assert find(found.declared, "mem_peak_of_spec", None).warnings[0].code == "nothing_observed"
+    assert find(found.declared, "mem_peak_of_spec", "").warnings[0].code == "nothing_observed"
     assert {f.warnings[0].code for f in found.kill_curve if f.value is None} == {"no_traces"}
 
 
@@ -175,29 +175,29 @@ def test_the_kill_curve_beside_what_limits_killed():
     for k in range(33):
         rows[3 * k] |= dead
     found = run(rows).kill_curve
-    value = {(f.estimand, f.factor): f.value for f in found}
-    assert value["kill_curve_anon", "multiple=1"] == pytest.approx(0.30)
-    assert value["kill_curve_peak", "multiple=1"] == pytest.approx(0.40)
-    assert value["kill_curve_anon", "multiple=1.5"] == 0, "a peak at the limit is no kill"
-    assert value["kills_measured", "multiple=1"] == pytest.approx(0.33)
-    measured = find(found, "kills_measured", "multiple=1")
+    value = {(f.estimand, str(f.facet or "")): f.value for f in found}
+    assert value["kill_curve_anon", "multiple 1"] == pytest.approx(0.30)
+    assert value["kill_curve_peak", "multiple 1"] == pytest.approx(0.40)
+    assert value["kill_curve_anon", "multiple 1.5"] == 0, "a peak at the limit is no kill"
+    assert value["kills_measured", "multiple 1"] == pytest.approx(0.33)
+    measured = find(found, "kills_measured", "multiple 1")
     assert not measured.warnings
-    assert [w.code for w in find(found, "kill_curve_anon", "multiple=2").warnings] == ["estimate"]
+    assert [w.code for w in find(found, "kill_curve_anon", "multiple 2").warnings] == ["estimate"]
 
 
 def test_measured_kills_that_the_curve_did_not_foresee_are_said():
     rows = ledger(100)
     for k in range(50):
         rows[3 * k + 1] |= {"oom_kills": 1}
-    f = find(run(rows).kill_curve, "kills_measured", "multiple=2")
+    f = find(run(rows).kill_curve, "kills_measured", "multiple 2")
     assert (f.value, f.warnings[0].code) == (0.5, "curve_disagrees")
 
 
 def test_without_an_uncapped_arm_the_curve_ends_at_the_widest_limit():
     rows = [r for r in ledger() if r["band"] != "uncapped"]
     found = run(rows).kill_curve
-    assert {f.factor for f in found if f.estimand == "kill_curve_anon"} == {"multiple=1", "multiple=1.5"}
-    assert "capped_traces" in [w.code for w in find(found, "kill_curve_anon", "multiple=1").warnings]
+    assert {str(f.facet) for f in found if f.estimand == "kill_curve_anon"} == {"multiple 1", "multiple 1.5"}
+    assert "capped_traces" in [w.code for w in find(found, "kill_curve_anon", "multiple 1").warnings]
 
 
 def test_no_number_is_nan():

@@ -11,6 +11,7 @@ import pytest
 from raysweep.stats import analyse
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.estimand import ESTIMANDS
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.checks import run_checks
 from raysweep.stats.findings.describe import describe
 from raysweep.stats.findings.missing import missing
@@ -70,8 +71,8 @@ def test_missing_results_are_counted_by_arm_and_reason_and_bounded():
     assert "m/3x 5 of 20 (node_lost 3, not run 1, verifier_error 1), success" in told["missing_results"].message
     assert "5 of 20 started blocks lack a result in some arm" in told["incomplete_blocks"].message
     assert "39 of 40 planned trials have ended; 0 blocks were not started" in told["unfinished"].message
-    shares = {f.factor: f.value for f in details(kept, estimand="missing")}
-    assert shares["reason=node_lost"] == pytest.approx(3 / 20)
+    shares = {str(f.facet): f.value for f in details(kept, estimand="missing")}
+    assert shares["reason node_lost"] == pytest.approx(3 / 20)
     (bounds,) = details(kept, estimand="success_missing_bounds")
     assert (bounds.low, bounds.high) == (m.low, m.high)
     assert bounds.low <= bounds.value <= bounds.high
@@ -179,7 +180,7 @@ def with_columns(made):
 
 def test_resources_against_spec_and_durations_by_phase():
     made = with_columns(truth.rows(replace(PLAIN, infra={})))
-    found = {f.estimand: f for f in details(made, arm="3x", factor=None)}
+    found = {f.estimand: f for f in details(made, arm="3x", facet=None)}
     peaks = [r["mem_anon_peak_bytes"] for r in made if r["band"] == "3x"]
     assert found["mem_anon_peak"].value == np.median(peaks)
     assert found["mem_anon_peak_of_spec"].value == pytest.approx(np.median(peaks) / (64 * truth.MIB))
@@ -193,9 +194,9 @@ def test_resources_against_spec_and_durations_by_phase():
     assert found["api_429_share"].value == np.mean([r["api_429"] for r in made if r["band"] == "3x"])
     assert "mem_peak" in found
     assert "tokens_out" not in found
-    (tokens,) = details(made, arm="1x", estimand="tokens_in", factor=None)
+    (tokens,) = details(made, arm="1x", estimand="tokens_in", facet=None)
     assert tokens.n_attempts == 19  # the first one is unknown, not 0
-    (tail,) = details(made, arm="3x", estimand="mem_anon_peak", factor="quantile=0.9")
+    (tail,) = details(made, arm="3x", estimand="mem_anon_peak", facet=Facet(FacetKind.QUANTILE, 0.9))
     assert tail.value == pytest.approx(np.quantile(peaks, 0.9))
 
 
@@ -223,9 +224,9 @@ def test_composition_shares_add_up_in_each_arm():
     found = details(made, arm="1x", estimand="composition")
     assert sum(f.value for f in found) == pytest.approx(1.0)
     died = sum(r["outcome"] == "infra" for r in made if r["band"] == "1x")
-    assert {f.factor: f.value for f in found}["outcome=oom_limit"] == died / 20
-    names = [f.factor for f in found]
-    assert names.index("outcome=partial") < names.index("outcome=fail") < names.index("outcome=oom_limit")
+    assert {str(f.facet): f.value for f in found}["outcome oom_limit"] == died / 20
+    names = [str(f.facet) for f in found]
+    assert names.index("outcome partial") < names.index("outcome fail") < names.index("outcome oom_limit")
 
 
 def test_groups_hold_the_finite_values_of_each_code():

@@ -16,6 +16,7 @@ from raysweep.errors import InputError
 from raysweep.report.comparison import comparison_document, comparison_sentences, leader, weakest
 from raysweep.stats import simulate
 from raysweep.stats.compare import Question, compare
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.gap import Side
 from raysweep.stats.methodology import FIELDS, differences, refuse_differences
 
@@ -72,9 +73,15 @@ def test_within_one_run_delta_is_the_mean_over_tasks_and_bands_with_the_two_way_
     f = found.delta
     assert f.value == pytest.approx(100 * cells.mean())
     assert f.high - f.low == pytest.approx(200 * t.ppf(0.975, max(df, 4)) * math.sqrt(variance))
-    assert (f.estimand, f.arm, f.reference, f.factor, f.unit) == ("success", "A", "B", "compare", "points")
+    assert (f.estimand, f.arm, f.reference, f.facet, f.unit) == (
+        "success",
+        "A",
+        "B",
+        Facet(FacetKind.COMPARE),
+        "points",
+    )
     assert (f.resampled_over, f.n_tasks, f.n_attempts, f.n_dates) == ("tasks and dates", 40, 40 * 5 * 4 * 6, 5)
-    assert [g.factor for g in found.per_band] == [f"compare band={b}" for b in BANDS]
+    assert [g.facet for g in found.per_band] == [Facet(FacetKind.COMPARE, b) for b in BANDS]
     assert f.value == pytest.approx(np.mean([g.value for g in found.per_band]))
     assert len(found.pairs) == 9
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as hy
 
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.changepoint import change_points
 from raysweep.stats.findings.decompose import decompose
 from raysweep.stats.findings.significance import p_text, significance
@@ -126,7 +127,7 @@ def test_trends_over_the_study():
     assert "falling" in deaths.method
     success = find(found, estimand="p_trend_success")
     assert "rising" in success.method
-    assert success.factor == "bands=1x,1.5x,2x,3x,5x,uncapped"
+    assert success.facet.names == ("1x", "1.5x", "2x", "3x", "5x", "uncapped")
 
 
 def test_decomposition_identity_and_bounds_on_a_ledger():
@@ -185,7 +186,7 @@ def test_where_everything_died_the_split_is_undefined():
 
 def test_change_point_of_the_study():
     found = find(change_points(*ledger(STUDY, seed=4), HOW), estimand="change_point")
-    members = found.factor.removeprefix("set=").split(",")
+    members = list(found.facet.names)
     assert "3x" in members
     assert found.low <= 3 <= found.high
     assert (found.value == 3.0) == (members == ["3x"])
@@ -197,14 +198,14 @@ def test_change_point_that_is_not_shown_names_the_set():
     found = find(change_points(*ledger(replace(STUDY, repeats=5)), HOW), estimand="change_point")
     assert found.value is None
     assert "several" in codes(found)
-    assert "," in found.factor
+    assert len(found.facet.names) > 1
     assert found.low < found.high
 
 
 def test_an_uncapped_change_point_has_no_number():
     arms = (SimArm("m", "1x", 0.2, 0.7, 1.0), SimArm("m", "2x", 0.2, 0.4, 2.0), SimArm("m", "uncapped", 0.2, 0.01))
     found = find(change_points(*ledger(Truth(arms, tasks=40, repeats=10)), HOW), estimand="change_point")
-    assert found.factor == "set=uncapped"
+    assert found.facet == Facet(FacetKind.BANDS, ("uncapped",))
     assert (found.value, found.low, found.high) == (None, None, None)
     assert codes(found) == {"no_number", "at_the_end"}
 
@@ -217,7 +218,7 @@ def test_multipliers_come_from_the_ledger_else_from_names():
     )
     cube, table, design = ledger(Truth(arms, tasks=40, repeats=10))
     found = find(change_points(cube, table, design, HOW), estimand="change_point")
-    assert (found.factor, found.value) == ("set=middle", 1.5)
+    assert (found.facet.names, found.value) == (("middle",), 1.5)
     bare = table.drop_columns(["limit_memory_mult", "limit_cpu_mult"])
     assert find(change_points(cube, bare, design, HOW), estimand="change_point").value is None
     named = Truth(
@@ -231,7 +232,7 @@ def test_multipliers_come_from_the_ledger_else_from_names():
 def test_no_deaths_no_change_point():
     arms = tuple(replace(a, infra=0.0) for a in STUDY.arms)
     found = find(change_points(*ledger(Truth(arms, tasks=10)), HOW), estimand="change_point")
-    assert found.factor is None
+    assert found.facet is None
     assert codes(found) == {"no_deaths"}
 
 

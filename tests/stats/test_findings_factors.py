@@ -10,6 +10,7 @@ from raysweep.report.text import what_text
 from raysweep.stats import analyse
 from raysweep.stats.calibrate import calibrate
 from raysweep.stats.design import Swept
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.levels import is_moved, sides
 from raysweep.stats.live import snapshot
 from raysweep.stats.methods.multiplicity import holm
@@ -51,7 +52,7 @@ def run(made, *factors, planned=None):
 
 def contrast(analysis, factor, **wanted):
     wanted = {"estimand": "success", "bucket": None, "resampled_over": "tasks", "unit": "points", **wanted}
-    found = [f for f in analysis.findings if sides(f) and f.factor == factor]
+    found = [f for f in analysis.findings if sides(f) and f.facet == Facet(FacetKind.FACTOR, factor)]
     (one,) = (f for f in found if all(getattr(f, k) == v for k, v in wanted.items()))
     return one
 

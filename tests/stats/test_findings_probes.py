@@ -22,7 +22,7 @@ from raysweep.stats.findings.limits import (
     band_limits,
     limit_status,
 )
-from raysweep.stats.findings.probes import measure, probe_findings
+from raysweep.stats.findings.probes import PROBE, measure, probe_findings
 from support import truth
 
 MIB = truth.MIB
@@ -192,7 +192,7 @@ def test_findings_hold_the_figures_and_every_one_is_defined():
     found = list(probe_findings(measure(probes(kill_s=0.3, cpu_used_s=0.6))))
     by = {(f.arm, f.estimand): f for f in found}
     assert {f.estimand for f in found} <= set(ESTIMANDS)
-    assert {f.factor for f in found} == {"probe"}
+    assert {f.facet for f in found} == {PROBE}
     kill, cpu = by["1x", "probe_kill_seconds"], by["1x", "probe_cpu_of_limit"]
     assert (kill.value, kill.low, kill.high, kill.n_attempts) == (pytest.approx(0.2), 0.1, 0.3, 2)
     assert (cpu.low, cpu.high) == (pytest.approx(0.8), pytest.approx(1.0))

@@ -10,6 +10,7 @@ import pytest
 
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
 from raysweep.stats.findings.mechanism import mechanism, overlapping
 from raysweep.stats.findings.occasions import occasions
@@ -93,8 +94,8 @@ def test_variances_keep_their_sign_in_the_details():
     assert f"{signed.value:.2g} points squared" in shown.method
     assert signed.unit == "points^2"
     assert signed.high == pytest.approx(shown.high**2)
-    kinds = {f.factor for f in time_of_day_details(cube, 0.95) if f.estimand == "time_of_day_p"}
-    assert kinds == {"test=permutation", "test=F"}
+    kinds = {str(f.facet) for f in time_of_day_details(cube, 0.95) if f.estimand == "time_of_day_p"}
+    assert kinds == {"test permutation", "test F"}
 
 
 @pytest.mark.parametrize("dates", [0, 1])
@@ -231,7 +232,7 @@ def test_two_weeks_bring_the_week_and_the_periodogram():
     assert found["daily_by_weekly"].low == 0
     details = list(rhythm_details(cube, design(two_weeks)))
     assert sum(f.estimand == "periodogram" for f in details) > 40
-    assert one(details, factor="weekday=Monday").value == pytest.approx(0.5, abs=0.1)
+    assert one(details, facet=Facet(FacetKind.WEEKDAY, "Monday")).value == pytest.approx(0.5, abs=0.1)
     cycles = replace(cube, dates=tuple(f"2026-02-05 c{d + 1:02d}" for d in range(14)))
     weekly = one(rhythms(cycles, design(two_weeks)), estimand="weekly_amplitude")
     assert codes(weekly) == {"no_days"}
@@ -255,7 +256,7 @@ def test_bands_that_the_hour_moves_differently():
     moved, same = omnibus(0.6), omnibus(0.0)
     assert moved.low > 0
     assert same.low == 0
-    assert (moved.model, moved.factor) == ("m", "band x bucket")
+    assert (moved.model, moved.facet) == ("m", Facet(FacetKind.BAND_BY_BUCKET))
     assert "F(3, 9)" in moved.method
 
 
@@ -305,7 +306,7 @@ def test_mechanism_describes_each_bucket_where_known():
     assert one(found, estimand="api_429", bucket="b").value == 2
     assert one(found, estimand="model_api_rate", bucket="a").value == 0.25
     assert one(found, estimand="cotenancy", bucket="a").value == 1.0
-    assert all(f.n_tasks == 3 and f.n_dates == 2 and f.factor == "bucket" for f in found)
+    assert all(f.n_tasks == 3 and f.n_dates == 2 and f.facet == Facet(FacetKind.BUCKET) for f in found)
     assert "cotenancy" not in {f.estimand for f in rows(lambda i, r: {"node": None})}
 
 

@@ -15,6 +15,7 @@ from raysweep.stats import analyse
 from raysweep.stats.calibrate import calibrate
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.design import Swept
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.many import analyse_runs, dates_of, nodes_of
 from raysweep.stats.merge import merge
 from support.merging import part, run, tables, truth
@@ -27,7 +28,7 @@ def whole_of(one):
 
 
 def key(f):
-    return (f.estimand, f.model, f.arm, f.reference, f.bucket, f.factor, f.unit, f.resampled_over)
+    return (f.estimand, f.model, f.arm, f.reference, f.bucket, f.facet, f.unit, f.resampled_over)
 
 
 def numbers(f):
@@ -40,7 +41,7 @@ def find(analysis, **wanted):
     return found[0]
 
 
-CONTRAST = {"estimand": "success", "arm": "3x", "reference": "1x", "bucket": None, "factor": None}
+CONTRAST = {"estimand": "success", "arm": "3x", "reference": "1x", "bucket": None, "facet": None}
 
 
 def codes(analysis):
@@ -61,7 +62,7 @@ def test_halves_by_model_say_of_each_model_what_the_whole_run_says():
     merged = merge([part("a", drawn, "model", "m"), part("b", drawn, "model", "k", created=1.0)])
     whole, both = whole_of(run("whole", *drawn)), analyse_runs(merged)
     for kind in ("findings", "details"):
-        expected = [f for f in getattr(whole, kind) if f.model is not None and not (f.factor or "").startswith("date=")]
+        expected = [f for f in getattr(whole, kind) if f.model is not None and not f.is_of(FacetKind.DATE)]
         found = {key(f): f for f in getattr(both, kind)}
         assert len(expected) > 40
         for f in expected:
@@ -104,7 +105,7 @@ def test_halves_by_date_of_one_model_equal_the_whole_and_claim_no_more():
     single = whole_of(halves[0])
     assert find(both, resampled_over="dates", **CONTRAST).n_dates == 2 * single.findings[0].n_dates
     for name, half in zip("ab", halves, strict=True):
-        mine = find(both, resampled_over="tasks", **CONTRAST | {"factor": f"run={name}"})
+        mine = find(both, resampled_over="tasks", **CONTRAST | {"facet": Facet(FacetKind.RUN, name)})
         assert all(map(same, numbers(mine), numbers(find(whole_of(half), resampled_over="tasks", **CONTRAST))))
         assert mine.registered
 
@@ -333,10 +334,12 @@ def test_levels_of_other_factors_are_pooled_too_and_runs_are_told_apart_at_the_r
     swept = {"factors": (Swept("agent_timeout", "1x", ("1x", "2x")),)}
     halves = [part("a", drawn, "occasion", *days[:2], **swept), part("b", drawn, "occasion", *days[2:], **swept)]
     whole, both = whole_of(run("whole", *drawn, **swept)), analyse_runs(merge(halves))
-    expected = [f for f in whole.findings if f.factor == "agent_timeout" and f.estimand == "success"]
+    expected = [
+        f for f in whole.findings if f.facet == Facet(FacetKind.FACTOR, "agent_timeout") and f.estimand == "success"
+    ]
     found = {key(f): f for f in both.findings}
     assert len(expected) >= 4
     for f in expected:
         assert all(map(same, numbers(found[key(f)]), numbers(f))), f
-    assert [f.model for f in both.findings if (f.factor or "").startswith("run=")] == ["m"] * 4
+    assert [f.model for f in both.findings if f.is_of(FacetKind.RUN) and f.facet.value] == ["m"] * 4
     assert both.members[0].models == ("m",)

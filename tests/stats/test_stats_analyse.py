@@ -27,7 +27,7 @@ def codes(analysis, status="warning"):
     return {c.code for c in analysis.checks if c.status == status}
 
 
-CONTRAST = {"arm": "3x", "reference": "1x", "bucket": None, "factor": None, "resampled_over": "tasks"}
+CONTRAST = {"arm": "3x", "reference": "1x", "bucket": None, "facet": None, "resampled_over": "tasks"}
 
 
 def test_quickstart_truth_is_found():
@@ -139,7 +139,7 @@ def test_relabelling_tasks_leaves_point_estimates_exactly():
     made = truth.rows(replace(PLAIN, repeats=3, tasks=23))
     other = [r | {"task": f"z{99 - int(r['task'][-2:])}"} for r in made]
     one, two = run(made, PLAIN), run(other, PLAIN)
-    assert [f.value for f in one.findings if f.factor is None] == [f.value for f in two.findings if f.factor is None]
+    assert [f.value for f in one.findings if f.facet is None] == [f.value for f in two.findings if f.facet is None]
 
 
 def test_swapping_arms_flips_signs():

@@ -37,7 +37,7 @@ def taken(table, size=37):
 
 
 def key(f):
-    return (f.estimand, f.model, f.arm, f.reference, f.factor, f.resampled_over)
+    return (f.estimand, f.model, f.arm, f.reference, f.facet, f.resampled_over)
 
 
 @pytest.mark.parametrize("looks", [0, 2])

@@ -12,6 +12,7 @@ import pytest
 from raysweep.stats import simulate
 from raysweep.stats.cube import build_cube, with_labels
 from raysweep.stats.design import is_registered
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.findings.contrast import band_contrasts
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.progress import progress
@@ -48,7 +49,12 @@ def test_nothing_before_the_first_look_and_the_same_decision_ever_after():
     assert stops.index(first) == first.dates, "a look comes when its dates are complete, not one later"
     assert all(s == first for s in stops[first.dates :]), "later data do not change what was decided"
     (found,) = first.findings
-    assert (found.arm, found.reference, found.factor, found.unit) == ("uncapped", "1x", f"look={first.look}", "points")
+    assert (found.arm, found.reference, found.facet, found.unit) == (
+        "uncapped",
+        "1x",
+        Facet(FacetKind.LOOK, int(first.look)),
+        "points",
+    )
     assert found.registered
     assert found.low > 0
     assert found.n_dates == first.dates

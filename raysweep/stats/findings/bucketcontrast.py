@@ -14,6 +14,7 @@ import numpy as np
 from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import clip, contrast_finding
 from raysweep.stats.findings.occasions import Decomposed, Occasions, cells_of, decompose, occasions, plain
@@ -41,7 +42,7 @@ def _omnibus(cube: Cube, design: Design, level: float, model: str) -> Iterator[F
     parts = decompose(cells, level)
     name = "time_of_day_by_model"
     if len(cube.models) > 1 and isinstance(parts, Caution):
-        yield plain(cells, name, "bucket", None, "none", model=model, cautions=(parts,))
+        yield plain(cells, name, Facet(FacetKind.BUCKET), None, "none", model=model, cautions=(parts,))
     elif len(cube.models) > 1 and isinstance(parts, Decomposed):
         yield bucket_finding(cells, parts, level, design.seed, estimand=name, model=model)
     columns = [i for i in _columns(cube, model) if np.isfinite(cube.y[:, i]).any()]
@@ -57,16 +58,16 @@ def _bands(
     cube: Cube, cells: Occasions, parts: Decomposed | Caution, level: float, *, model: str, columns: list[int]
 ) -> Finding:
     """RMS of band x bucket effects with its omnibus test; bands weigh the same."""
-    name, factor = "band_by_bucket", "band x bucket"
+    name, facet = "band_by_bucket", Facet(FacetKind.BAND_BY_BUCKET)
     if isinstance(parts, Caution):
-        return plain(cells, name, factor, None, "none", model=model, cautions=(parts,))
+        return plain(cells, name, facet, None, "none", model=model, cautions=(parts,))
     squares = _arm_squares(cube, columns, level)
     found = interaction_component(squares, level) if len(squares) == len(columns) else None
     if found is None:
         why = Caution("no_spread", "bands and occasions leave no noise to test against", "run more dates")
-        return plain(cells, name, factor, None, "none", model=model, cautions=(why,))
+        return plain(cells, name, facet, None, "none", model=model, cautions=(why,))
     method = f"RMS over {len(columns)} bands and buckets, noncentral F inversion; {f_text(found[0])}"
-    return spread_finding(cells, name, factor, found[1], level, method=method, model=model)
+    return spread_finding(cells, name, facet, found[1], level, method=method, model=model)
 
 
 def _arm_squares(cube: Cube, columns: list[int], level: float) -> list[Squares]:
@@ -91,8 +92,8 @@ def _by_bucket(cube: Cube, design: Design, how: Draws, *, model: str, band: str)
             "reference": design.reference,
             "bucket": bucket,
         }
-        label["factor"] = f"band x bucket, against {cube.buckets[0]}"
-        yield _difference_finding(joined, label, change, how, arms=2, reach=2.0)
+        facet = Facet(FacetKind.BAND_BY_BUCKET, cube.buckets[0])
+        yield _difference_finding(joined, label, facet, change, how, arms=2, reach=2.0)
 
 
 def bucket_contrasts(cube: Cube, how: Draws) -> Iterator[Finding]:
@@ -105,9 +106,15 @@ def bucket_contrasts(cube: Cube, how: Draws) -> Iterator[Finding]:
             rows = cube.in_bucket(bucket) | cube.in_bucket(cube.buckets[0])
             p = pair(cube, cube.y, columns[0], columns[0], rows)
             label: Label = {"estimand": "success", "model": model, "arm": None, "reference": cube.buckets[0]}
-            label |= {"bucket": bucket, "factor": "bucket"}
+            label |= {"bucket": bucket}
             yield _difference_finding(
-                p, label, means[bucket] - means[cube.buckets[0]], how, arms=len(columns), reach=1.0
+                p,
+                label,
+                Facet(FacetKind.BUCKET),
+                means[bucket] - means[cube.buckets[0]],
+                how,
+                arms=len(columns),
+                reach=1.0,
             )
 
 
@@ -116,7 +123,9 @@ def _arm_mean(cube: Cube, columns: list[int], rows: Bools) -> Floats:
     return np.asarray(stacked.mean(axis=0), dtype=np.float64)
 
 
-def _difference_finding(p: Pair, label: Label, change: Floats, how: Draws, *, arms: int, reach: float) -> Finding:
+def _difference_finding(
+    p: Pair, label: Label, facet: Facet, change: Floats, how: Draws, *, arms: int, reach: float
+) -> Finding:
     """`change` (T,): the difference per task, nan where either side is missing; `reach`: its largest possible size."""
     used = int(np.sum(np.isfinite(change)))
     ratio = mean_ratio(change)
@@ -132,6 +141,7 @@ def _difference_finding(p: Pair, label: Label, change: Floats, how: Draws, *, ar
     plain = contrast_finding(p, label, ratio.value, Interval(None, None, interval.method, interval.cautions), how.level)
     return replace(
         plain,
+        facet=facet,
         low=None if low is None else low * 100,
         high=None if high is None else high * 100,
         n_tasks=used,

@@ -150,7 +150,7 @@ def infra_rate(cube: Cube, model: str, band: str, alpha: float, attempts: Attemp
         arm=band,
         reference=None,
         bucket=None,
-        factor=None,
+        facet=None,
         value=events / n if n else None,
         low=low if n else None,
         high=high if n else None,

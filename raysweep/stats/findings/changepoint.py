@@ -16,6 +16,7 @@ import pyarrow as pa
 from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.methods.changepoint import ChangePoint, change_point
 from raysweep.stats.methods.interval import ONE_TASK, Draws
@@ -73,7 +74,8 @@ def change_points(cube: Cube, table: pa.Table, design: Design, how: Draws) -> It
     """One Finding per model with at least three ordered bands: estimand "change_point", in multiples of the spec.
 
     value: the multiplier when the set holds one band and that has a number, else None; low, high: the smallest and
-    largest number in the set (uncapped has none); factor: "set=2x,3x". table: labelled attempts, for the multipliers.
+    largest number in the set (uncapped has none); facet: the bands of the set. table: labelled attempts,
+    for the multipliers.
     """
     multipliers = multiples(table, design.bands)
     for model in cube.models:
@@ -124,7 +126,7 @@ def _finding(cube: Cube, bands: Ordered, multipliers: dict[str, float], how: Dra
         value=numbers[0] if len(names) == 1 and numbers else None,
         low=min(numbers, default=None),
         high=max(numbers, default=None),
-        factor="set=" + ",".join(names),
+        facet=Facet(FacetKind.BANDS, tuple(names)),
     )  # fmt: skip
 
 
@@ -149,7 +151,7 @@ def _plain(
     value: float | None = None,
     low: float | None = None,
     high: float | None = None,
-    factor: str | None = None,
+    facet: Facet | None = None,
 ) -> Finding:
     return Finding(
         estimand="change_point",
@@ -157,7 +159,7 @@ def _plain(
         arm=None,
         reference=None,
         bucket=None,
-        factor=factor,
+        facet=facet,
         value=value,
         low=low,
         high=high,

@@ -12,6 +12,7 @@ import numpy as np
 
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design, is_registered
+from raysweep.stats.facet import Facet
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.clean import clean_ask, clean_blocks, clean_ratio
 from raysweep.stats.findings.pair import Pair, mean_ask, pair, pair_cautions
@@ -77,6 +78,7 @@ def contrast_finding(
     level: float,
     *,
     over: str = "tasks",
+    facet: Facet | None = None,
     cautions: tuple[Caution, ...] = (),
     registered: bool = False,
 ) -> Finding:
@@ -91,7 +93,7 @@ def contrast_finding(
         arm=label["arm"],
         reference=label["reference"],
         bucket=label["bucket"],
-        factor=label.get("factor"),
+        facet=facet,
         value=points(value),
         low=points(low),
         high=points(high),

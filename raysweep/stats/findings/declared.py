@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep.stats.arrays import Bools, Floats, Ints
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.observed import MEASURES, UNITS, Observed
 from raysweep.stats.findings.plain import plain
@@ -76,8 +77,8 @@ def _declared(o: Observed) -> Iterator[Finding]:
         for task, value in zip(o.tasks, o.declared[quantity], strict=True):
             known = bool(np.isfinite(value))
             yield plain(
-                f"declared_{quantity}", None, None, f"task={task}", float(value) if known else None, unit=unit,
-                n_tasks=1, warnings=() if known else (unknown(quantity, task),),
+                f"declared_{quantity}", None, None, Facet(FacetKind.TASK, task), float(value) if known else None,
+                unit=unit, n_tasks=1, warnings=() if known else (unknown(quantity, task),),
             )  # fmt: skip
 
 
@@ -122,7 +123,9 @@ def _set(s: Side) -> Iterator[Finding]:
     passed = o.passed[trials]
     for group, part in (("all", trials), ("passing", trials[passed]), ("failing", trials[~passed])):
         n_tasks = len(np.unique(o.task[part]))
-        yield from _quantiles(s, f"{s.measure}_of_spec", ratio[part], f"trials={group}", "fraction", n_tasks, warnings)
+        yield from _quantiles(
+            s, f"{s.measure}_of_spec", ratio[part], Facet(FacetKind.TRIALS, group), "fraction", n_tasks, warnings
+        )
     yield from _clears(s, trials, ratio[trials], None)
     worst = int(trials[np.argmax(ratio[trials])])
     named = Caution("worst_task", f"the largest is of {o.tasks[o.task[worst]]}", "see the task's own line")
@@ -137,10 +140,10 @@ def _tasks(s: Side) -> Iterator[Finding]:
     for code, mine in enumerate(s.o.by_task(s.trials)):
         if not len(mine):
             continue
-        task, declared, passed = f"task={s.o.tasks[code]}", float(s.spec[code]), s.o.passed[mine]
+        task, declared, passed = Facet(FacetKind.TASK, s.o.tasks[code]), float(s.spec[code]), s.o.passed[mine]
         for group, part in (("passing", mine[passed]), ("failing", mine[~passed])):
-            factor = f"{task}, trials={group}"
-            yield from _quantiles(s, s.measure, s.values[part], factor, UNITS[s.quantity], 1, ())
+            facet = Facet(FacetKind.TRIALS, group, task)
+            yield from _quantiles(s, s.measure, s.values[part], facet, UNITS[s.quantity], 1, ())
         if np.isfinite(declared):
             yield plain(
                 f"{s.measure}_margin", None, s.arm, task, 1 - float(s.values[mine].max()) / declared, method=MARGIN,
@@ -150,26 +153,26 @@ def _tasks(s: Side) -> Iterator[Finding]:
 
 
 def _quantiles(
-    s: Side, estimand: str, values: Floats, factor: str, unit: str, n_tasks: int, warnings: Sequence[Caution]
+    s: Side, estimand: str, values: Floats, group: Facet, unit: str, n_tasks: int, warnings: Sequence[Caution]
 ) -> Iterator[Finding]:
     if not len(values):
         return
     for name, found in zip(QUANTILES, np.quantile(values, list(QUANTILES.values())).tolist(), strict=True):
         yield plain(
-            estimand, None, s.arm, f"{factor}, quantile={name}", found, unit=unit, method="quantile over trials",
-            n_tasks=n_tasks, n_attempts=len(values), warnings=tuple(warnings),
+            estimand, None, s.arm, Facet(FacetKind.QUANTILE, name, group), found, unit=unit,
+            method="quantile over trials", n_tasks=n_tasks, n_attempts=len(values), warnings=tuple(warnings),
         )  # fmt: skip
 
 
-def _clears(s: Side, trials: Ints, ratio: Floats, task: str | None) -> Iterator[Finding]:
+def _clears(s: Side, trials: Ints, ratio: Floats, task: Facet | None) -> Iterator[Finding]:
     """Shares of `trials` that m x the spec clears; one that was cut short is cleared by no multiple."""
     needs = np.sort(np.where(s.cut[trials], np.inf, ratio))
     n, counts = len(trials), np.searchsorted(needs, s.multiples, side="right")
     lows, highs = clopper_pearson(counts.astype(np.float64), n, s.level)
     n_tasks = 1 if task else len(np.unique(s.o.task[trials]))
     for m, k, low, high in zip(s.multiples, counts.tolist(), lows.tolist(), highs.tolist(), strict=True):
-        factor = f"{task}, multiple={m:g}" if task else f"multiple={m:g}"
+        facet = Facet(FacetKind.MULTIPLE, m, task)
         yield plain(
-            f"{s.measure}_clears", None, s.arm, factor, k / n, low=low, high=high, level=s.level, method=SHARE,
+            f"{s.measure}_clears", None, s.arm, facet, k / n, low=low, high=high, level=s.level, method=SHARE,
             resampled_over="tasks fixed", n_tasks=n_tasks, n_attempts=n,
         )  # fmt: skip

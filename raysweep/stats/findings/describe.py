@@ -1,6 +1,6 @@
 """Description without intervals: composition of outcomes, values per task and occasion, what is missing and used.
 
-Every number is a Finding too (`factor` tells what it belongs to), so that pictures and JSON show the very same.
+Every number is a Finding too (`facet` says what it belongs to), so that pictures and JSON show the very same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from raysweep.stats.arrays import Ints
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.design import Design
 from raysweep.stats.estimand import outcomes
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.missing import missing, missing_findings
 from raysweep.stats.findings.pair import pair
@@ -50,7 +51,14 @@ def composition(table: pa.Table, arm: Ints, cube: Cube) -> Iterator[Finding]:
         for code in order:
             if row[code]:
                 n, total = int(row[code]), int(row.sum())
-                yield plain("composition", key.model, key.band, f"outcome={names[code]}", n / total, n_attempts=total)
+                yield plain(
+                    "composition",
+                    key.model,
+                    key.band,
+                    Facet(FacetKind.OUTCOME, names[code]),
+                    n / total,
+                    n_attempts=total,
+                )
 
 
 def task_cells(cube: Cube) -> Iterator[Finding]:
@@ -60,7 +68,9 @@ def task_cells(cube: Cube) -> Iterator[Finding]:
         means, counts = cube.task_means(cube.y[:, column], everything)
         for task, mean, n in zip(cube.tasks, means, counts, strict=True):
             value = float(mean) if n else None
-            yield plain("success", arm.model, arm.band, f"task={task}", value, n_tasks=1, n_attempts=int(n))
+            yield plain(
+                "success", arm.model, arm.band, Facet(FacetKind.TASK, task), value, n_tasks=1, n_attempts=int(n)
+            )
 
 
 def task_contrasts(cube: Cube, design: Design) -> Iterator[Finding]:
@@ -73,7 +83,7 @@ def task_contrasts(cube: Cube, design: Design) -> Iterator[Finding]:
         for task, mean, n in zip(cube.tasks, means, counts, strict=True):
             if n:
                 yield plain(
-                    "success", arm.model, arm.band, f"task={task}", 100 * float(mean), unit="points",
+                    "success", arm.model, arm.band, Facet(FacetKind.TASK, task), 100 * float(mean), unit="points",
                     reference=design.reference, n_tasks=1, n_attempts=2 * int(n),
                 )  # fmt: skip
 
@@ -93,7 +103,8 @@ def occasion_points(cube: Cube) -> Iterator[Finding]:
         for b, d in np.argwhere(counts.any(axis=2)):
             seen = counts[b, d] > 0
             yield plain(
-                "success", model, None, f"date={cube.dates[d]}", float(np.mean(sums[b, d][seen] / counts[b, d][seen])),
+                "success", model, None, Facet(FacetKind.DATE, cube.dates[d]),
+                float(np.mean(sums[b, d][seen] / counts[b, d][seen])),
                 bucket=cube.buckets[b], n_tasks=int(seen.sum()), n_attempts=int(counts[b, d].sum()) * len(columns),
                 n_dates=1,
             )  # fmt: skip

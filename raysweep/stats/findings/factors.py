@@ -1,7 +1,7 @@
 """Contrasts of factors other than the band: every level against its reference, and whether levels were what they say.
 
 Each factor is looked at alone: all others at their reference, under one band at a time. The contrasts are made as those
-of bands are, and every Finding names the factor that moved: `factor` is its name, `arm` and `reference` are the band
+of bands are, and every Finding names the factor that moved: it is the facet, `arm` and `reference` are the band
 with the level ("1x [agent_timeout=2x]", "1x [agent_timeout=1x]"). At the reference band they may be registered.
 """
 
@@ -18,6 +18,7 @@ from raysweep.stats.arrays import Bools
 from raysweep.stats.columns import numbers, pairs
 from raysweep.stats.cube import MOVED, Cube
 from raysweep.stats.design import Design, Swept
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.contrast import band_contrasts
 from raysweep.stats.findings.dates import date_contrasts
@@ -79,7 +80,7 @@ def factor_findings(
                 continue
             rows = rows_along(counted, cube, factor, band)
             for f in _contrasts(rows, part, _own_design(design, factor, band), how, family):
-                yield replace(f, factor=factor.name, warnings=(*told, *f.warnings))
+                yield replace(f, facet=Facet(FacetKind.FACTOR, factor.name), warnings=(*told, *f.warnings))
     moved = only(cube, moved_arms(cube))
     yield from arm_rates(moved, how)
     yield from infra_rates(counted.filter(pc.match_substring(counted["_model"], MOVED)), moved, how)

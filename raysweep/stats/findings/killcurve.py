@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from raysweep.stats.arrays import Bools, Floats
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.declared import grid
 from raysweep.stats.findings.observed import Observed
@@ -70,7 +71,7 @@ def _measured(o: Observed, model: str, mine: Bools, level: float, curves: list[F
         if multiple is None or not np.isfinite(multiple) or not use.any():
             continue
         kills = int(np.sum(o.killed[use]))
-        expected = {f.estimand: f for f in curves if f.factor == f"multiple={multiple:g}"}
+        expected = {f.estimand: f for f in curves if f.facet == Facet(FacetKind.MULTIPLE, multiple)}
         low, high = (float(x) for x in clopper_pearson(kills, int(use.sum()), level))
         warnings = _disagreement(band, kills / int(use.sum()), low, high, expected)
         yield _share(o, "kills_measured", model, band, multiple, kills, use, level, warnings)
@@ -96,7 +97,8 @@ def _share(
     n = int(use.sum())
     limits: tuple[Floats, Floats] = clopper_pearson(events, n, level)
     return plain(
-        estimand, model, arm, f"multiple={multiple:g}", events / n, low=float(limits[0]), high=float(limits[1]),
+        estimand, model, arm, Facet(FacetKind.MULTIPLE, multiple), events / n,
+        low=float(limits[0]), high=float(limits[1]),
         level=level, method="share of trials, Clopper-Pearson", resampled_over="tasks fixed",
         n_tasks=len(np.unique(o.task[use])), n_attempts=n, warnings=warnings,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import pyarrow as pa
 from raysweep.stats.arrays import Bools
 from raysweep.stats.cube import Cube, build_cube, with_labels
 from raysweep.stats.design import PRIMARY_OF, Design, is_registered
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import points
 from raysweep.stats.findings.progress import Progress
@@ -43,9 +44,9 @@ def looks(
 ) -> tuple[Look, ...]:
     """Every planned look that the complete dates allow, in order, each on the data of its own dates; () without looks.
 
-    Findings have factor "look=j", value and repeated interval in points over tasks; all intervals of a contrast hold
-    together at design.confidence, whenever and why ever the sweep ends. The tables may have their labels already; cube:
-    theirs, where it is at hand.
+    Findings have the facet of their look, value and repeated interval in points over tasks; all intervals of a contrast
+    hold together at design.confidence, whenever and why ever the sweep ends. The tables may have their labels already;
+    cube: theirs, where it is at hand.
     """
     after = [n for n in look_dates(at.dates, min(design.looks, at.dates)) if n <= at.closed]
     if not after:
@@ -108,7 +109,7 @@ def _finding(key: _Key, index: int, s: Sample, boundary: float, design: Design) 
         arm=key[1],
         reference=design.reference,
         bucket=None,
-        factor=f"look={index + 1}",
+        facet=Facet(FacetKind.LOOK, index + 1),
         value=points(s.value),
         low=points(low),
         high=points(high),

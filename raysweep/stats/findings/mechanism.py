@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import RUN, Cube
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 
 MEDIANS = {"api_p50_ms": "ms", "api_p95_ms": "ms"}
@@ -24,7 +25,7 @@ COUNTED = (("n_tasks", "task"), ("n_dates", "occasion"))
 
 
 def mechanism(table: pa.Table, cube: Cube) -> Iterator[Finding]:
-    """Findings per bucket (factor "bucket"), where known: latency (ms), 429 answers per attempt (count), and others.
+    """Findings per bucket (facet BUCKET), where known: latency (ms), 429 answers per attempt (count), and others.
 
     table: all attempts; one that started outside every window counts where it was planned. model_api_rate: share that
     the model API ended. cotenancy: other attempts at work on the same node when an agent started, mean.
@@ -41,7 +42,7 @@ def mechanism(table: pa.Table, cube: Cube) -> Iterator[Finding]:
                 median = name in MEDIANS
                 value = pc.quantile(known, 0.5)[0] if median else pc.mean(known)
                 yield Finding(
-                    estimand=name, model=None, arm=None, reference=None, bucket=bucket, factor="bucket",
+                    estimand=name, model=None, arm=None, reference=None, bucket=bucket, facet=Facet(FacetKind.BUCKET),
                     value=float(value.as_py()), low=None, high=None, unit=unit, level=None,
                     method=f"{'median' if median else 'mean'} over attempts where known; description",
                     resampled_over="", n_attempts=len(known), **counted,

@@ -15,6 +15,7 @@ from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import flags
 from raysweep.stats.cube import ArmKey, Cube, arm_codes
 from raysweep.stats.estimand import endings, outcomes
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.findings.plain import plain
@@ -93,10 +94,10 @@ def missing_findings(arms: Sequence[Missing]) -> Iterator[Finding]:
     for m in arms:
         model, band = m.arm.model, m.arm.band
         for reason, n in m.reasons.items():
-            yield plain("missing", model, band, f"reason={reason}", n / m.trials, n_attempts=m.trials)
+            yield plain("missing", model, band, Facet(FacetKind.REASON, reason), n / m.trials, n_attempts=m.trials)
         if m.low is not None and m.high is not None:
             method = "missing trials of started blocks counted 0 and 1; not a confidence interval"
             yield plain(
-                "success_missing_bounds", model, band, "bounds", m.value, low=m.low, high=m.high, method=method,
-                n_attempts=m.trials,
+                "success_missing_bounds", model, band, Facet(FacetKind.BOUNDS), m.value, low=m.low, high=m.high,
+                method=method, n_attempts=m.trials,
             )  # fmt: skip

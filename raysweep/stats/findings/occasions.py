@@ -12,6 +12,7 @@ import numpy as np
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
+from raysweep.stats.facet import Facet
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.methods.variance import Squares, dates_for, mean_squares, occasion_means
@@ -139,7 +140,7 @@ def _first_dates(cells: Occasions, level: float) -> str:
 def plain(
     cells: Occasions,
     estimand: str,
-    factor: str,
+    facet: Facet,
     value: float | None,
     method: str,
     *,
@@ -153,7 +154,7 @@ def plain(
 ) -> Finding:
     """A Finding about the cells."""
     return Finding(
-        estimand=estimand, model=model, arm=None, reference=None, bucket=None, factor=factor,
+        estimand=estimand, model=model, arm=None, reference=None, bucket=None, facet=facet,
         value=value, low=low, high=high, unit=unit, level=level, method=method, resampled_over=over,
         n_tasks=cells.tasks, n_attempts=round(int(cells.counts.sum()) * cells.arms), n_dates=cells.seen_dates,
         warnings=cautions,

@@ -14,14 +14,15 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.plain import plain
 from raysweep.units import format_bytes, format_duration
 
 Probe: TypeAlias = Mapping[str, Any]
 
-FACTOR = "probe"
-"""The factor of all findings of probes."""
+PROBE = Facet(FacetKind.PROBE)
+"""The facet of all findings of probes."""
 CPU_OVER = 1.15
 """Share of the cpu limit beyond which it was not held: a quota counts per 100 ms, a burn may begin with a whole one."""
 REMEDY = "run `raysweep doctor`; contrasts with this band say nothing about its limits"
@@ -184,7 +185,7 @@ def _sentence(m: Measured) -> str:
 def probe_findings(measured: Mapping[str, Measured]) -> Iterator[Finding]:
     """The same as numbers per band: shares of probes, seconds to the kill, cpu against the limit (smallest to largest).
 
-    Findings have the factor FACTOR; n_attempts counts probes, n_dates occasions' dates.
+    Findings have the facet PROBE; n_attempts counts probes, n_dates occasions' dates.
     """
     for m in measured.values():
         faults = m.faults()
@@ -202,14 +203,14 @@ def probe_findings(measured: Mapping[str, Measured]) -> Iterator[Finding]:
 
 def _share(name: str, m: Measured, flags: Sequence[bool], faults: tuple[Caution, ...]) -> Finding:
     return plain(
-        name, None, m.band, FACTOR, sum(flags) / len(flags),
+        name, None, m.band, PROBE, sum(flags) / len(flags),
         method="share of probes", n_attempts=len(flags), n_dates=_dates(m), warnings=faults,
     )  # fmt: skip
 
 
 def _spread(name: str, m: Measured, values: Sequence[float], unit: str, faults: tuple[Caution, ...]) -> Finding:
     return plain(
-        name, None, m.band, FACTOR, median(values), low=min(values), high=max(values), unit=unit,
+        name, None, m.band, PROBE, median(values), low=min(values), high=max(values), unit=unit,
         method="median of probes, smallest and largest", n_attempts=len(values), n_dates=_dates(m), warnings=faults,
     )  # fmt: skip
 

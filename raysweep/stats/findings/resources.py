@@ -15,12 +15,13 @@ import pyarrow as pa
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.columns import coded, numbers
 from raysweep.stats.cube import Cube
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.observed import declared
 from raysweep.stats.findings.plain import plain
 
 TAILS = (0.9, 0.99)
-"""Quantiles beside the median; each is a Finding with the factor "quantile=0.9"."""
+"""Quantiles beside the median; each is a Finding with the facet of its quantile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def _told(measure: Measure, known: Floats, model: str, band: str, **more: object
     middle, *ends = np.quantile(known, [0.5, *TAILS])
     yield plain(measure.name, model, band, None, float(middle), method="median over final attempts where known", **more)
     for tail, value in zip(TAILS, ends, strict=True):
-        factor, method = f"quantile={tail:g}", "quantile over final attempts where known"
-        yield plain(measure.name, model, band, factor, float(value), method=method, **more)
+        facet, method = Facet(FacetKind.QUANTILE, tail), "quantile over final attempts where known"
+        yield plain(measure.name, model, band, facet, float(value), method=method, **more)
 
 
 def measures(table: pa.Table, cube: Cube) -> Iterator[Measure]:

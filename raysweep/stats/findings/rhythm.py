@@ -16,6 +16,7 @@ import numpy as np
 from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.occasions import Decomposed, Occasions, decompose, occasions, plain
 from raysweep.stats.findings.timeofday import f_text, spread_finding
@@ -37,6 +38,8 @@ LEAST_DAYS = 14
 """Days from which on a weekly rhythm can be seen twice."""
 DAY_HOURS = 24.0
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+DAILY, WEEKLY, ANY_RHYTHM = (Facet(FacetKind.RHYTHM, name) for name in ("daily", "weekly", "any"))
 
 
 def day_of(label: str) -> int | None:
@@ -89,12 +92,12 @@ def rhythms(cube: Cube, design: Design) -> Iterator[Finding]:
         return
     hours = bucket_hours(cube, design)
     if isinstance(hours, Caution):
-        yield plain(cells, "daily_amplitude", "rhythm=daily", None, "none", cautions=(hours,))
+        yield plain(cells, "daily_amplitude", DAILY, None, "none", cautions=(hours,))
         return
     clock = Clock(2 * math.pi * hours / DAY_HOURS, _days(cube, parts))
     yield from _daily(cells, parts, clock, design.confidence)
     if clock.days is None or len(clock.days) < LEAST_DAYS:
-        yield plain(cells, "weekly_amplitude", "rhythm=weekly", None, "none", cautions=(_few_days(parts, clock),))
+        yield plain(cells, "weekly_amplitude", WEEKLY, None, "none", cautions=(_few_days(parts, clock),))
         yield _share(cells, parts, Clock(clock.angles, None))
         return
     yield from _weekly(cells, parts, clock, clock.days, design.confidence)
@@ -114,7 +117,7 @@ def rhythm_details(cube: Cube, design: Design) -> Iterator[Finding]:
         if mine.any() and len(set(names)) > 1:
             value = float(parts.grid[:, mine].mean())
             method = f"task-adjusted mean of {int(mine.sum())} date(s)"
-            yield plain(cells, "success", f"weekday={name}", value, method, unit="fraction")
+            yield plain(cells, "success", Facet(FacetKind.WEEKDAY, name), value, method, unit="fraction")
     hours, days = bucket_hours(cube, design), _days(cube, parts)
     if isinstance(hours, Caution) or days is None or len(days) < LEAST_DAYS:
         return
@@ -122,7 +125,9 @@ def rhythm_details(cube: Cube, design: Design) -> Iterator[Finding]:
     if found is not None:
         method = f"Lomb-Scargle power over its mean under permutation; false-alarm level {found.level:.2f}"
         for period, power in zip(found.periods, found.relative, strict=True):
-            yield plain(cells, "periodogram", f"period={24 * period:.4g} h", float(power), method, unit="ratio")
+            yield plain(
+                cells, "periodogram", Facet(FacetKind.PERIOD, float(24 * period)), float(power), method, unit="ratio"
+            )
 
 
 def _days(cube: Cube, parts: Decomposed) -> Floats | None:
@@ -148,13 +153,13 @@ def _daily(cells: Occasions, parts: Decomposed, clock: Clock, level: float) -> I
     yield _amplitude(cells, "daily", found, level, "peak hour", uneven)
     if found is None or found.peak_low is None or found.peak_high is None:
         why = Caution("no_peak_hour", "no peak hour: no daily rhythm is shown", "run more dates")
-        yield plain(cells, "peak_hour", "rhythm=daily", None, "none", unit="hours", cautions=(why,))
+        yield plain(cells, "peak_hour", DAILY, None, "none", unit="hours", cautions=(why,))
         return
     value, low, high = (v * DAY_HOURS / (2 * math.pi) for v in (found.peak, found.peak_low, found.peak_high))
     turn = DAY_HOURS * math.floor(value / DAY_HOURS)
     method = "cosinor, Fieller; hour of the day in the sweep's zone, limits may pass midnight"
     yield plain(
-        cells, "peak_hour", "rhythm=daily", value - turn, method, low=low - turn, high=high - turn, level=level,
+        cells, "peak_hour", DAILY, value - turn, method, low=low - turn, high=high - turn, level=level,
         unit="hours", over="dates",
     )  # fmt: skip
 
@@ -163,10 +168,10 @@ def _amplitude(
     cells: Occasions, rhythm: str, found: Harmonic | None, level: float, peak: str, cautions: tuple[Caution, ...] = ()
 ) -> Finding:
     """Amplitude where the joint test rejects; else no value, and in `high` what is not excluded."""
-    estimand, factor = f"{rhythm}_amplitude", f"rhythm={rhythm}"
+    estimand, facet = f"{rhythm}_amplitude", Facet(FacetKind.RHYTHM, rhythm)
     if found is None:
         none = Caution("no_noise", "there is no noise to test a rhythm against", "run more dates")
-        return plain(cells, estimand, factor, None, "none", cautions=(none, *cautions))
+        return plain(cells, estimand, facet, None, "none", cautions=(none, *cautions))
     low, high = (100 * math.sqrt(max(0.0, v)) for v in (found.square.low, found.square.high))
     method = f"cosinor, {f_text(found.test)}; divided by the window factor, noise makes it too large"
     value: float | None = 100 * found.amplitude
@@ -174,7 +179,7 @@ def _amplitude(
         text = f"no {rhythm} rhythm shown, so no {peak}: {f_text(found.test)}; up to {high:.1f} points not excluded"
         value, cautions = None, (Caution("no_rhythm", text, "run more dates"), *cautions)
     return plain(
-        cells, estimand, factor, value, method, low=low, high=high, level=level, over="dates", cautions=cautions
+        cells, estimand, facet, value, method, low=low, high=high, level=level, over="dates", cautions=cautions
     )
 
 
@@ -184,11 +189,13 @@ def _weekly(cells: Occasions, parts: Decomposed, clock: Clock, days: Floats, lev
     if found is not None and found.rejects:
         value = (found.peak * 7 / (2 * math.pi)) % 7
         method = f"cosinor over the week; nearest day: {WEEKDAYS[round(value) % 7]}"
-        yield plain(cells, "peak_weekday", "rhythm=weekly", value, method, unit="days after Monday")
+        yield plain(cells, "peak_weekday", WEEKLY, value, method, unit="days after Monday")
     both = daily_by_weekly(parts.grid, clock.angles, days, parts.squares, level)
     if both is not None:
         method = f"RMS of daily x weekly harmonics, noncentral F inversion; {f_text(both[0])}"
-        yield spread_finding(cells, "daily_by_weekly", "rhythm=daily x weekly", both[1], level, method=method)
+        yield spread_finding(
+            cells, "daily_by_weekly", Facet(FacetKind.RHYTHM, "daily x weekly"), both[1], level, method=method
+        )
 
 
 def _periodogram(cube: Cube, cells: Occasions, hours: Floats, design: Design) -> Periodogram | None:
@@ -212,7 +219,7 @@ def _period(cells: Occasions, found: Periodogram | None, level: float) -> Findin
         none = Caution(
             "no_spread", "all occasions gave the same score: no period can be looked for", "use harder tasks"
         )
-        return plain(cells, "rhythm_period", "rhythm=any", None, "none", unit="hours", cautions=(none,))
+        return plain(cells, "rhythm_period", ANY_RHYTHM, None, "none", unit="hours", cautions=(none,))
     shortest, longest = 24 * found.periods.min(), 24 * found.periods.max()
     method = (
         f"Lomb-Scargle periodogram, {len(found.periods)} periods of {shortest:.3g} to {longest:.3g} hours;"
@@ -220,8 +227,8 @@ def _period(cells: Occasions, found: Periodogram | None, level: float) -> Findin
     )
     if found.p > 1 - level:
         why = Caution("no_period", "no period stands out from what permuted occasions give", "run more dates")
-        return plain(cells, "rhythm_period", "rhythm=any", None, method, unit="hours", cautions=(why,))
-    return plain(cells, "rhythm_period", "rhythm=any", 24 * found.peak, method, unit="hours")
+        return plain(cells, "rhythm_period", ANY_RHYTHM, None, method, unit="hours", cautions=(why,))
+    return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * found.peak, method, unit="hours")
 
 
 def _share(cells: Occasions, parts: Decomposed, clock: Clock) -> Finding:
@@ -229,6 +236,6 @@ def _share(cells: Occasions, parts: Decomposed, clock: Clock) -> Finding:
     share = rhythm_share(parts.grid, clock.angles, clock.days, parts.squares)
     if share is None:
         none = Caution("no_spread", "all occasions gave the same score: no variance to share out", "use harder tasks")
-        return plain(cells, "rhythm_share", "rhythm", None, "none", unit="fraction", cautions=(none,))
+        return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), None, "none", unit="fraction", cautions=(none,))
     method = f"{which} harmonics, of the variance of occasion means, noise taken off; signed {share:.2g}"
-    return plain(cells, "rhythm_share", "rhythm", min(1.0, max(0.0, share)), method, unit="fraction")
+    return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), min(1.0, max(0.0, share)), method, unit="fraction")

@@ -13,6 +13,7 @@ import numpy as np
 
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design, is_registered
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import contrast_finding
 from raysweep.stats.findings.dates import date_grid
@@ -24,9 +25,6 @@ from raysweep.stats.methods.runs import LEAST_RUNS, run_spread, runs_sampled, ta
 from raysweep.stats.methods.twoway import Grid
 from raysweep.stats.methods.variance import FTest, effect_component, occasion_means
 
-FACTOR = "run="
-"""Begins the factor of a finding about one run of several; behind it stands the run's name."""
-
 
 def runs_of(cube: Cube, model: str) -> tuple[int, ...]:
     """Codes of the merged runs in which a model was tried; () where nothing was merged."""
@@ -37,9 +35,9 @@ def runs_of(cube: Cube, model: str) -> tuple[int, ...]:
 def run_findings(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
     """For every model of two or more runs and band against the reference, over all buckets, in points.
 
-    Success and q_trial in each run (factor "run=NAME", tasks sampled); success over other such runs ("runs", "tasks and
-    runs": without an interval under three runs); run_sd, the spread between runs beyond that of their dates. Then per
-    model whether buckets do the same in every run. design: registered where each run's own contrasts are.
+    Success and q_trial in each run (the run is the facet, tasks sampled); success over other such runs ("runs", "tasks
+    and runs": without an interval under three runs); run_sd, the spread between runs beyond that of their dates. Then
+    per model whether buckets do the same in every run. design: registered where each run's own contrasts are.
     """
     for model in cube.models:
         runs = runs_of(cube, model)
@@ -62,9 +60,9 @@ def _apart(cube: Cube, design: Design, how: Draws, runs: Sequence[int], arm: tup
     ]
     asked = settle([mean_ask(p, how.level) for _, _, p in cells], how)
     for (run, estimand, p), (value, interval) in zip(cells, asked, strict=True):
-        label = _label(design, arm, estimand) | {"factor": f"{FACTOR}{cube.runs[run]}"}
+        label = _label(design, arm, estimand)
         yield contrast_finding(
-            p, label, value, interval, how.level, cautions=pair_cautions(p),
+            p, label, value, interval, how.level, facet=Facet(FacetKind.RUN, cube.runs[run]), cautions=pair_cautions(p),
             registered=is_registered(design, estimand, arm[1], design.reference, None),
         )  # fmt: skip
 
@@ -103,7 +101,13 @@ def _spread(p: Pair, label: dict[str, str | None], level: float) -> Finding:
     m = occasion_means(cells.values[:, seen], cells.counts[:, seen]).means
     found = run_spread(m, p.cube.run_of_date[seen], level) if np.isfinite(m).all() else None
     plain = contrast_finding(
-        p, label | {"estimand": "run_sd", "factor": "run"}, None, Interval(None, None, "none"), level, over="dates"
+        p,
+        label | {"estimand": "run_sd"},
+        None,
+        Interval(None, None, "none"),
+        level,
+        over="dates",
+        facet=Facet(FacetKind.RUN),
     )
     if found is None:
         text = "a run cannot be told from its dates: no run has two dates that differ"
@@ -130,4 +134,6 @@ def _by_bucket(cube: Cube, level: float, model: str) -> Iterator[Finding]:
     if found is not None:
         test = FTest(s.run_bucket / s.under_run_bucket, s.df_run_bucket, s.df_rest)
         method = f"RMS over runs and buckets, noncentral F inversion; {f_text(test)}"
-        yield spread_finding(cells, "time_of_day_by_run", "run x bucket", found, level, method=method, model=model)
+        yield spread_finding(
+            cells, "time_of_day_by_run", Facet(FacetKind.RUN_BY_BUCKET), found, level, method=method, model=model
+        )

@@ -17,6 +17,7 @@ from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design, is_registered
 from raysweep.stats.estimand import is_resource
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.changepoint import Ordered, ordered
 from raysweep.stats.findings.pair import Pair, is_binary, pair, pair_cautions
@@ -206,7 +207,7 @@ def _contrast(p: Pair, estimand: str, model: str, band: str, design: Design, *, 
         arm=band,
         reference=design.reference,
         bucket=None,
-        factor=None,
+        facet=None,
         value=None,
         low=None,
         high=None,
@@ -231,7 +232,7 @@ def _trend(cube: Cube, order: Ordered, estimand: str, values: Floats, how: Draws
         arm=None,
         reference=None,
         bucket=None,
-        factor="bands=" + ",".join(order.bands),
+        facet=Facet(FacetKind.BANDS, order.bands),
         value=found.p,
         low=None,
         high=None,

@@ -9,6 +9,7 @@ import numpy as np
 
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.occasions import TARGET_RMS, Decomposed, Occasions, decompose, occasions, plain
 from raysweep.stats.methods.permutation import bucket_label_p, smallest_label_p
@@ -24,6 +25,7 @@ from raysweep.stats.methods.variance import (
 
 SPARSE = 0.5
 """Below this share of filled cells the noise of occasion means is too uneven for the intervals of the components."""
+BUCKET = Facet(FacetKind.BUCKET)
 MLS = "modified large sample (Ting et al. 1990)"
 
 
@@ -37,13 +39,13 @@ def time_of_day(cube: Cube, level: float, band_effect: float | None, seed: int =
     cells = occasions(cube)
     parts = decompose(cells, level)
     if isinstance(parts, Caution):
-        yield plain(cells, "time_of_day", "bucket", None, "none", cautions=(parts,))
+        yield plain(cells, "time_of_day", BUCKET, None, "none", cautions=(parts,))
     else:
         yield bucket_finding(cells, parts, level, seed)
         yield from _spreads(cells, parts, level)
     yield _repeat_noise(cube, cells)
     if band_effect is not None:
-        yield plain(cells, "band_effect", "band", abs(band_effect), "largest success contrast, in size")
+        yield plain(cells, "band_effect", Facet(FacetKind.BAND), abs(band_effect), "largest success contrast, in size")
 
 
 def time_of_day_details(cube: Cube, level: float, seed: int = 0) -> Iterator[Finding]:
@@ -53,23 +55,25 @@ def time_of_day_details(cube: Cube, level: float, seed: int = 0) -> Iterator[Fin
     if isinstance(parts, Caution):
         return
     s = parts.squares
-    for name, component, method in (
-        ("bucket", bucket_component(s, level), "noncentral F inversion"),
-        ("occasion", occasion_component(s, parts.df, level), MLS),
-        ("date", date_component(s, level) if s.rest > TINY else None, MLS),
+    for kind, component, method in (
+        (FacetKind.BUCKET, bucket_component(s, level), "noncentral F inversion"),
+        (FacetKind.OCCASION, occasion_component(s, parts.df, level), MLS),
+        (FacetKind.DATE, date_component(s, level) if s.rest > TINY else None, MLS),
     ):
         if component is not None:
             value, low, high = (1e4 * v for v in (component.value, component.low, component.high))
             yield plain(
-                cells, f"var_{name}", name, value, f"{method}, signed", low=low, high=high, level=level,
+                cells, f"var_{kind}", Facet(kind), value, f"{method}, signed", low=low, high=high, level=level,
                 unit="points^2", over="dates",
             )  # fmt: skip
     permuted = bucket_label_p(parts.grid, seed)
     if permuted is not None:
         method = f"bucket labels permuted within dates; at least {smallest_label_p(*parts.grid.shape):.2g}"
-        yield plain(cells, "time_of_day_p", "test=permutation", permuted, method, unit="p")
+        yield plain(cells, "time_of_day_p", Facet(FacetKind.TEST, "permutation"), permuted, method, unit="p")
     if s.rest > TINY:
-        yield plain(cells, "time_of_day_p", "test=F", s.bucket_test.p, f_text(s.bucket_test), unit="p")
+        yield plain(
+            cells, "time_of_day_p", Facet(FacetKind.TEST, "F"), s.bucket_test.p, f_text(s.bucket_test), unit="p"
+        )
 
 
 def bucket_finding(
@@ -85,12 +89,12 @@ def bucket_finding(
         text = "all occasions gave the same score: nothing to estimate a noise from"
         flat = Caution("no_spread", text, "run more dates")
         value = 0.0 if s.bucket <= TINY else None
-        return plain(cells, estimand, "bucket", value, "none", model=model, cautions=(flat, *cautions))
+        return plain(cells, estimand, BUCKET, value, "none", model=model, cautions=(flat, *cautions))
     method = f"noncentral F inversion; {f_text(s.bucket_test)}"
     permuted = bucket_label_p(parts.grid, seed)
     if permuted is not None:
         method += f"; bucket labels permuted within dates p = {permuted:.2g}"
-    return spread_finding(cells, estimand, "bucket", component, level, method=method, model=model, cautions=cautions)
+    return spread_finding(cells, estimand, BUCKET, component, level, method=method, model=model, cautions=cautions)
 
 
 def f_text(test: FTest) -> str:
@@ -128,18 +132,16 @@ def _spreads(cells: Occasions, parts: Decomposed, level: float) -> Iterator[Find
     """Largest minus smallest bucket, then occasion and date as standard deviations."""
     by_bucket = parts.grid.mean(axis=1)
     span = 100 * float(by_bucket.max() - by_bucket.min())
-    yield plain(
-        cells, "time_of_day_range", "bucket", span, "largest minus smallest bucket mean; biased upward by noise"
-    )
+    yield plain(cells, "time_of_day_range", BUCKET, span, "largest minus smallest bucket mean; biased upward by noise")
     occasion = occasion_component(parts.squares, parts.df, level)
     if occasion is None:
         why = Caution("no_noise", "an occasion cannot be told from repeat-to-repeat noise", "add tasks, or harder ones")
-        yield plain(cells, "occasion_sd", "occasion", None, "none", cautions=(why,))
+        yield plain(cells, "occasion_sd", Facet(FacetKind.OCCASION), None, "none", cautions=(why,))
     else:
-        yield spread_finding(cells, "occasion_sd", "occasion", occasion, level, cautions=_sparse(parts))
+        yield spread_finding(cells, "occasion_sd", Facet(FacetKind.OCCASION), occasion, level, cautions=_sparse(parts))
     if parts.squares.rest > TINY:
         date = date_component(parts.squares, level)
-        yield spread_finding(cells, "date_sd", "date", date, level, cautions=_sparse(parts))
+        yield spread_finding(cells, "date_sd", Facet(FacetKind.DATE), date, level, cautions=_sparse(parts))
 
 
 def _sparse(parts: Decomposed) -> tuple[Caution, ...]:
@@ -153,7 +155,7 @@ def _sparse(parts: Decomposed) -> tuple[Caution, ...]:
 def spread_finding(
     cells: Occasions,
     estimand: str,
-    factor: str,
+    facet: Facet,
     c: Component,
     level: float,
     *,
@@ -170,7 +172,7 @@ def spread_finding(
     if c.value < 0:
         method += f"; the signed variance is {1e4 * c.value:.2g} points squared"
     return plain(
-        cells, estimand, factor, value, method, low=low, high=high, level=level, over="dates", model=model,
+        cells, estimand, facet, value, method, low=low, high=high, level=level, over="dates", model=model,
         cautions=cautions,
     )  # fmt: skip
 
@@ -184,9 +186,9 @@ def _repeat_noise(cube: Cube, cells: Occasions) -> Finding:
         method, found = "within task and arm, over all occasions", _within(cube.y, cube.task)
     if found is None:
         one = Caution("one_block", "no task was repeated: its noise cannot be seen", "raise `repeats`")
-        return plain(cells, "repeat_sd", "repeat", None, "none", cautions=(one,))
+        return plain(cells, "repeat_sd", Facet(FacetKind.REPEAT), None, "none", cautions=(one,))
     value = 100 * math.sqrt(found / max(1, cells.tasks))
-    return plain(cells, "repeat_sd", "repeat", value, f"one pass over the tasks; variance {method}")
+    return plain(cells, "repeat_sd", Facet(FacetKind.REPEAT), value, f"one pass over the tasks; variance {method}")
 
 
 def _within(y: Floats, key: Ints) -> float | None:

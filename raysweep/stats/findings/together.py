@@ -10,20 +10,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.contrast import contrast_finding
 from raysweep.stats.findings.pair import is_binary, pair, rare
 from raysweep.stats.methods.interval import Draws, Interval
 from raysweep.stats.methods.simultaneous import max_t
 
-FACTOR = "simultaneous"
-
 
 def together(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
-    """Per model with two or more contrasts: success of each band against the reference, factor "simultaneous".
+    """Per model with two or more contrasts: success of each band against the reference, facet SIMULTANEOUS.
 
     All bands of a family hold together at the level, from the draws that every interval shares, over the tasks with a
     complete block in each of them. A contrast whose events are too few for a bootstrap, or that has no spread, is left
@@ -32,10 +30,6 @@ def together(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
     for model in cube.models:
         bands = [b for b in cube.bands(model) if b != design.reference] if design.reference in cube.bands(model) else []
         yield from _family(cube, design, how, model, bands)
-
-
-def _too_few(arm: Floats, reference: Floats) -> bool:
-    return is_binary(arm, reference) and rare(arm, reference)
 
 
 def _family(cube: Cube, design: Design, how: Draws, model: str, bands: list[str]) -> Iterator[Finding]:
@@ -63,6 +57,13 @@ def _family(cube: Cube, design: Design, how: Draws, model: str, bands: list[str]
             method = f"max-t band, simultaneous over {family} contrasts of the model"
             interval = Interval(float(found.low[column]), float(found.high[column]), method)
             label: dict[str, str | None] = {"estimand": "success", "model": model, "arm": band}
-            label |= {"reference": design.reference, "bucket": None, "factor": FACTOR}
-            plain = contrast_finding(p, label, float(means[:, column].mean()), interval, how.level)
+            label |= {"reference": design.reference, "bucket": None}
+            plain = contrast_finding(
+                p,
+                label,
+                float(means[:, column].mean()),
+                interval,
+                how.level,
+                facet=Facet(FacetKind.SIMULTANEOUS),
+            )
             yield replace(plain, n_tasks=units)
