@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.clock import Clock
-from raysweep.kind import find_kind, load
+from raysweep.errors import UnsuitableError
+from raysweep.kind import UnusableKindError, find_kind, load
 from raysweep.sandbox.protocol import SandboxProvider
 
 
@@ -21,9 +22,18 @@ class ProviderRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, owner: str, clock: Clock | None = None) -> SandboxProvider:
-        """The provider for the runner named `owner`; KeyError for an unknown kind.
+        """The provider for the runner named `owner`; UnsuitableError where the kind or what it needs is not installed.
 
         clock: by which simulated faults come; left out: the machine's.
         """
-        make: Callable[..., SandboxProvider] = load(find_kind(self.kind).provider)
+        try:
+            make: Callable[..., SandboxProvider] = load(find_kind(self.kind).provider)
+        except KeyError:
+            missing = f"there is no sandbox kind {self.kind} here"
+            raise UnsuitableError(missing, "install the package that brings it on every machine") from None
+        except UnusableKindError as error:
+            raise UnsuitableError(error.message, error.remedy) from error
+        except ModuleNotFoundError as error:
+            missing = f"sandboxes of the kind {self.kind} need the Python module {error.name}, which is not installed"
+            raise UnsuitableError(missing, f"pip install {error.name} (a package may have another name)") from error
         return make(owner, self.scratch, clock, self.options)

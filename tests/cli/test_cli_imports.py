@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-HEAVY = ("ray", "scipy", "pyarrow.dataset", "kubernetes", "pandas")
+HEAVY = ("ray", "scipy", "pyarrow.dataset", "kubernetes", "pandas", "aiodocker")
 PROGRAM = """
 import json, sys
 from raysweep.cli.main import main
@@ -30,8 +30,10 @@ print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stder
         ["--version"],
         ["check", str(CONFIGS / "quickstart.yaml")],
         ["check", str(CONFIGS / "simulated.yaml")],
+        ["check", str(CONFIGS / "docker-quickstart.yaml")],
+        ["check", str(CONFIGS / "kubernetes-quickstart.yaml")],
     ],
-    ids=["help", "version", "check", "check-simulated"],
+    ids=["help", "version", "check", "check-simulated", "check-docker", "check-kubernetes"],
 )
 def test_help_and_check_start_without_the_heavy_libraries(arguments):
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False)
