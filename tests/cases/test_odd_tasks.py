@@ -14,7 +14,8 @@ import pytest
 
 from raysweep.record.reader import read_ledger
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.e2e]
+pytestmark = pytest.mark.e2e
+LOCAL = "{kind: local, pids: 64}"
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 SWEEP = """\
 name: odd-tasks
@@ -23,7 +24,7 @@ tasks: {source: tasks}
 models: [{name: m, agent: scripted, strategy: s}]
 bands: [{name: 1x, request: 1.0, limit: 1.0}, {name: uncapped, request: 1.0, limit: none}]
 reference: 1x
-repeats: 2
+repeats: 1
 sandbox: {kind: local, pids: 64}
 runner: {concurrency: 2, executor: inprocess}
 probes: {enabled: false}
@@ -78,7 +79,7 @@ def raysweep(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(needs_local, tmp_path_factory):
+def outcomes(sandbox_section, tmp_path_factory):
     """{task: set of (outcome, reward, detail)} over both bands of one sweep."""
     root = tmp_path_factory.mktemp("odd")
     make(
@@ -114,6 +115,7 @@ def outcomes(needs_local, tmp_path_factory):
     (odd / "environment" / "empty").mkdir()
     Path(os.fsdecode(bytes(odd) + b"/environment/caf\xe9.txt")).write_text("z")
     make(root, "removed-workdir", "echo 0 > /logs/verifier/reward.txt\n", "#!/bin/sh\ncd /; rm -rf /app\n")
+    (root / "sweep.yaml").write_text(SWEEP.replace(LOCAL, sandbox_section))
     done = raysweep("run", "sweep.yaml", "--run-dir", "run", cwd=root)
     assert done.returncode == 0, done.stderr
     seen: dict[str, set[tuple[str, float | None, str]]] = {}
@@ -167,8 +169,10 @@ def test_what_cannot_run_is_named_by_check(tmp_path, files, file, said):
     assert said in done.stderr
 
 
+@pytest.mark.sandbox
 def test_what_a_file_manager_leaves_is_no_change_of_a_task(needs_local, tmp_path):
     folder = make(tmp_path, "one")
+    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("repeats: 1", "repeats: 2"))
     assert raysweep("run", "sweep.yaml", "--run-dir", "run", "--blocks", "1", cwd=tmp_path).returncode == 0
     (folder / ".DS_Store").write_text("x")
     (folder / "tests" / ".test.sh.swp").write_text("x")

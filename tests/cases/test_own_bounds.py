@@ -9,26 +9,26 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_odd_tasks import DONE, LOOK, SWEEP, TOML, make, raysweep
+from test_odd_tasks import DONE, LOCAL, LOOK, SWEEP, TOML, make, raysweep
 
 from raysweep.record.reader import read_ledger
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.e2e]
+pytestmark = pytest.mark.e2e
 WORKER = "block = bytearray(150 << 20)\nfor i in range(0, len(block), 4096):\n    block[i] = 1\n"
 PARENT = (
     "import subprocess, sys\n"
     "done = subprocess.run([sys.executable, sys.argv[1]])\n"
     "if done.returncode:\n    print(f'the worker failed with status {done.returncode}', file=sys.stderr); sys.exit(1)\n"
 )
-BURN = "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 1.2:\n    pass\n"
-TIGHT = TOML.replace("cpus = 1", "cpus = 0.2").replace(
-    "[verifier]\ntimeout_sec = 20.0", "[verifier]\ntimeout_sec = 4.0"
+BURN = "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 1:\n    pass\n"
+TIGHT = TOML.replace("cpus = 1", "cpus = 0.1").replace(
+    "[verifier]\ntimeout_sec = 20.0", "[verifier]\ntimeout_sec = 8.0"
 )
-SLOW = TIGHT.replace("build_timeout_sec = 20", "build_timeout_sec = 4")
+SLOW = TIGHT.replace("build_timeout_sec = 20", "build_timeout_sec = 8")
 
 
 @pytest.fixture(scope="module")
-def sweep(needs_local, tmp_path_factory):
+def sweep(sandbox_section, tmp_path_factory):
     """The run directory of one sweep over all tasks of this module."""
     root = tmp_path_factory.mktemp("bounds")
     setup = {
@@ -39,12 +39,7 @@ def sweep(needs_local, tmp_path_factory):
     for number in (1, 2, 3):
         make(root, f"setup-worker-{number}", files=setup)
         make(root, f"light-{number}")
-        make(
-            root,
-            f"slow-tests-{number}",
-            f"python3 /tests/burn.py\n{LOOK}",
-            files={"task.toml": TIGHT, "tests/burn.py": BURN},
-        )
+    make(root, "slow-tests", f"python3 /tests/burn.py\n{LOOK}", files={"task.toml": TIGHT, "tests/burn.py": BURN})
     burn = "#!/bin/sh\nexec python3 /app/burn.py\n"
     slow = {"task.toml": SLOW, "environment/setup.sh": burn, "environment/burn.py": BURN}
     make(root, "slow-setup", files=slow)
@@ -53,7 +48,7 @@ def sweep(needs_local, tmp_path_factory):
     make(root, "agent-worker", agent=harness.format(before=""), files=files)
     make(root, "agent-worker-done", agent=harness.format(before="echo done > /app/out\n"), files=files)
     make(root, "tests-worker", f"python3 /tests/worker.py && {LOOK}", DONE, {"tests/worker.py": WORKER})
-    (root / "sweep.yaml").write_text(SWEEP.replace("repeats: 2", "repeats: 1"))
+    (root / "sweep.yaml").write_text(SWEEP.replace(LOCAL, sandbox_section))
     done = raysweep("run", "sweep.yaml", "--run-dir", "run", cwd=root)
     assert done.returncode == 0, done.stderr
     return root
@@ -75,7 +70,7 @@ def ends(sweep):
     [
         ("setup-worker-1", "oom_limit", "setup"),
         ("slow-setup", "cpu_limit", "setup"),
-        ("slow-tests-1", "cpu_limit", "verifier"),
+        ("slow-tests", "cpu_limit", "verifier"),
         ("agent-worker", "oom_limit", "agent"),
         ("tests-worker", "oom_verifier", "verifier"),
     ],
@@ -98,7 +93,7 @@ def test_the_last_lines_of_what_failed_are_told(sweep):
 
 
 def test_the_contrast_is_what_the_limit_did(sweep):
-    """Nine of thirteen tasks fail at 1x only, and the report says so."""
+    """Seven of eleven tasks fail at 1x only, and the report says so."""
     done = raysweep("report", "run", "--json", cwd=sweep)
     assert done.returncode == 0, done.stderr
     findings = json.loads(done.stdout)["findings"]
@@ -109,5 +104,5 @@ def test_the_contrast_is_what_the_limit_did(sweep):
         and f["resampled_over"] == "tasks"
         and f["bucket"] is None
     ]
-    assert contrast["value"] == pytest.approx(100 * 9 / 13)
+    assert contrast["value"] == pytest.approx(100 * 7 / 11)
     assert contrast["low"] > 0
