@@ -69,6 +69,26 @@ def root(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="folder for sweep.yaml")] = Path(),
+    sandbox: Annotated[
+        str | None, typer.Option("--sandbox", metavar="KIND", help="local (default), docker, kubernetes or simulated")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", metavar="SOURCE", help="a folder of tasks, or another source of tasks")
+    ] = None,
+    copy: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="copy a shipped sweep, such as quickstart")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a commented sweep to start from; an existing one is not overwritten."""
+    from raysweep.cli.init import init_command
+
+    init_command(folder, sandbox, tasks, copy, as_json=as_json)
+
+
+@app.command()
 def check(config: Config, as_json: Json = False) -> None:
     """Check a sweep and its tasks: every problem at once, nothing is run."""
     from raysweep.cli.check import check_command

@@ -15,7 +15,7 @@ from raysweep.config.reader import Document, read_yaml
 from raysweep.config.rules import broken_rules
 from raysweep.errors import InputError, Problem, bad_input
 
-_TEMPLATE = "start from configs/quickstart.yaml"
+_TEMPLATE = "make one with `raysweep init`"
 
 
 def load(path: Path) -> Sweep:
