@@ -1,7 +1,7 @@
 """The words that code, config, columns and reports share: outcomes, causes, phases, enforcement, check statuses.
 
 Each is a StrEnum, so a member equals and prints as its string, in Parquet and JSON too. Belongs here: closed lists of
-words that more than one package uses. Does not: what follows from a word (`trial.classify`, `stats.estimand`).
+words that more than one package uses. Does not: what follows from a word (`trial.classify`, `stats.endings`).
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def read(raw: Path) -> list[dict[str, Any]]:
 
 def finding(told: Mapping[str, Any]) -> Finding:
     """A finding as far as the raw file keeps it."""
-    told = told | {"facet": Facet.of(told["facet"])}
+    told = {k: v for k, v in told.items() if k not in {"unit", "facet"}} | {"facet": Facet.of(told["facet"])}
     return Finding(model="m", n_tasks=TASKS, n_attempts=0, n_dates=DATES, **told)
 
 

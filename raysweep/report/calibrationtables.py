@@ -13,6 +13,7 @@ from raysweep.report.calibration import calibration_sentences, p_text
 from raysweep.report.terminal import MARKS
 from raysweep.report.text import NONE, interval_text, value_text
 from raysweep.stats.calibrate import Calibration
+from raysweep.stats.estimand import ESTIMANDS
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.calibrate import Ladder
@@ -21,14 +22,6 @@ from raysweep.stats.findings.proposal import Proposal
 from raysweep.stats.wording import number
 from raysweep.units import format_bytes, format_duration, format_millicores
 
-NAMES = {
-    "mem_anon_peak": "memory, anon",
-    "mem_peak": "memory, cache",
-    "cpu_peak_1s": "cpu over 1 s",
-    "cpu_peak_10s": "cpu over 10 s",
-    "agent_seconds": "agent time",
-}
-"""Short: a terminal has 80 columns."""
 NOTES = {"page_cache": "more with page cache", "cut_peaks": "peaks were cut", "cut_time": "time was cut"}
 GROUPS = ("all", "passing", "failing")
 """Groups of trials by their result, as `findings.declared` names them."""
@@ -104,7 +97,7 @@ def _declared(findings: Sequence[Finding]) -> Table:
                 for q in ("0.5", "0.95", "max")
             ]
             first = group == "all"
-            table.add_row(NAMES[measure] if first else "", group, *cells, *(tail if first else ()))
+            table.add_row(ESTIMANDS[measure].heading if first else "", group, *cells, *(tail if first else ()))
     return table
 
 
@@ -120,10 +113,11 @@ def _share(f: Finding | None) -> str:
 
 
 def _kills(findings: Sequence[Finding]) -> Table:
+    shares = ("kill_curve_anon", "kill_curve_peak", "kills_measured")
     table = _table(
         "Kill curve of memory: an estimate from the least constrained trials, not a bound",
         ("model", "m x spec"),
-        ("anon + shmem", "with page cache", "measured"),
+        tuple(ESTIMANDS[name].heading for name in shares),
         "check",
     )
     rows: dict[tuple[str, Facet], dict[str, Finding]] = {}
@@ -133,7 +127,7 @@ def _kills(findings: Sequence[Finding]) -> Table:
     for (model, facet), by in sorted(rows.items(), key=lambda item: (item[0][0], item[0][1].value)):
         measured = by.get("kills_measured")
         odd = next((w.message for w in measured.warnings if w.code == "curve_disagrees"), "") if measured else ""
-        cells = (by.get("kill_curve_anon"), by.get("kill_curve_peak"), measured)
+        cells = [by.get(name) for name in shares]
         table.add_row(model, "".join(facet.names), *(NONE if f is None else value_text(f) for f in cells), odd)
     return table
 

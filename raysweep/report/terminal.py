@@ -11,6 +11,7 @@ from rich.text import Text
 
 from raysweep.report.text import NONE, amount, interval_text, name, value_text, what_text
 from raysweep.stats import Analysis, Finding, Member
+from raysweep.stats.estimand import ESTIMANDS
 from raysweep.stats.facet import FacetKind
 from raysweep.stats.levels import sides
 
@@ -107,9 +108,9 @@ def _rate_table(analysis: Analysis) -> Table:
     table = Table(title="Per arm, over all buckets", title_justify="left", box=None, pad_edge=False)
     for heading in ("model", "band"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("success", "infra deaths", "success if clean", "attempts: limits", "platform"):
-        table.add_column(heading, justify="right")
     estimands = ("success", "q_trial", "success_given_clean", "infra_rate_resource", "infra_rate_platform")
+    for estimand in estimands:
+        table.add_column(ESTIMANDS[estimand].heading, justify="right")
     found = {
         (f.estimand, f.model, f.arm): f
         for f in analysis.findings

@@ -159,7 +159,7 @@ def doubted(f: Finding, measured: Mapping[str, Measured]) -> Finding:
 
 
 def platform_zero(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
-    """Success contrasts with trials counted 0 whose first attempt ended in a platform cause."""
+    """Success contrasts, scoring 0 every trial whose first attempt had a platform failure."""
     values = np.where(cube.first_platform, 0.0, cube.y)
     for column, arm in enumerate(cube.arms):
         if arm.band == design.reference or design.reference not in cube.bands(arm.model):

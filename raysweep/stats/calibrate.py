@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from raysweep.errors import bad_input
 from raysweep.stats.cube import Cube, build_cube, with_labels
 from raysweep.stats.design import Design
-from raysweep.stats.estimand import is_resource
+from raysweep.stats.endings import is_resource
 from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.calibrate import CHANGES, NOT_ENOUGH, Ladder, ladder, recommend
 from raysweep.stats.findings.ceiling import Attempts, Rule

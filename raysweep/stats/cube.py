@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import Codes, Names, coded, distinct, filled, flags, joined, numbers, run_starts, whole
 from raysweep.stats.design import Design
-from raysweep.stats.estimand import Endings, endings
+from raysweep.stats.endings import Endings, endings
 from raysweep.stats.place import elsewhere, places
 
 RUN = "_run"

@@ -1,167 +1,327 @@
-"""The estimands of a trial: their definitions, and the only place that says what y and q of a row are.
+"""The registry of estimands: what each named number is, its unit, its words in every report, and who makes it.
 
-y is the reward of a scored trial; a resource cause, an agent's error and a model API that failed to the end count 0;
-a verifier's error, a cancellation, exhausted platform retries and an OOM of unknown origin are missing (nan, null).
-q is 1 where a trial with a y ended in a resource cause and 0 on the other trials with a y, so that p = (1 - q) c holds
-exactly; platform deaths are told by infra_rate, which runs over all attempts.
+A Finding must name one of them and takes its unit from here. Contrasts are arm minus reference, within task, tasks with
+equal weight. Belongs here: names and words. Does not: how a number is computed (`findings`), or y and q (`endings`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from raysweep.stats.arrays import Floats, Ints
-from raysweep.stats.columns import coded, flags, numbers
-from raysweep.vocabulary import CauseClass, Outcome
-
-ESTIMANDS = {
-    "success": "mean reward per trial, equal weight per task; infrastructure death at the swept limit counts as 0",
-    "q_trial": "share of trials whose final attempt ended in infrastructure of the arm's own making",
-    "success_given_clean": "mean reward among the trials that infrastructure did not end (descriptive: it selects)",
-    "infra_rate_resource": "share of all attempts that ended in a resource cause (the arm's)",
-    "infra_rate_platform": "share of all attempts that ended in a platform cause (node, image, API server)",
-    "success_platform_zero": "success with trials counted 0 whose first attempt ended in a platform cause",
-    "p_success": "evidence against no success contrast in any task (p)",
-    "p_infra_rate_resource": "evidence against equal odds of a resource cause within tasks (p)",
-    "p_trend_success": "evidence against no monotone change of success over the ordered limits (p)",
-    "p_trend_q_trial": "evidence against no monotone change of infrastructure deaths over the ordered limits (p)",
-    "rescued": "part of a success contrast that trials saved from infrastructure can make: bounds, no interval",
-    "other_successes": "part of a success contrast beyond saved trials: bounds, no interval",
-    "decomposition_infra": "Kitagawa's part of a success contrast from infrastructure deaths: accounting, not cause",
-    "decomposition_clean": "Kitagawa's part from success among the trials that infrastructure did not end",
-    "change_point": "limit at which most trials fail without infrastructure: from there on success can rise",
-    "time_of_day": "spread of the buckets' success around their mean (RMS, task-adjusted), dates resampled",
-    "time_of_day_range": "largest minus smallest success of a bucket (biased upward by noise)",
-    "time_of_day_p": "evidence against equal buckets (p)",
-    "time_of_day_by_model": "the same as time_of_day for one model",
-    "band_by_bucket": "spread of the contrasts of bands between buckets (RMS)",
-    "occasion_sd": "spread of success between occasions beyond bucket, date and repeats",
-    "date_sd": "spread of success between dates",
-    "repeat_sd": "spread of the success of one pass over the tasks that repeating alone makes",
-    "band_effect": "largest success contrast between bands, in size",
-    "var_bucket": "signed variance behind time_of_day",
-    "var_occasion": "signed variance behind occasion_sd",
-    "var_date": "signed variance behind date_sd",
-    "daily_amplitude": "amplitude of the best daily cosine of success, corrected for the width of the buckets",
-    "weekly_amplitude": "amplitude of the best weekly cosine of success",
-    "daily_by_weekly": "spread of success that the daily rhythm has on some weekdays more than on others",
-    "peak_hour": "hour at which the daily cosine of success is highest",
-    "peak_weekday": "day at which the weekly cosine of success is highest",
-    "periodogram": "power of each period in success between occasions (Lomb-Scargle, task-adjusted)",
-    "rhythm_period": "period that explains most of the variance of success between occasions",
-    "rhythm_share": "share of the variance between occasions that daily and weekly rhythms explain",
-    "api_429": "answers 429 of the model's API per attempt",
-    "model_api_rate": "share of attempts that the model's API ended",
-    "elsewhere_rate": "share of attempts that started in another window than planned, or in none",
-    "cotenancy": "other attempts at work on the same node when the agent started",
-    "success_missing_bounds": "success with every missing trial of a started block counted 0 (low) and 1 (high)",
-    "missing": "share of the trials of started blocks that have no result, by reason",
-    "composition": "share of trials per outcome, by cause where infrastructure ended them",
-    "mem_anon_peak": "largest sampled anonymous and shared memory of the agent phase: misses spikes, a lower bound",
-    "mem_peak": "the kernel's high-water mark of the agent phase: page cache included, an upper bound",
-    "mem_anon_peak_of_spec": "mem_anon_peak as a share of the memory that the task states",
-    "mem_peak_of_spec": "mem_peak as a share of the memory that the task states",
-    "cpu_peak_1s": "largest mean use of the processor over one second of the agent phase",
-    "cpu_peak_10s": "largest mean use of the processor over ten seconds of the agent phase",
-    "cpu_peak_1s_of_spec": "cpu_peak_1s as a share of the processors that the task states",
-    "cpu_peak_10s_of_spec": "cpu_peak_10s as a share of the processors that the task states",
-    "throttled_share": "share of trials that the processor quota throttled at all",
-    "throttled_seconds": "time for which the processor quota throttled the agent phase",
-    "timed_out_share": "share of trials that ran into the agent's time limit (scored by the verifier all the same)",
-    "oom_kills_share": "share of trials in which some process was killed for memory, fatal or not",
-    "queue_seconds": "from dispatch to the creation of the sandbox",
-    "setup_seconds": "from the creation of the sandbox to the agent's start",
-    "agent_seconds": "from the agent's start to its end",
-    "verifier_seconds": "from the agent's end to the verifier's end",
-    "tokens_in": "model tokens read by a trial",
-    "tokens_out": "model tokens written by a trial",
-    "tokens_cached": "model tokens of a trial that came from a cache",
-    "cost_usd": "money that a trial spent on the model",
-    "api_p50_ms": "median latency of a trial's model calls",
-    "api_p95_ms": "95th percentile of the latency of a trial's model calls",
-    "api_429_share": "share of trials with a model call answered 429",
-    "probe_memory_held": "share of probes whose allocation just under the memory limit lived",
-    "probe_uncapped_held": "share of uncapped probes that held 1.25 times the largest finite memory limit of a probe",
-    "probe_memory_killed": "share of probes whose allocation just past the memory limit was killed by that very limit",
-    "probe_kill_seconds": "seconds from the start of such an allocation to its kill",
-    "probe_cpu_of_limit": "cpu that a busy loop got, over its wall time, as a share of the cpu limit",
-}
-"""What each named number is; contrasts of one are arm minus reference, within task, tasks with equal weight."""
-
-ZERO_OUTCOMES = (Outcome.AGENT_ERROR, Outcome.MODEL_API)
-SCORED = ("pass", "partial", "fail", "no reward")
-"""What a scored trial is called by its reward: at least 1, between, at most 0, not a number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Endings:
-    """How n attempts ended.
+class Estimand:
+    """One named number.
 
-    y: (n,) rewards by the rules above, nan = missing. others: rows that are not scored, ascending; resource, platform:
-    rows that ended in such a cause, ascending.
+    label: its words in a table; short: its words in a column heading (the label where empty). unit: of a value; a
+    contrast of fractions is in percentage points. source: the module of `raysweep.stats` that makes its findings.
     """
 
-    y: Floats
-    others: Ints
-    resource: Ints
-    platform: Ints
+    name: str
+    label: str
+    unit: str
+    definition: str
+    source: str
+    short: str = ""
 
     @property
-    def q(self) -> Floats:
-        """(n,) 1 where a resource cause ended the attempt, 0 where it has another y, nan where it has none."""
-        q = np.where(np.isfinite(self.y), 0.0, np.nan)
-        q[self.resource] = 1.0
-        return q
+    def heading(self) -> str:
+        """The words of a column heading."""
+        return self.short or self.label
+
+    def unit_of(self, *, contrast: bool) -> str:
+        """The unit of a value, or of a contrast with a reference."""
+        return "points" if contrast and self.unit == "fraction" else self.unit
 
 
-def endings(table: pa.Table) -> Endings:
-    """The endings of all rows; what is not scored is looked at apart, because most rows are."""
-    y = numbers(table["reward"])
-    y = y if y.flags.writeable else y.copy()
-    if np.isinf(y).any():
-        y[np.isinf(y)] = np.nan
-    others = np.flatnonzero(~flags(pc.equal(table["outcome"], Outcome.SCORED)))
-    y[others] = np.nan
-    rest = table.select(["outcome", "cause_class"]).take(pa.array(others))
-    resource, platform = flags(is_resource(rest)), flags(is_platform(rest))
-    zero = flags(pc.is_in(rest["outcome"], value_set=pa.array(ZERO_OUTCOMES)))
-    y[others[resource | zero]] = 0.0
-    return Endings(y, others, others[resource], others[platform])
+def _arms() -> Iterator[Estimand]:
+    yield Estimand(
+        "success", "success", "fraction",
+        "mean reward per trial, equal weight per task; a death at the swept limit counts as 0", "findings.contrast",
+    )  # fmt: skip
+    yield Estimand(
+        "q_trial", "infrastructure deaths", "fraction",
+        "share of trials ended by the arm's own resource limits", "findings.rates", "infra deaths",
+    )  # fmt: skip
+    yield Estimand(
+        "success_given_clean", "success of clean trials", "fraction",
+        "mean reward of the trials that infrastructure did not end (descriptive: they are a selection)",
+        "findings.contrast", "success if clean",
+    )  # fmt: skip
+    yield Estimand(
+        "infra_rate_resource", "attempts ended by the arm's limits", "fraction",
+        "share of all attempts that ended in a resource cause (the arm's)", "findings.rates", "attempts: limits",
+    )  # fmt: skip
+    yield Estimand(
+        "infra_rate_platform", "attempts ended by the platform", "fraction",
+        "share of all attempts that ended in a platform cause (node, image, API server)", "findings.rates", "platform",
+    )  # fmt: skip
+    yield Estimand(
+        "success_platform_zero", "success, platform failures = 0", "fraction",
+        "success, scoring 0 every trial whose first attempt had a platform failure", "analyse",
+    )  # fmt: skip
+    yield Estimand(
+        "success_missing_bounds", "success with the missing at 0 and 1", "fraction",
+        "success with every missing trial of a started block scored 0 (low) and 1 (high)", "findings.missing",
+    )  # fmt: skip
+    yield Estimand(
+        "missing", "trials without a result", "fraction",
+        "share of the trials of started blocks that have no result, by reason", "findings.missing",
+    )  # fmt: skip
+    yield Estimand(
+        "composition", "outcomes of trials", "fraction",
+        "share of trials per outcome, by cause where infrastructure ended them", "findings.describe",
+    )  # fmt: skip
 
 
-def outcomes(table: pa.Table) -> tuple[Ints, tuple[str, ...]]:
-    """What each row ended as: codes (n,) into the names pass, partial, fail, "no reward", then causes and outcomes."""
-    end = endings(table)
-    code = np.full(len(end.y), 3, dtype=np.int64)
-    for number, mask in enumerate((end.y >= 1.0, (end.y > 0.0) & (end.y < 1.0), end.y <= 0.0)):
-        code[mask] = number
-    rest = table.select(["outcome", "cause"]).take(pa.array(end.others))
-    cause = pc.fill_null(rest["cause"], fill_value="infra")
-    infra = pc.fill_null(pc.equal(rest["outcome"], Outcome.INFRA), fill_value=False)
-    codes, names = coded(pc.if_else(infra, cause, pc.fill_null(rest["outcome"], fill_value="unknown")))
-    code[end.others] = codes + len(SCORED)
-    return code, (*SCORED, *names.to_pylist())
+def _tests() -> Iterator[Estimand]:
+    for name, label, null in (
+        ("p_success", "success differs", "no task's success differs"),
+        ("p_infra_rate_resource", "resource deaths differ", "equal odds of a resource cause within tasks"),
+        ("p_trend_success", "success trends over the bands", "no monotone change of success over the ordered limits"),
+        (
+            "p_trend_q_trial", "deaths trend over the bands",
+            "no monotone change of infrastructure deaths over the ordered limits",
+        ),
+    ):  # fmt: skip
+        yield Estimand(name, label, "p", f'p-value for "{null}"', "findings.significance")
+    yield Estimand("time_of_day_p", "buckets differ", "p", 'p-value for "all buckets are equal"', "findings.timeofday")
 
 
-def is_resource(table: pa.Table) -> pa.ChunkedArray:
-    """True where an attempt ended in a resource cause (by cause_class: `oom_node` can be either)."""
-    return _ended_in(table, CauseClass.RESOURCE)
+def _parts() -> Iterator[Estimand]:
+    yield Estimand(
+        "rescued", "of it, trials rescued from infrastructure (bounds)", "points",
+        "part of a success contrast that trials saved from infrastructure can make: bounds, no interval",
+        "findings.decompose",
+    )  # fmt: skip
+    yield Estimand(
+        "other_successes", "of it, other successes (bounds)", "points",
+        "part of a success contrast beyond saved trials: bounds, no interval", "findings.decompose",
+    )  # fmt: skip
+    yield Estimand(
+        "decomposition_infra", "of it, fewer deaths (accounting)", "points",
+        "Kitagawa's part of a success contrast from infrastructure deaths: accounting, not cause", "findings.decompose",
+    )  # fmt: skip
+    yield Estimand(
+        "decomposition_clean", "of it, clean trials (accounting)", "points",
+        "Kitagawa's part from success of the trials that infrastructure did not end", "findings.decompose",
+    )  # fmt: skip
+    yield Estimand(
+        "change_point", "change point, multiple of the spec", "multiplier",
+        "limit at which most trials fail without infrastructure: from there on success can rise",
+        "findings.changepoint",
+    )  # fmt: skip
 
 
-def is_platform(table: pa.Table) -> pa.ChunkedArray:
-    """True where an attempt ended in a platform cause."""
-    return _ended_in(table, CauseClass.PLATFORM)
+def _temporal() -> Iterator[Estimand]:
+    for name, label, unit, definition, source in (
+        (
+            "time_of_day", "bucket (time of day), ± RMS", "points",
+            "spread of the buckets' success around their mean (RMS, task-adjusted), dates resampled", "timeofday",
+        ),
+        (
+            "time_of_day_range", "largest minus smallest bucket", "points",
+            "largest minus smallest success of a bucket (biased upward by noise)", "timeofday",
+        ),
+        ("time_of_day_by_model", "model x bucket, ± RMS", "points", "time_of_day of one model", "bucketcontrast"),
+        (
+            "time_of_day_by_run", "run x bucket, ± RMS", "points",
+            "spread of the buckets' success between merged runs (RMS)", "runs",
+        ),
+        (
+            "band_by_bucket", "band x bucket, ± RMS", "points",
+            "spread of the contrasts of bands between buckets (RMS)", "bucketcontrast",
+        ),
+        (
+            "occasion_sd", "occasion (bucket on a date), sd", "points",
+            "spread of success between occasions beyond bucket, date and repeats", "timeofday",
+        ),
+        ("date_sd", "date, sd", "points", "spread of success between dates", "timeofday"),
+        ("run_sd", "between runs, beyond their dates, sd", "points", "spread of a contrast between runs", "runs"),
+        (
+            "repeat_sd", "repeat-to-repeat, sd of one pass", "points",
+            "spread of the success of one pass over the tasks that repeating alone makes", "timeofday",
+        ),
+        (
+            "band_effect", "band, largest contrast", "points",
+            "largest success contrast between bands, in size", "timeofday",
+        ),
+        ("var_bucket", "bucket, signed variance", "points^2", "signed variance behind time_of_day", "timeofday"),
+        ("var_occasion", "occasion, signed variance", "points^2", "signed variance behind occasion_sd", "timeofday"),
+        ("var_date", "date, signed variance", "points^2", "signed variance behind date_sd", "timeofday"),
+        (
+            "daily_amplitude", "daily cosine, amplitude", "points",
+            "amplitude of the best daily cosine of success, corrected for the width of the buckets", "rhythm",
+        ),
+        (
+            "weekly_amplitude", "weekly cosine, amplitude", "points",
+            "amplitude of the best weekly cosine of success", "rhythm",
+        ),
+        (
+            "daily_by_weekly", "daily x weekly, ± RMS", "points",
+            "spread of success that the daily rhythm has on some weekdays more than on others", "rhythm",
+        ),
+        ("peak_hour", "hour of the peak", "hours", "hour at which the daily cosine of success is highest", "rhythm"),
+        (
+            "peak_weekday", "day of the peak, after Monday", "days after Monday",
+            "day at which the weekly cosine of success is highest", "rhythm",
+        ),
+        (
+            "periodogram", "power of a period", "ratio",
+            "power of each period in success between occasions (Lomb-Scargle, task-adjusted)", "rhythm",
+        ),
+        (
+            "rhythm_period", "period that stands out", "hours",
+            "period that explains most of the variance of success between occasions", "rhythm",
+        ),
+        (
+            "rhythm_share", "share of variance that rhythms explain", "fraction",
+            "share of the variance between occasions that daily and weekly rhythms explain", "rhythm",
+        ),
+    ):  # fmt: skip
+        yield Estimand(name, label, unit, definition, f"findings.{source}")
 
 
-def _ended_in(table: pa.Table, cause_class: CauseClass) -> pa.ChunkedArray:
-    both = pc.and_kleene(pc.equal(table["outcome"], Outcome.INFRA), pc.equal(table["cause_class"], cause_class))
-    return pc.fill_null(both, fill_value=False)
+def _resources() -> Iterator[Estimand]:
+    for name, label, unit, definition, short in (
+        (
+            "mem_anon_peak", "memory peak (anonymous), median", "bytes",
+            "largest sampled anonymous and shared memory of the agent phase: misses spikes, a lower bound",
+            "memory, anon",
+        ),
+        (
+            "mem_peak", "memory peak with page cache, median", "bytes",
+            "the kernel's high-water mark of the agent phase: page cache included, an upper bound", "memory, cache",
+        ),
+        (
+            "cpu_peak_1s", "cpu peak over 1 s, median", "millicores",
+            "largest mean use of the processor over one second of the agent phase", "cpu over 1 s",
+        ),
+        (
+            "cpu_peak_10s", "cpu peak over 10 s, median", "millicores",
+            "largest mean use of the processor over ten seconds of the agent phase", "cpu over 10 s",
+        ),
+        (
+            "agent_seconds", "agent time, median", "seconds", "from the agent's start to its end", "agent time",
+        ),
+    ):  # fmt: skip
+        yield Estimand(name, label, unit, definition, "findings.resources", short)
+        spec = label.replace(", median", " against spec, median")
+        source = "findings.declared" if name == "agent_seconds" else "findings.resources"
+        yield Estimand(f"{name}_of_spec", spec, "fraction", f"{name} as a share of what the task declares", source)
+        yield Estimand(
+            f"{name}_clears", f"{short}: trials that a multiple of the spec holds", "fraction",
+            f"share of trials whose {name} a multiple of the declared value holds", "findings.declared",
+        )  # fmt: skip
+        yield Estimand(
+            f"{name}_margin", f"{short}: room above the largest trial", "fraction",
+            f"1 - largest {name} / declared value; below 0 where a trial took more", "findings.declared",
+        )  # fmt: skip
+    for name, label, unit, definition in (
+        ("throttled_share", "throttled trials", "fraction", "share of trials that the processor quota throttled"),
+        ("throttled_seconds", "time throttled, median", "seconds", "time that the quota throttled the agent phase"),
+        (
+            "timed_out_share", "timed-out trials", "fraction",
+            "share of trials that ran into the agent's time limit (the verifier scores them all the same)",
+        ),
+        (
+            "oom_kills_share", "trials with an OOM kill", "fraction",
+            "share of trials in which some process was killed for memory, fatal or not",
+        ),
+        (
+            "queue_seconds", "time until the sandbox was asked for, median", "seconds",
+            "from dispatch to the creation of the sandbox",
+        ),
+        ("setup_seconds", "set-up time, median", "seconds", "from the creation of the sandbox to the agent's start"),
+        ("verifier_seconds", "verifier time, median", "seconds", "from the agent's end to the verifier's end"),
+        ("tokens_in", "tokens read, median", "tokens", "model tokens read by a trial"),
+        ("tokens_out", "tokens written, median", "tokens", "model tokens written by a trial"),
+        ("tokens_cached", "tokens read from a cache, median", "tokens", "model tokens of a trial that a cache served"),
+        ("cost_usd", "money, median", "usd", "money that a trial spent on the model"),
+        ("api_p50_ms", "model call latency, median", "ms", "median latency of a trial's model calls"),
+        (
+            "api_p95_ms", "model call latency, 95th percentile", "ms",
+            "95th percentile of the latency of a trial's model calls",
+        ),
+        ("api_429_share", "trials with an answer 429", "fraction", "share of trials with a model call answered 429"),
+    ):  # fmt: skip
+        yield Estimand(name, label, unit, definition, "findings.resources")
 
 
-def y_of(table: pa.Table) -> pa.Array:
-    """Reward y per row (double, null = missing) by the rules in the module's docstring."""
-    return pa.array(endings(table).y, from_pandas=True)
+def _mechanism() -> Iterator[Estimand]:
+    for name, label, unit, definition in (
+        ("api_429", "answers 429 per attempt", "count", "answers 429 of the model's API per attempt"),
+        ("model_api_rate", "trials ended by the model API", "fraction", "share of attempts that the model's API ended"),
+        (
+            "cotenancy", "other attempts on the node at the start", "count",
+            "other attempts at work on the same node when the agent started",
+        ),
+    ):  # fmt: skip
+        yield Estimand(name, label, unit, definition, "findings.mechanism")
+
+
+def _calibration() -> Iterator[Estimand]:
+    for quantity, what, unit in (
+        ("memory", "memory", "bytes"), ("cpu", "cpu", "millicores"), ("agent_time", "agent time limit", "seconds"),
+    ):  # fmt: skip
+        yield Estimand(
+            f"declared_{quantity}", f"{what}, declared", unit, f"{what} that a task declares", "findings.declared"
+        )
+        yield Estimand(
+            f"proposed_{quantity}", f"{what}, proposed", unit,
+            f"{what} that a task should declare by what its trials used", "findings.proposal",
+        )  # fmt: skip
+    for peak, label in (("anon", "anon + shmem"), ("peak", "with page cache")):
+        yield Estimand(
+            f"kill_curve_{peak}", f"kill curve, {label}", "fraction",
+            f"share of trials that a multiple of the memory spec would have killed, by peaks {label}: an estimate",
+            "findings.killcurve", label,
+        )  # fmt: skip
+    yield Estimand(
+        "kills_measured", "OOM kills at the band's limit", "fraction",
+        "share of a band's trials with an OOM kill, at its multiple of the memory spec", "findings.killcurve",
+        "measured",
+    )  # fmt: skip
+
+
+def _probes() -> Iterator[Estimand]:
+    for name, label, unit, definition in (
+        (
+            "probe_memory_held", "just under the memory limit: lived", "fraction",
+            "share of probes whose allocation just under the memory limit lived",
+        ),
+        (
+            "probe_uncapped_held", "1.25 times the largest finite limit: lived", "fraction",
+            "share of uncapped probes that held 1.25 times the largest finite memory limit of a probe",
+        ),
+        (
+            "probe_memory_killed", "just past the memory limit: killed by it", "fraction",
+            "share of probes whose allocation just past the memory limit was killed by that very limit",
+        ),
+        (
+            "probe_kill_seconds", "seconds to the kill, median", "seconds",
+            "seconds from the start of such an allocation to its kill",
+        ),
+        (
+            "probe_cpu_of_limit", "cpu of a busy loop against the limit, median", "fraction",
+            "cpu that a busy loop got, over its wall time, as a share of the cpu limit",
+        ),
+    ):  # fmt: skip
+        yield Estimand(name, label, unit, definition, "findings.probes")
+
+
+ESTIMANDS: Mapping[str, Estimand] = {
+    e.name: e
+    for part in (_arms, _tests, _parts, _temporal, _resources, _mechanism, _calibration, _probes)
+    for e in part()
+}
+"""All estimands by name."""
+
+
+def estimand(name: str) -> Estimand:
+    """The estimand of this name; ValueError for one that is not registered."""
+    try:
+        return ESTIMANDS[name]
+    except KeyError:
+        raise ValueError(f"{name} is not a registered estimand: add it to raysweep/stats/estimand.py") from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from raysweep.stats.estimand import estimand
 from raysweep.stats.facet import Facet, FacetKind
 
 
@@ -21,7 +22,8 @@ class Caution:
 class Finding:
     """A value with its interval and how both came about.
 
-    value, low, high are in `unit` ("fraction", "points" = percentage points, "seconds", "bytes", ...); None where
+    estimand: a name of the registry, which gives the unit ("fraction", "points" = percentage points, "seconds",
+    "bytes", ...) of value, low and high; they are None where
     it cannot be said (a warning says why), never NaN. arm: band (or "band/model"); reference: the band (for a
     contrast between buckets: the bucket) a contrast is against; of levels of another swept factor both are the band
     with the level ("1x [agent_timeout=2x]"), and the facet names that factor. facet: what else the number is about.
@@ -38,7 +40,7 @@ class Finding:
     value: float | None
     low: float | None
     high: float | None
-    unit: str
+    unit: str = field(init=False)
     level: float | None
     method: str
     resampled_over: str
@@ -49,6 +51,8 @@ class Finding:
     warnings: tuple[Caution, ...] = ()
 
     def __post_init__(self) -> None:
+        unit = estimand(self.estimand).unit_of(contrast=self.reference is not None)
+        object.__setattr__(self, "unit", unit)
         for name in ("value", "low", "high"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):

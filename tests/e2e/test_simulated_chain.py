@@ -61,7 +61,7 @@ def test_every_kind_of_interval_is_judged(raw, capsys):
 
 def finding(estimand, **more):
     told = {"arm": "3x", "reference": "1x", "bucket": None, "facet": None, "value": 0.0, "low": -1.0, "high": 1.0}
-    told |= {"unit": "points", "level": 0.95, "method": "", "resampled_over": "tasks"}
+    told |= {"level": 0.95, "method": "", "resampled_over": "tasks"}
     return Finding(estimand=estimand, model="m", n_tasks=1, n_attempts=1, n_dates=1, **(told | more))
 
 
@@ -89,7 +89,7 @@ WORLD = World(
         (finding("decomposition_infra", bucket="night"), 100 * (0.54 / 0.9 + 0.44 / 0.8) / 2 * 0.1),
         (finding("decomposition_clean", bucket="night"), 100 * 0.85 * (0.54 / 0.9 - 0.44 / 0.8)),
         (finding("time_of_day", facet=Facet(FacetKind.BUCKET)), 3.0),
-        (finding("var_date", facet=Facet(FacetKind.DATE), unit="points^2"), 4.0),
+        (finding("var_date", facet=Facet(FacetKind.DATE)), 4.0),
     ],
 )
 def test_what_is_true_of_a_finding(found, truth):

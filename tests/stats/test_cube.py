@@ -17,7 +17,7 @@ from raysweep.record.schema import to_table
 from raysweep.stats import simulate
 from raysweep.stats.columns import SAMPLE, coded, joined, pairs
 from raysweep.stats.cube import ArmKey, arm_codes, build_cube, with_labels
-from raysweep.stats.estimand import endings, outcomes, y_of
+from raysweep.stats.endings import endings, outcomes, y_of
 from support import truth
 
 STATED = truth.Truth(success={("m", "1x"): 0.5, ("m", "3x"): 0.6}, buckets=("night", "day"), dates=("d1", "d2"))

@@ -68,7 +68,7 @@ def test_identity_of_p_q_and_c():
     ],
 )
 def test_y_of_every_ending(ending, y):
-    from raysweep.stats.estimand import y_of
+    from raysweep.stats.endings import y_of
 
     row = truth.rows(PLAIN)[0] | {"outcome": None, "reward": None, "cause": None, "cause_class": None}
     assert y_of(truth.table([row | ending])).to_pylist() == [y]
@@ -216,14 +216,14 @@ def test_poor_ledgers_get_a_sentence_and_no_nan(case):
 def test_small_gaps_get_the_distrust_note():
     from raysweep.stats.verdict import contrast_sentence
 
-    f = Finding("success", "m", "3x", "1x", None, None, 2.0, 1.0, 3.0, "points", 0.95, "t", "tasks", 89, 1000, 3)
+    f = Finding("success", "m", "3x", "1x", None, None, 2.0, 1.0, 3.0, 0.95, "t", "tasks", 89, 1000, 3)
     assert "deserves distrust" in contrast_sentence(f, [f])
     assert "distrust" not in contrast_sentence(replace(f, value=6.0, low=4.0, high=8.0), [f])
 
 
 def test_a_finding_refuses_nan():
     with pytest.raises(ValueError, match="finite or None"):
-        Finding("success", "m", "3x", None, None, None, float("nan"), None, None, "fraction", None, "", "", 0, 0, 0,
+        Finding("success", "m", "3x", None, None, None, float("nan"), None, None, None, "", "", 0, 0, 0,
                 warnings=(Caution("x", "y", "z"),))  # fmt: skip
 
 

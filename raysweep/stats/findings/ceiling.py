@@ -154,7 +154,6 @@ def infra_rate(cube: Cube, model: str, band: str, alpha: float, attempts: Attemp
         value=events / n if n else None,
         low=low if n else None,
         high=high if n else None,
-        unit="fraction",
         level=level,
         method="Clopper-Pearson, over all attempts",
         resampled_over="tasks fixed",

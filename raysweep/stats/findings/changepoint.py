@@ -163,7 +163,6 @@ def _plain(
         value=value,
         low=low,
         high=high,
-        unit="multiplier",
         level=how.level,
         method=method,
         resampled_over="tasks",

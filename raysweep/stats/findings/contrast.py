@@ -97,7 +97,6 @@ def contrast_finding(
         value=points(value),
         low=points(low),
         high=points(high),
-        unit="points",
         level=level,
         method=interval.method,
         resampled_over=over,

@@ -73,12 +73,12 @@ def declared_against_observed(o: Observed, level: float) -> tuple[Finding, ...]:
 
 
 def _declared(o: Observed) -> Iterator[Finding]:
-    for quantity, unit in UNITS.items():
+    for quantity in UNITS:
         for task, value in zip(o.tasks, o.declared[quantity], strict=True):
             known = bool(np.isfinite(value))
             yield plain(
                 f"declared_{quantity}", None, None, Facet(FacetKind.TASK, task), float(value) if known else None,
-                unit=unit, n_tasks=1, warnings=() if known else (unknown(quantity, task),),
+                n_tasks=1, warnings=() if known else (unknown(quantity, task),),
             )  # fmt: skip
 
 
@@ -117,15 +117,13 @@ def _set(s: Side) -> Iterator[Finding]:
         why = Caution(
             "nothing_observed", f"no trial has both {s.measure} and a declared value", "see `raysweep doctor`"
         )
-        yield plain(f"{s.measure}_of_spec", None, s.arm, None, None, unit="fraction", warnings=(why,))
+        yield plain(f"{s.measure}_of_spec", None, s.arm, None, None, warnings=(why,))
         return
     warnings = cut_short(s.quantity, int(s.cut[trials].sum()))
     passed = o.passed[trials]
     for group, part in (("all", trials), ("passing", trials[passed]), ("failing", trials[~passed])):
         n_tasks = len(np.unique(o.task[part]))
-        yield from _quantiles(
-            s, f"{s.measure}_of_spec", ratio[part], Facet(FacetKind.TRIALS, group), "fraction", n_tasks, warnings
-        )
+        yield from _quantiles(s, f"{s.measure}_of_spec", ratio[part], Facet(FacetKind.TRIALS, group), n_tasks, warnings)
     yield from _clears(s, trials, ratio[trials], None)
     worst = int(trials[np.argmax(ratio[trials])])
     named = Caution("worst_task", f"the largest is of {o.tasks[o.task[worst]]}", "see the task's own line")
@@ -143,7 +141,7 @@ def _tasks(s: Side) -> Iterator[Finding]:
         task, declared, passed = Facet(FacetKind.TASK, s.o.tasks[code]), float(s.spec[code]), s.o.passed[mine]
         for group, part in (("passing", mine[passed]), ("failing", mine[~passed])):
             facet = Facet(FacetKind.TRIALS, group, task)
-            yield from _quantiles(s, s.measure, s.values[part], facet, UNITS[s.quantity], 1, ())
+            yield from _quantiles(s, s.measure, s.values[part], facet, 1, ())
         if np.isfinite(declared):
             yield plain(
                 f"{s.measure}_margin", None, s.arm, task, 1 - float(s.values[mine].max()) / declared, method=MARGIN,
@@ -153,13 +151,13 @@ def _tasks(s: Side) -> Iterator[Finding]:
 
 
 def _quantiles(
-    s: Side, estimand: str, values: Floats, group: Facet, unit: str, n_tasks: int, warnings: Sequence[Caution]
+    s: Side, estimand: str, values: Floats, group: Facet, n_tasks: int, warnings: Sequence[Caution]
 ) -> Iterator[Finding]:
     if not len(values):
         return
     for name, found in zip(QUANTILES, np.quantile(values, list(QUANTILES.values())).tolist(), strict=True):
         yield plain(
-            estimand, None, s.arm, Facet(FacetKind.QUANTILE, name, group), found, unit=unit,
+            estimand, None, s.arm, Facet(FacetKind.QUANTILE, name, group), found,
             method="quantile over trials", n_tasks=n_tasks, n_attempts=len(values), warnings=tuple(warnings),
         )  # fmt: skip
 

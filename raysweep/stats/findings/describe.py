@@ -13,7 +13,7 @@ import pyarrow as pa
 from raysweep.stats.arrays import Ints
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.design import Design
-from raysweep.stats.estimand import outcomes
+from raysweep.stats.endings import outcomes
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.missing import missing, missing_findings
@@ -83,7 +83,7 @@ def task_contrasts(cube: Cube, design: Design) -> Iterator[Finding]:
         for task, mean, n in zip(cube.tasks, means, counts, strict=True):
             if n:
                 yield plain(
-                    "success", arm.model, arm.band, Facet(FacetKind.TASK, task), 100 * float(mean), unit="points",
+                    "success", arm.model, arm.band, Facet(FacetKind.TASK, task), 100 * float(mean),
                     reference=design.reference, n_tasks=1, n_attempts=2 * int(n),
                 )  # fmt: skip
 

@@ -113,7 +113,6 @@ def _finding(key: _Key, index: int, s: Sample, boundary: float, design: Design) 
         value=points(s.value),
         low=points(low),
         high=points(high),
-        unit="points",
         level=design.confidence,
         method=f"none {look}" if interval is None else made,
         resampled_over="tasks",

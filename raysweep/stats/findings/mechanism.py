@@ -16,8 +16,9 @@ from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import RUN, Cube
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
+from raysweep.vocabulary import Outcome
 
-MEDIANS = {"api_p50_ms": "ms", "api_p95_ms": "ms"}
+MEDIANS = ("api_p50_ms", "api_p95_ms")
 """Latencies are skewed: their median over attempts."""
 NODE_KEYS = ("hostname", "name")
 """Under which a node's name stands: of this machine, of a cluster's node."""
@@ -32,30 +33,30 @@ def mechanism(table: pa.Table, cube: Cube) -> Iterator[Finding]:
     """
     measures = _measures(table)
     date, where = (pc.coalesce(table[f"actual_{name}"], table[name]) for name in ("occasion", "bucket"))
-    narrow = pa.table({"task": table["task"], "occasion": date} | {n: c for n, (_, c) in measures.items()})
+    narrow = pa.table({"task": table["task"], "occasion": date} | measures)
     for bucket in cube.buckets:
         mine = narrow.filter(pc.fill_null(pc.equal(where, bucket), fill_value=False))
         counted = {side: pc.count_distinct(mine[name]).as_py() for side, name in COUNTED}
-        for name, (unit, _) in measures.items():
+        for name in measures:
             known = pc.drop_null(mine[name])
             if len(known):
                 median = name in MEDIANS
                 value = pc.quantile(known, 0.5)[0] if median else pc.mean(known)
                 yield Finding(
                     estimand=name, model=None, arm=None, reference=None, bucket=bucket, facet=Facet(FacetKind.BUCKET),
-                    value=float(value.as_py()), low=None, high=None, unit=unit, level=None,
+                    value=float(value.as_py()), low=None, high=None, level=None,
                     method=f"{'median' if median else 'mean'} over attempts where known; description",
                     resampled_over="", n_attempts=len(known), **counted,
                 )  # fmt: skip
 
 
-def _measures(table: pa.Table) -> dict[str, tuple[str, pa.ChunkedArray]]:
-    """Unit and column (double, null = unknown) of each measure."""
+def _measures(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """The column (double, null = unknown) of each measure."""
     return {
-        **{name: (unit, pc.cast(table[name], pa.float64())) for name, unit in MEDIANS.items()},
-        "api_429": ("count", pc.cast(table["api_429"], pa.float64())),
-        "model_api_rate": ("fraction", pc.cast(pc.equal(table["outcome"], "model_api"), pa.float64())),
-        "cotenancy": ("count", pa.chunked_array([_others(table)])),
+        **{name: pc.cast(table[name], pa.float64()) for name in MEDIANS},
+        "api_429": pc.cast(table["api_429"], pa.float64()),
+        "model_api_rate": pc.cast(pc.equal(table["outcome"], Outcome.MODEL_API), pa.float64()),
+        "cotenancy": pa.chunked_array([_others(table)]),
     }
 
 

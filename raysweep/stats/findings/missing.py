@@ -14,7 +14,7 @@ import pyarrow as pa
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import flags
 from raysweep.stats.cube import ArmKey, Cube, arm_codes
-from raysweep.stats.estimand import endings, outcomes
+from raysweep.stats.endings import endings, outcomes
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.pair import within_unit

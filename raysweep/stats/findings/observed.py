@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.columns import coded, flags, numbers
 from raysweep.stats.cube import Cube
-from raysweep.stats.estimand import endings
+from raysweep.stats.endings import endings
 from raysweep.stats.findings.limits import Limits, widest
 
 MEASURES = {

@@ -147,7 +147,6 @@ def plain(
     low: float | None = None,
     high: float | None = None,
     level: float | None = None,
-    unit: str = "points",
     over: str = "",
     model: str | None = None,
     cautions: tuple[Caution, ...] = (),
@@ -155,7 +154,7 @@ def plain(
     """A Finding about the cells."""
     return Finding(
         estimand=estimand, model=model, arm=None, reference=None, bucket=None, facet=facet,
-        value=value, low=low, high=high, unit=unit, level=level, method=method, resampled_over=over,
+        value=value, low=low, high=high, level=level, method=method, resampled_over=over,
         n_tasks=cells.tasks, n_attempts=round(int(cells.counts.sum()) * cells.arms), n_dates=cells.seen_dates,
         warnings=cautions,
     )  # fmt: skip

@@ -13,7 +13,7 @@ def plain(
 ) -> Finding:
     """A Finding without an interval; `more`: any other of its fields."""
     fields: dict[str, Any] = {
-        "bucket": None, "reference": None, "low": None, "high": None, "unit": "fraction", "level": None,
+        "bucket": None, "reference": None, "low": None, "high": None, "level": None,
         "method": "description", "resampled_over": "", "n_tasks": 0, "n_attempts": 0, "n_dates": 0,
     }  # fmt: skip
     return Finding(estimand=estimand, model=model, arm=arm, facet=facet, value=value, **(fields | more))

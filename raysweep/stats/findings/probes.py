@@ -196,9 +196,9 @@ def probe_findings(measured: Mapping[str, Measured]) -> Iterator[Finding]:
             yield _share("probe_memory_killed", m, [bool(r["own_limit"]) for r in m.past], faults)
         times = [r["kill_s"] for r in m.kills if r["kill_s"] is not None]
         if times:
-            yield _spread("probe_kill_seconds", m, times, "seconds", ())
+            yield _spread("probe_kill_seconds", m, times, ())
         if m.shares:
-            yield _spread("probe_cpu_of_limit", m, m.shares, "fraction", m.cpu_faults())
+            yield _spread("probe_cpu_of_limit", m, m.shares, m.cpu_faults())
 
 
 def _share(name: str, m: Measured, flags: Sequence[bool], faults: tuple[Caution, ...]) -> Finding:
@@ -208,9 +208,9 @@ def _share(name: str, m: Measured, flags: Sequence[bool], faults: tuple[Caution,
     )  # fmt: skip
 
 
-def _spread(name: str, m: Measured, values: Sequence[float], unit: str, faults: tuple[Caution, ...]) -> Finding:
+def _spread(name: str, m: Measured, values: Sequence[float], faults: tuple[Caution, ...]) -> Finding:
     return plain(
-        name, None, m.band, PROBE, median(values), low=min(values), high=max(values), unit=unit,
+        name, None, m.band, PROBE, median(values), low=min(values), high=max(values),
         method="median of probes, smallest and largest", n_attempts=len(values), n_dates=_dates(m), warnings=faults,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from raysweep.stats.arrays import Ints
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.declared import censored, cut_short, unknown
-from raysweep.stats.findings.observed import UNITS, Observed
+from raysweep.stats.findings.observed import Observed
 from raysweep.stats.findings.plain import plain
 from raysweep.stats.methods.calibration import trials_for_maximum
 
@@ -86,7 +86,7 @@ def _proposal(
     proposed: float | None, reason: str, warnings: tuple[Caution, ...],
 ) -> Proposal:  # fmt: skip
     finding = plain(
-        f"proposed_{quantity}", None, arm, Facet(FacetKind.TASK, task), proposed, unit=UNITS[quantity], n_tasks=1,
+        f"proposed_{quantity}", None, arm, Facet(FacetKind.TASK, task), proposed, n_tasks=1,
         n_attempts=trials, method=reason, warnings=warnings,
     )  # fmt: skip
     return Proposal(task, quantity, declared, observed, proposed, reason, finding)

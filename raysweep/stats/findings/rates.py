@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.cube import ArmKey, Cube
 from raysweep.stats.design import Design, is_registered
-from raysweep.stats.estimand import is_platform, is_resource
+from raysweep.stats.endings import is_platform, is_resource
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.clean import Clean, clean_ratio, few_clean
 from raysweep.stats.findings.contrast import CONTRASTED, clip, points
@@ -57,7 +57,6 @@ def _rate(
         value=value,
         low=low,
         high=high,
-        unit="fraction",
         level=level,
         method=interval.method,
         resampled_over="tasks",
@@ -159,7 +158,6 @@ def infra_rates(table: pa.Table, cube: Cube, how: Draws) -> Iterator[Finding]:
             value=value,
             low=low,
             high=high,
-            unit="fraction",
             level=how.level,
             method=interval.method,
             resampled_over="tasks",
@@ -192,7 +190,6 @@ def infra_contrasts(table: pa.Table, cube: Cube, design: Design, how: Draws) -> 
             value=points(value),
             low=points(low),
             high=points(high),
-            unit="points",
             level=how.level,
             method=interval.method,
             resampled_over="tasks",

@@ -29,7 +29,6 @@ class Measure:
     """One estimand of every row: values (n,), nan where unknown. share: its mean is told, not its quantiles."""
 
     name: str
-    unit: str
     values: Floats
     share: bool = False
 
@@ -73,7 +72,7 @@ def resources(table: pa.Table, arm: Ints, cube: Cube) -> Iterator[Finding]:
 def _told(measure: Measure, known: Floats, model: str, band: str, **more: object) -> Iterator[Finding]:
     if not len(known):
         return
-    more |= {"unit": measure.unit, "n_attempts": len(known)}
+    more |= {"n_attempts": len(known)}
     if measure.share:
         method = "mean over final attempts where known"
         yield plain(measure.name, model, band, None, float(known.mean()), method=method, **more)
@@ -93,16 +92,16 @@ def measures(table: pa.Table, cube: Cube) -> Iterator[Measure]:
     yield _span(table, "verifier_seconds", "t_agent_end", "t_verifier_end")
     yield from _used(table, cube)
     throttled = numbers(table["throttled_us"])
-    yield Measure("throttled_share", "fraction", _positive(throttled), share=True)
-    yield Measure("throttled_seconds", "seconds", throttled / 1e6)
-    yield Measure("timed_out_share", "fraction", numbers(table["timed_out"]), share=True)
-    yield Measure("oom_kills_share", "fraction", _positive(numbers(table["oom_kills"])), share=True)
+    yield Measure("throttled_share", _positive(throttled), share=True)
+    yield Measure("throttled_seconds", throttled / 1e6)
+    yield Measure("timed_out_share", numbers(table["timed_out"]), share=True)
+    yield Measure("oom_kills_share", _positive(numbers(table["oom_kills"])), share=True)
     for name in ("tokens_in", "tokens_out", "tokens_cached"):
-        yield Measure(name, "tokens", numbers(table[name]))
-    yield Measure("cost_usd", "usd", numbers(table["cost_usd"]))
+        yield Measure(name, numbers(table[name]))
+    yield Measure("cost_usd", numbers(table["cost_usd"]))
     for name in ("api_p50_ms", "api_p95_ms"):
-        yield Measure(name, "ms", numbers(table[name]))
-    yield Measure("api_429_share", "fraction", _positive(numbers(table["api_429"])), share=True)
+        yield Measure(name, numbers(table[name]))
+    yield Measure("api_429_share", _positive(numbers(table["api_429"])), share=True)
 
 
 def _used(table: pa.Table, cube: Cube) -> Iterator[Measure]:
@@ -111,21 +110,21 @@ def _used(table: pa.Table, cube: Cube) -> Iterator[Measure]:
     at = {name: code for code, name in enumerate(cube.tasks)}
     cube_task = np.array([at[name] for name in names.to_pylist()], dtype=np.int64)[task]
     spec = declared(table, table.select([]), cube.tasks)
-    for name, unit, resource, column in (
-        ("mem_anon_peak", "bytes", "memory", "mem_anon_peak_bytes"),
-        ("mem_peak", "bytes", "memory", "mem_peak_bytes"),
-        ("cpu_peak_1s", "millicores", "cpu", "cpu_peak_1s"),
-        ("cpu_peak_10s", "millicores", "cpu", "cpu_peak_10s"),
+    for name, resource, column in (
+        ("mem_anon_peak", "memory", "mem_anon_peak_bytes"),
+        ("mem_peak", "memory", "mem_peak_bytes"),
+        ("cpu_peak_1s", "cpu", "cpu_peak_1s"),
+        ("cpu_peak_10s", "cpu", "cpu_peak_10s"),
     ):
         values = numbers(table[column])
-        yield Measure(name, unit, values)
+        yield Measure(name, values)
         whole = spec[resource][cube_task]
         share = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
-        yield Measure(f"{name}_of_spec", "fraction", share)
+        yield Measure(f"{name}_of_spec", share)
 
 
 def _span(table: pa.Table, name: str, start: str, end: str) -> Measure:
-    return Measure(name, "seconds", (numbers(table[end]) - numbers(table[start])) / 1e6)
+    return Measure(name, (numbers(table[end]) - numbers(table[start])) / 1e6)
 
 
 def _positive(values: Floats) -> Floats:

@@ -117,7 +117,7 @@ def rhythm_details(cube: Cube, design: Design) -> Iterator[Finding]:
         if mine.any() and len(set(names)) > 1:
             value = float(parts.grid[:, mine].mean())
             method = f"task-adjusted mean of {int(mine.sum())} date(s)"
-            yield plain(cells, "success", Facet(FacetKind.WEEKDAY, name), value, method, unit="fraction")
+            yield plain(cells, "success", Facet(FacetKind.WEEKDAY, name), value, method)
     hours, days = bucket_hours(cube, design), _days(cube, parts)
     if isinstance(hours, Caution) or days is None or len(days) < LEAST_DAYS:
         return
@@ -125,9 +125,7 @@ def rhythm_details(cube: Cube, design: Design) -> Iterator[Finding]:
     if found is not None:
         method = f"Lomb-Scargle power over its mean under permutation; false-alarm level {found.level:.2f}"
         for period, power in zip(found.periods, found.relative, strict=True):
-            yield plain(
-                cells, "periodogram", Facet(FacetKind.PERIOD, float(24 * period)), float(power), method, unit="ratio"
-            )
+            yield plain(cells, "periodogram", Facet(FacetKind.PERIOD, float(24 * period)), float(power), method)
 
 
 def _days(cube: Cube, parts: Decomposed) -> Floats | None:
@@ -153,14 +151,14 @@ def _daily(cells: Occasions, parts: Decomposed, clock: Clock, level: float) -> I
     yield _amplitude(cells, "daily", found, level, "peak hour", uneven)
     if found is None or found.peak_low is None or found.peak_high is None:
         why = Caution("no_peak_hour", "no peak hour: no daily rhythm is shown", "run more dates")
-        yield plain(cells, "peak_hour", DAILY, None, "none", unit="hours", cautions=(why,))
+        yield plain(cells, "peak_hour", DAILY, None, "none", cautions=(why,))
         return
     value, low, high = (v * DAY_HOURS / (2 * math.pi) for v in (found.peak, found.peak_low, found.peak_high))
     turn = DAY_HOURS * math.floor(value / DAY_HOURS)
     method = "cosinor, Fieller; hour of the day in the sweep's zone, limits may pass midnight"
     yield plain(
         cells, "peak_hour", DAILY, value - turn, method, low=low - turn, high=high - turn, level=level,
-        unit="hours", over="dates",
+        over="dates",
     )  # fmt: skip
 
 
@@ -189,7 +187,7 @@ def _weekly(cells: Occasions, parts: Decomposed, clock: Clock, days: Floats, lev
     if found is not None and found.rejects:
         value = (found.peak * 7 / (2 * math.pi)) % 7
         method = f"cosinor over the week; nearest day: {WEEKDAYS[round(value) % 7]}"
-        yield plain(cells, "peak_weekday", WEEKLY, value, method, unit="days after Monday")
+        yield plain(cells, "peak_weekday", WEEKLY, value, method)
     both = daily_by_weekly(parts.grid, clock.angles, days, parts.squares, level)
     if both is not None:
         method = f"RMS of daily x weekly harmonics, noncentral F inversion; {f_text(both[0])}"
@@ -219,7 +217,7 @@ def _period(cells: Occasions, found: Periodogram | None, level: float) -> Findin
         none = Caution(
             "no_spread", "all occasions gave the same score: no period can be looked for", "use harder tasks"
         )
-        return plain(cells, "rhythm_period", ANY_RHYTHM, None, "none", unit="hours", cautions=(none,))
+        return plain(cells, "rhythm_period", ANY_RHYTHM, None, "none", cautions=(none,))
     shortest, longest = 24 * found.periods.min(), 24 * found.periods.max()
     method = (
         f"Lomb-Scargle periodogram, {len(found.periods)} periods of {shortest:.3g} to {longest:.3g} hours;"
@@ -227,8 +225,8 @@ def _period(cells: Occasions, found: Periodogram | None, level: float) -> Findin
     )
     if found.p > 1 - level:
         why = Caution("no_period", "no period stands out from what permuted occasions give", "run more dates")
-        return plain(cells, "rhythm_period", ANY_RHYTHM, None, method, unit="hours", cautions=(why,))
-    return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * found.peak, method, unit="hours")
+        return plain(cells, "rhythm_period", ANY_RHYTHM, None, method, cautions=(why,))
+    return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * found.peak, method)
 
 
 def _share(cells: Occasions, parts: Decomposed, clock: Clock) -> Finding:
@@ -236,6 +234,6 @@ def _share(cells: Occasions, parts: Decomposed, clock: Clock) -> Finding:
     share = rhythm_share(parts.grid, clock.angles, clock.days, parts.squares)
     if share is None:
         none = Caution("no_spread", "all occasions gave the same score: no variance to share out", "use harder tasks")
-        return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), None, "none", unit="fraction", cautions=(none,))
+        return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), None, "none", cautions=(none,))
     method = f"{which} harmonics, of the variance of occasion means, noise taken off; signed {share:.2g}"
-    return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), min(1.0, max(0.0, share)), method, unit="fraction")
+    return plain(cells, "rhythm_share", Facet(FacetKind.RHYTHM), min(1.0, max(0.0, share)), method)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from raysweep.stats.arrays import Bools, Floats, Ints
 from raysweep.stats.cube import Cube
-from raysweep.stats.estimand import is_resource
+from raysweep.stats.endings import is_resource
 from raysweep.stats.findings.clean import clean_ratio
 from raysweep.stats.findings.pair import is_binary, rare, within_unit
 from raysweep.stats.methods.interval import Ratio, mean_ratio

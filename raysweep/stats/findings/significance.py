@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design, is_registered
-from raysweep.stats.estimand import is_resource
+from raysweep.stats.endings import is_resource
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.changepoint import Ordered, ordered
@@ -211,7 +211,6 @@ def _contrast(p: Pair, estimand: str, model: str, band: str, design: Design, *, 
         value=None,
         low=None,
         high=None,
-        unit="p",
         level=None,
         method=method,
         resampled_over=over,
@@ -236,7 +235,6 @@ def _trend(cube: Cube, order: Ordered, estimand: str, values: Floats, how: Draws
         value=found.p,
         low=None,
         high=None,
-        unit="p",
         level=None,
         method=_page_text(found),
         resampled_over="tasks",

@@ -64,16 +64,14 @@ def time_of_day_details(cube: Cube, level: float, seed: int = 0) -> Iterator[Fin
             value, low, high = (1e4 * v for v in (component.value, component.low, component.high))
             yield plain(
                 cells, f"var_{kind}", Facet(kind), value, f"{method}, signed", low=low, high=high, level=level,
-                unit="points^2", over="dates",
+                over="dates",
             )  # fmt: skip
     permuted = bucket_label_p(parts.grid, seed)
     if permuted is not None:
         method = f"bucket labels permuted within dates; at least {smallest_label_p(*parts.grid.shape):.2g}"
-        yield plain(cells, "time_of_day_p", Facet(FacetKind.TEST, "permutation"), permuted, method, unit="p")
+        yield plain(cells, "time_of_day_p", Facet(FacetKind.TEST, "permutation"), permuted, method)
     if s.rest > TINY:
-        yield plain(
-            cells, "time_of_day_p", Facet(FacetKind.TEST, "F"), s.bucket_test.p, f_text(s.bucket_test), unit="p"
-        )
+        yield plain(cells, "time_of_day_p", Facet(FacetKind.TEST, "F"), s.bucket_test.p, f_text(s.bucket_test))
 
 
 def bucket_finding(
