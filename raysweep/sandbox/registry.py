@@ -113,9 +113,9 @@ class Registries:
             if authorization is None:
                 return status, None
             status, head, _ = await self._call("HEAD", url, authorization)
-        told = head.get("Docker-Content-Digest", "")
-        if status == 200 and is_digest(told):
-            return status, told
+        answer = head.get("Docker-Content-Digest", "")
+        if status == 200 and is_digest(answer):
+            return status, answer
         if status not in {200, 405}:
             return status, None
         status, _, body = await self._call("GET", url, authorization)
@@ -134,8 +134,8 @@ class Registries:
         asked.setdefault("scope", f"repository:{name.path}:pull")
         query = {key: asked[key] for key in ("service", "scope") if key in asked}
         status, _, body = await self._call("GET", realm.update_query(query), ours)
-        told: Any = json.loads(body) if status == 200 else {}
-        token = (told.get("token") or told.get("access_token")) if isinstance(told, dict) else None
+        answer: Any = json.loads(body) if status == 200 else {}
+        token = (answer.get("token") or answer.get("access_token")) if isinstance(answer, dict) else None
         return f"Bearer {token}" if isinstance(token, str) else None
 
     async def _call(

@@ -86,11 +86,11 @@ class Group(ControlFiles):
 
     def pids(self) -> set[int]:
         """Processes in it (not in its children)."""
-        found: set[int] = set()
+        pids: set[int] = set()
         for path in self.procs_files():
             with contextlib.suppress(OSError):
-                found |= {int(word) for word in path.read_text().split()}
-        return found
+                pids |= {int(word) for word in path.read_text().split()}
+        return pids
 
     def walk(self) -> Iterable[Group]:
         """Itself and everything below, children first."""

@@ -31,14 +31,14 @@ class Kill:
 
 def parse_oom_line(line: str) -> tuple[str | None, str, int] | None:
     """(full cgroup or None for the whole machine, victim's cgroup, its pid) of an "oom-kill:" record, else None."""
-    found = _LINE.search(line)
-    return (found["full"], found["victim"], int(found["pid"])) if found else None
+    match = _LINE.search(line)
+    return (match["full"], match["victim"], int(match["pid"])) if match else None
 
 
 def parse_victim_line(line: str) -> tuple[int, int] | None:
     """(process id, anon + shmem bytes) of a "Killed process" record, else None."""
-    found = _VICTIM.search(line)
-    return (int(found["pid"]), (int(found["anon"]) + int(found["shmem"])) * 1024) if found else None
+    match = _VICTIM.search(line)
+    return (int(match["pid"]), (int(match["anon"]) + int(match["shmem"])) * 1024) if match else None
 
 
 def is_below(path: str, suffix: str) -> bool:

@@ -37,7 +37,7 @@ class Layout:
 
 
 def _unescape(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _own_paths(cgroup: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ def _below(root: str, path: str) -> str:
 def parse_hierarchies(mountinfo: str, cgroup: str) -> list[Hierarchy]:
     """Hierarchies in the texts of /proc/self/mountinfo and /proc/self/cgroup; a later mount at one place wins."""
     own = _own_paths(cgroup)
-    found: dict[str, Hierarchy] = {}
+    hierarchies: dict[str, Hierarchy] = {}
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
@@ -70,8 +70,8 @@ def parse_hierarchies(mountinfo: str, cgroup: str) -> list[Hierarchy]:
         names = frozenset(kind[2].split(",")) & own.keys() if kind[0] == "cgroup" else frozenset({""})
         path = next((own[name] for name in sorted(names) if name in own), "/")
         version = 1 if kind[0] == "cgroup" else 2
-        found[mount] = Hierarchy(version, names - {""}, Path(mount), _below(root, path))
-    return list(found.values())
+        hierarchies[mount] = Hierarchy(version, names - {""}, Path(mount), _below(root, path))
+    return list(hierarchies.values())
 
 
 def choose_layout(hierarchies: list[Hierarchy], v2_controllers: frozenset[str]) -> Layout | None:

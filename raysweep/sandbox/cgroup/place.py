@@ -120,11 +120,11 @@ def _move_processes_away(parent: Group) -> None:
 
 def memory_ancestors(parent: Group) -> list[Group]:
     """`parent` and the cgroups above it that this process can see, for counters of a full ancestor."""
-    folder, found = parent.dirs["memory"], []
+    folder, groups = parent.dirs["memory"], []
     while (folder / "cgroup.procs").exists():
-        found.append(Group(parent.version, {"memory": folder}))
+        groups.append(Group(parent.version, {"memory": folder}))
         folder = folder.parent
-    return found
+    return groups
 
 
 def available_memory(meminfo: str, ancestors: Sequence[Group]) -> int:

@@ -110,8 +110,8 @@ class DockerContainer:
         self._began = container_start(inspected)
         self._watched = await asyncio.to_thread(self._watch, inspected)
         others = await self._neighbours(engine)
-        told = {"image": image.name, "image_digest": image.digest, "image_id": image.id}
-        node = {**self.site.facts, **told, "co_tenants": others}
+        identity = {"image": image.name, "image_digest": image.digest, "image_id": image.id}
+        node = {**self.site.facts, **identity, "co_tenants": others}
         request_now = read_request(inspected, self.spec.request)
         return Made(request_now, read_limit(inspected), node=node, image_pulled=image.pulled)
 
@@ -136,11 +136,11 @@ class DockerContainer:
             await self._replace(engine, request)
 
     async def _replace(self, engine: Engine, request: dict[str, Any]) -> None:
-        found = await engine.inspect(self.name)
-        labels = (found or {}).get("Config", {}).get("Labels") or {}
+        existing = await engine.inspect(self.name)
+        labels = (existing or {}).get("Config", {}).get("Labels") or {}
         same = all(labels.get(key) == request["Labels"][key] for key in (RUN_LABEL, ATTEMPT_LABEL))
         mine = labels.get(OWNER_LABEL) == self.site.shape.owner
-        if found is not None and not (same and (mine or owner_state(labels.get(OWNER_LABEL, "")) != ALIVE)):
+        if existing is not None and not (same and (mine or owner_state(labels.get(OWNER_LABEL, "")) != ALIVE)):
             raise SandboxError("scheduling", f"a container named {self.name} is there and belongs to another process")
         await engine.remove(self.name)
         try:
@@ -156,8 +156,10 @@ class DockerContainer:
 
     async def _neighbours(self, engine: Engine) -> int:
         """Other sandboxes of raysweep that run on this engine."""
-        found = await engine.labelled(RUN_LABEL)
-        return sum(1 for one in found if one.get("State") == "running" and f"/{self.name}" not in one.get("Names", ()))
+        containers = await engine.labelled(RUN_LABEL)
+        return sum(
+            1 for one in containers if one.get("State") == "running" and f"/{self.name}" not in one.get("Names", ())
+        )
 
     # -- reaching it
 
@@ -238,9 +240,9 @@ class DockerContainer:
             async with asyncio.timeout(REMOVE_PATIENCE_S):
                 while True:
                     with contextlib.suppress(ConnectionError, DockerError):
-                        found = await engine.inspect(self.name)
-                        if found is not None and found["Config"]["Labels"].get(CREATED_LABEL) == self._creation:
-                            await engine.remove(found["Id"])
+                        existing = await engine.inspect(self.name)
+                        if existing is not None and existing["Config"]["Labels"].get(CREATED_LABEL) == self._creation:
+                            await engine.remove(existing["Id"])
                         return
                     await asyncio.sleep(1.0)
 

@@ -90,14 +90,14 @@ def _translate(pattern: str) -> re.Pattern[str]:
 
 def _entries(folder: Path, rules: Sequence[Rule]) -> Iterator[tuple[str, Path]]:
     """(relative POSIX path, path) of all that is not left out, folders before what is in them, in order."""
-    found = []
+    entries = []
     for at, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(at, name)
             relative = path.relative_to(folder).as_posix()
             if not is_ignored(relative, rules):
-                found.append((relative, path))
-    yield from sorted(found)
+                entries.append((relative, path))
+    yield from sorted(entries)
 
 
 def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:

@@ -146,8 +146,8 @@ class Engine:
     async def labelled(self, *labels: str) -> list[dict[str, Any]]:
         """Containers (stopped ones too) that carry all of the labels, given as "key" or "key=value"."""
         filters = json.dumps({"label": list(labels)})
-        found = await ask(self.docker.containers.list(all=True, filters=filters))
-        return [dict(container._container) for container in found]  # noqa: SLF001 - the only way to what was listed
+        containers = await ask(self.docker.containers.list(all=True, filters=filters))
+        return [dict(container._container) for container in containers]  # noqa: SLF001 - the only way to what was listed
 
 
 def _tls() -> ssl.SSLContext:

@@ -107,23 +107,23 @@ class Images:
 async def look_up(engine: Engine, name: str) -> Image | None:
     """The image if the engine has it."""
     try:
-        found = await ask(engine.docker.images.inspect(name))
+        inspected = await ask(engine.docker.images.inspect(name))
     except DockerError as error:
         if is_gone(error):
             return None
         raise SandboxError("image", f"{name}: {error}") from error
-    told: list[str] = found.get("RepoDigests") or []
-    own = repo_digest(name, told)
-    digest = own or next((text.partition("@")[2] for text in told), found["Id"])
-    return Image(name, found["Id"], digest, found.get("Architecture", ""), repo_digest=own)
+    digests: list[str] = inspected.get("RepoDigests") or []
+    own = repo_digest(name, digests)
+    digest = own or next((text.partition("@")[2] for text in digests), inspected["Id"])
+    return Image(name, inspected["Id"], digest, inspected.get("Architecture", ""), repo_digest=own)
 
 
-def repo_digest(name: str, told: Iterable[str]) -> str | None:
+def repo_digest(name: str, digests: Iterable[str]) -> str | None:
     """The digest of the repository of `name` among an image's RepoDigests, whichever way engines spell it."""
     wanted = _parsed(name)
-    known = [one for text in told if (one := _parsed(text)) is not None]
-    found = [one.digest for one in known if wanted is not None and one.repository == wanted.repository]
-    return wanted.digest if wanted is not None and wanted.digest in found else next(iter(found), None)
+    known = [one for text in digests if (one := _parsed(text)) is not None]
+    matching = [one.digest for one in known if wanted is not None and one.repository == wanted.repository]
+    return wanted.digest if wanted is not None and wanted.digest in matching else next(iter(matching), None)
 
 
 def _parsed(text: str) -> ImageName | None:
@@ -168,8 +168,8 @@ async def _remove_layers(engine: Engine, said: list[dict[str, Any]]) -> None:
     made = next((name for name in reversed(ids) if _ID.fullmatch(name)), "")
     for _ in range(REMOVE_TRIES if made else 0):
         try:
-            found = await ask(engine.docker.images.inspect(made))
-            if not (found.get("RepoTags") or found.get("RepoDigests")):
+            inspected = await ask(engine.docker.images.inspect(made))
+            if not (inspected.get("RepoTags") or inspected.get("RepoDigests")):
                 await ask(engine.docker.images.delete(made))
         except DockerError as error:
             if error.status == IN_USE:  # by the step's container, which is going

@@ -20,14 +20,14 @@ async def remove_leftovers(engine: Engine, run_id: str | None, keep: frozenset[s
     was removed, as "container NAME".
     """
     label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
-    found = [one for one in await engine.labelled(label) if _is_leftover(one.get("Labels") or {}, run_id, keep)]
+    leftovers = [one for one in await engine.labelled(label) if _is_leftover(one.get("Labels") or {}, run_id, keep)]
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def remove(one: Mapping[str, Any]) -> str | None:
         async with limit:
             return _name(one) if await engine.remove(str(one["Id"])) else None
 
-    return [name for name in await asyncio.gather(*map(remove, found)) if name is not None]
+    return [name for name in await asyncio.gather(*map(remove, leftovers)) if name is not None]
 
 
 def _is_leftover(labels: Mapping[str, str], run_id: str | None, keep: frozenset[str]) -> bool:

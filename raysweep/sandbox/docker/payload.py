@@ -37,8 +37,8 @@ def _folder(path: str, mode: int) -> tarfile.TarInfo:
 
 
 def _with_parents(paths: Iterable[str]) -> list[str]:
-    found: dict[str, None] = {}
+    folders: dict[str, None] = {}
     for path in paths:
         parts = path.strip("/").split("/")
-        found |= {"/" + "/".join(parts[: i + 1]): None for i in range(len(parts))}
-    return list(found)
+        folders |= {"/" + "/".join(parts[: i + 1]): None for i in range(len(parts))}
+    return list(folders)

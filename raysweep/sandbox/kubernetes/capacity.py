@@ -114,7 +114,7 @@ def with_keeper(request: Resources) -> Resources:
     return Resources((request.cpu or 0) + KEEPER_CPU, (request.memory or 0) + KEEPER_MEMORY, request.storage or 0)
 
 
-def at_once(specs: Sequence[SandboxSpec], found: Sequence[Room], *, exclusive: bool = False) -> int:
+def at_once(specs: Sequence[SandboxSpec], node_rooms: Sequence[Room], *, exclusive: bool = False) -> int:
     """How many sandboxes the nodes can hold at once when all are as large as the largest in each resource."""
     asked = [with_keeper(spec.request) for spec in specs]
     largest = {name: max(getattr(one, name) for one in asked) for name in NAMES}
@@ -127,28 +127,28 @@ def at_once(specs: Sequence[SandboxSpec], found: Sequence[Room], *, exclusive: b
         ]
         return max(0, min([*fits, room.slots, *([1] if exclusive else [])]))
 
-    return sum(held(room) for room in found)
+    return sum(held(room) for room in node_rooms)
 
 
-def too_large(specs: Sequence[SandboxSpec], found: Sequence[Room]) -> Iterator[str]:
+def too_large(specs: Sequence[SandboxSpec], node_rooms: Sequence[Room]) -> Iterator[str]:
     """Requests that no node can hold, one line for each resource, the largest of it named."""
     for name in NAMES:
         spec = max(specs, key=lambda s: getattr(s.request, name) or 0)
         wanted = getattr(with_keeper(spec.request), name)
-        most = max((getattr(room.free, name) or 0 for room in found), default=0)
-        if wanted > most and any(getattr(room.free, name) is not None for room in found):
+        most = max((getattr(room.free, name) or 0 for room in node_rooms), default=0)
+        if wanted > most and any(getattr(room.free, name) is not None for room in node_rooms):
             said = f"{_spelt(name, wanted)} {name} (keeper included) is requested by {_who(spec)}"
             yield f"{said}; no node has more than {_spelt(name, most)}"
 
 
-def unreachable(specs: Sequence[SandboxSpec], found: Sequence[Room]) -> Iterator[str]:
+def unreachable(specs: Sequence[SandboxSpec], node_rooms: Sequence[Room]) -> Iterator[str]:
     """Finite limits that a pod would not reach on a node it may get, one line for each resource, the largest named.
 
     Such a limit is admitted all the same: the pod meets the node's end before its own.
     """
     for name in NAMES:
         limited = [s for s in specs if getattr(s.limit, name) is not None]
-        free = [(getattr(room.free, name), room.node) for room in found if getattr(room.free, name) is not None]
+        free = [(getattr(room.free, name), room.node) for room in node_rooms if getattr(room.free, name) is not None]
         if not limited or not free:
             continue
         spec = max(limited, key=lambda s: getattr(s.limit, name))

@@ -155,17 +155,17 @@ class PodContainer:
     async def _standing(self, manifest: Json) -> Json | None:
         """The pod that has our name: ours whose answer was lost is adopted, a lost runner's goes, another's stays."""
         try:
-            found = await self._cluster.api.get(self._path)
+            existing = await self._cluster.api.get(self._path)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise SandboxError("api_server", f"a pod named {self.name} exists and cannot be read: {error}") from error
-        labels, wanted = found["metadata"].get("labels") or {}, manifest["metadata"]["labels"]
+        labels, wanted = existing["metadata"].get("labels") or {}, manifest["metadata"]["labels"]
         if any(labels.get(key) != wanted[key] for key in (RUN, ATTEMPT)):
             raise SandboxError("scheduling", f"a pod named {self.name} exists and belongs to something else")
-        if token_of(found) == self.token and "deletionTimestamp" not in found["metadata"]:
-            return found
-        await self._cluster.api.delete(self._path, uid=found["metadata"]["uid"])
+        if token_of(existing) == self.token and "deletionTimestamp" not in existing["metadata"]:
+            return existing
+        await self._cluster.api.delete(self._path, uid=existing["metadata"]["uid"])
         return None
 
     async def _until_running(self) -> Seen:
@@ -200,8 +200,8 @@ class PodContainer:
         """What keeps the pod from running, its events regarded."""
         if seen is None or self._uid is None:
             return None
-        found = await events_of(self._cluster.api, self._cluster.options.namespace, self._uid, patience=5.0)
-        return hindrance(seen.pod, found)
+        pod_events = await events_of(self._cluster.api, self._cluster.options.namespace, self._uid, patience=5.0)
+        return hindrance(seen.pod, pod_events)
 
     # -- reaching it
 
@@ -268,17 +268,17 @@ class PodContainer:
             first = end_of_pod(last.pod, gone=last.gone, uid=self._uid)
         node = self._node or str(last.pod["spec"].get("nodeName") or "")
         view = await cluster.nodes.view(node, fresh_s=0.0 if first.ended else 20.0) if node else NodeView(0.0)
-        told = first
+        ending = first
         if first.ended:
-            found = await events_of(cluster.api, cluster.options.namespace, self._uid, patience=30.0)
-            told = end_of_pod(
-                last.pod, gone=last.gone, events=found, node=view.node, node_gone=view.gone, uid=self._uid
+            pod_events = await events_of(cluster.api, cluster.options.namespace, self._uid, patience=30.0)
+            ending = end_of_pod(
+                last.pod, gone=last.gone, events=pod_events, node=view.node, node_gone=view.gone, uid=self._uid
             )
         elif view.gone:
-            told = end_of_pod(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
+            ending = end_of_pod(last.pod, gone=last.gone, node_gone=True, uid=self._uid)
         failures = cluster.api.take_failures()
         calls = {API_ERRORS: failures} if failures else {}
-        return replace(told, node={**told.node, **facts_at_end(node_facts(view, self.name)), **calls})
+        return replace(ending, node={**ending.node, **facts_at_end(node_facts(view, self.name)), **calls})
 
     async def _settled(self, last: Seen) -> Seen:
         """The pod once its status is final: an eviction is told only when the keeper has ended, too."""
@@ -288,8 +288,8 @@ class PodContainer:
         return last
 
     def _is_final(self, seen: Seen) -> bool:
-        told = end_of_pod(seen.pod, gone=seen.gone, uid=self._uid)
-        return over(seen.pod) or (_explained(told) and not lost_sight(seen.pod))
+        ending = end_of_pod(seen.pod, gone=seen.gone, uid=self._uid)
+        return over(seen.pod) or (_explained(ending) and not lost_sight(seen.pod))
 
     async def remove(self) -> None:
         """Delete the pod, which takes all that belongs to it; waits for a creation under way."""
@@ -308,10 +308,10 @@ class PodContainer:
         if uid is None and call is not None and call.exception() is None:
             uid = call.result()["metadata"]["uid"]
         if uid is None:  # no answer came, and the pod may be there all the same
-            found = await self._look(patience=LAST_WORD_S)
-            if found is None or found.gone or token_of(found.pod) != self.token:
+            now = await self._look(patience=LAST_WORD_S)
+            if now is None or now.gone or token_of(now.pod) != self.token:
                 return
-            uid = found.uid
+            uid = now.uid
         await self._cluster.api.delete(self._path, uid=uid, patience=LAST_WORD_S)
 
 

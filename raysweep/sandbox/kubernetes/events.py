@@ -19,10 +19,10 @@ PULLED = "Pulled"
 async def events_of(api: Api, namespace: str, uid: str, *, patience: float) -> list[Json]:
     """The events of one pod, oldest first; none when they cannot be read."""
     try:
-        found, _ = await api.collect(events(namespace), patience=patience, fieldSelector=f"involvedObject.uid={uid}")
+        listed, _ = await api.collect(events(namespace), patience=patience, fieldSelector=f"involvedObject.uid={uid}")
     except ApiError:
         return []
-    return sorted(found, key=_when)
+    return sorted(listed, key=_when)
 
 
 def _when(event: Json) -> str:

@@ -19,13 +19,13 @@ CONFIRMED_S = 30.0
 async def remove_run(api: Api, namespace: str, run_id: str, keep: Collection[str] = ()) -> list[str]:
     """Remove all of one run, whoever is alive, but for the pods of the sandboxes in `keep` and what owns them."""
     selector = f"{RUN}={label_value(run_id)}"
-    found, _ = await api.collect(pods(namespace), labelSelector=selector)
+    listed, _ = await api.collect(pods(namespace), labelSelector=selector)
     kept = {pod_name(run_id, name) for name in keep}
-    spared = {uid for pod in found if pod["metadata"]["name"] in kept for uid in _owners(pod)}
+    spared = {uid for pod in listed if pod["metadata"]["name"] in kept for uid in _owners(pod)}
     held, _ = await api.collect(leases(namespace), labelSelector=selector)
     return [
         *await _remove_leases(api, namespace, [lease for lease in held if lease["metadata"]["uid"] not in spared]),
-        *await _remove_pods(api, namespace, selector, [p for p in found if p["metadata"]["name"] not in kept]),
+        *await _remove_pods(api, namespace, selector, [p for p in listed if p["metadata"]["name"] not in kept]),
     ]
 
 
@@ -36,10 +36,10 @@ async def remove_dead(api: Api, namespace: str) -> list[str]:
     if not dead:
         return []
     uids = {lease["metadata"]["uid"] for lease in dead}
-    found, _ = await api.collect(pods(namespace), labelSelector=RUN)
+    listed, _ = await api.collect(pods(namespace), labelSelector=RUN)
     return [
         *await _remove_leases(api, namespace, dead),
-        *await _remove_pods(api, namespace, RUN, [pod for pod in found if uids & _owners(pod)]),
+        *await _remove_pods(api, namespace, RUN, [pod for pod in listed if uids & _owners(pod)]),
     ]
 
 
@@ -57,9 +57,9 @@ async def _remove_leases(api: Api, namespace: str, held: Sequence[Json]) -> list
     return [name for name, there in zip(names, await _some_at_once(jobs), strict=True) if there]
 
 
-async def _remove_pods(api: Api, namespace: str, selector: str, found: Sequence[Json]) -> list[str]:
+async def _remove_pods(api: Api, namespace: str, selector: str, listed: Sequence[Json]) -> list[str]:
     """Delete pods and wait until their nodes say that nothing of them runs; those of silent nodes go without it."""
-    left = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in found}
+    left = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in listed}
     await _some_at_once([api.delete(pods(namespace, name), uid=uid, grace_s=1) for uid, name in left.items()])
     end = time.monotonic() + CONFIRMED_S
     for wait in back_off(0.2, 2.0):
@@ -69,7 +69,7 @@ async def _remove_pods(api: Api, namespace: str, selector: str, found: Sequence[
             break
         await asyncio.sleep(wait)
     await _some_at_once([api.delete(pods(namespace, name), uid=uid) for uid, name in left.items()])
-    return [f"pod {pod['metadata']['name']}" for pod in found]
+    return [f"pod {pod['metadata']['name']}" for pod in listed]
 
 
 async def _some_at_once(jobs: Sequence[Coroutine[Any, Any, bool]]) -> list[bool]:

@@ -104,21 +104,21 @@ class RunnerLease:
     async def _count(self) -> None:
         """Count the runners of this run; remove Leases that two looks in a row found dead and unchanged."""
         selector = f"{RUN}={label_value(self._run_id)}"
-        found, _ = await self._api.collect(leases(self._namespace), labelSelector=selector)
-        dead = {lease["metadata"]["uid"]: lease["metadata"]["resourceVersion"] for lease in dead_leases(found)}
+        held, _ = await self._api.collect(leases(self._namespace), labelSelector=selector)
+        dead = {lease["metadata"]["uid"]: lease["metadata"]["resourceVersion"] for lease in dead_leases(held)}
         dead.pop(self._stored["metadata"]["uid"], None)
-        for lease in found:
+        for lease in held:
             metadata = lease["metadata"]
             version = metadata["resourceVersion"]
             if dead.get(metadata["uid"]) == version == self._suspects.get(metadata["uid"]):
                 await self._api.delete(leases(self._namespace, metadata["name"]), uid=metadata["uid"], version=version)
         self._suspects = dead
-        self.runners = max(1, len(found) - len(dead))
+        self.runners = max(1, len(held) - len(dead))
 
 
-def dead_leases(found: Iterable[Json]) -> list[Json]:
+def dead_leases(held: Iterable[Json]) -> list[Json]:
     """Those whose runner is known to be dead: its process ran here and is gone, or it renewed too long ago."""
-    return [lease for lease in found if is_dead(lease, datetime.now(UTC))]
+    return [lease for lease in held if is_dead(lease, datetime.now(UTC))]
 
 
 def is_dead(lease: Json, now: datetime) -> bool:

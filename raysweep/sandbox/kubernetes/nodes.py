@@ -71,13 +71,13 @@ class Nodes:
     async def _pods(self, node: str) -> list[Json]:
         for path in ("/api/v1/pods", pods(self._namespace)) if self._everywhere else (pods(self._namespace),):
             try:
-                found, _ = await self._api.collect(
+                listed, _ = await self._api.collect(
                     path, patience=2.0, fieldSelector=f"spec.nodeName={node}", resourceVersion="0"
                 )
             except ApiError as error:
                 self._everywhere = self._everywhere and error.status != 403
             else:
-                return found
+                return listed
         return []
 
 

@@ -153,11 +153,11 @@ def _causes(pod: Json, events: Sequence[Json], node: Json | None, *, node_gone: 
     condition, terminated = _condition(pod, "DisruptionTarget"), _task_state(pod).get("terminated") or {}
     if condition.get("status") == "True" and (removed or not terminated):
         why = str(condition.get("reason", ""))
-        told = f"{why}: {condition.get('message', '')}"
+        text = f"{why}: {condition.get('message', '')}"
         if why in _DISRUPTION:
-            yield _DISRUPTION[why], told
+            yield _DISRUPTION[why], text
         if why == "DeletionByTaintManager":
-            yield "node_lost" if node_lost else "drained", f"{told}; {_node_words(node, node_gone=node_gone)}"
+            yield "node_lost" if node_lost else "drained", f"{text}; {_node_words(node, node_gone=node_gone)}"
     if reason in _STATUS or reason.startswith("OutOf"):
         yield _STATUS.get(reason, "scheduling"), f"{reason}: {message}"
     if lost_sight(pod):

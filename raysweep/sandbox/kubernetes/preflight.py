@@ -147,29 +147,29 @@ def _on_nodes(
     allow_unreachable: bool,
 ) -> Iterator[Check]:
     """What the nodes that `options` select can do for the planned sandboxes."""
-    found = rooms(listed, others, options)
-    if not found:
+    node_rooms = rooms(listed, others, options)
+    if not node_rooms:
         remedy = "see sandbox.node_selector, factors.node_type and tolerations; an autoscaler may still add one"
         said = f"none of {len(listed)} is Ready, selected and tolerated now"
         yield Check("nodes", ok=False, found=said, remedy=remedy, required=False)
         return
-    yield from _judged(found, planned, options, everywhere=everywhere, allow_unreachable=allow_unreachable)
+    yield from _judged(node_rooms, planned, options, everywhere=everywhere, allow_unreachable=allow_unreachable)
 
 
 def _judged(
-    found: Sequence[Room],
+    node_rooms: Sequence[Room],
     planned: Planned,
     options: PodOptions,
     *,
     everywhere: bool,
     allow_unreachable: bool,
 ) -> Iterator[Check]:
-    machines = sorted({room.machine for room in found})
+    machines = sorted({room.machine for room in node_rooms})
     alike = len(machines) == 1
     yield Check(
         "nodes",
         alike,
-        f"{len(found)} of type {', '.join(machines)}",
+        f"{len(node_rooms)} of type {', '.join(machines)}",
         "" if alike else "select one machine type by sandbox.node_selector: the type is part of the treatment",
         required=False,
     )
@@ -177,17 +177,17 @@ def _judged(
     if not specs:
         return
     seen = "" if everywhere else " (pods of other namespaces may not be listed and are not counted)"
-    yield from _fits(specs, found, seen)
-    if not list(too_large(specs, found)):
-        yield _together(at_once(specs, found, exclusive=options.tenancy == "exclusive"), planned.concurrency)
-    yield from _reachable(specs, found, seen, required=not allow_unreachable)
-    yield _images(found, {spec.image or options.image for spec in specs}, options)
+    yield from _fits(specs, node_rooms, seen)
+    if not list(too_large(specs, node_rooms)):
+        yield _together(at_once(specs, node_rooms, exclusive=options.tenancy == "exclusive"), planned.concurrency)
+    yield from _reachable(specs, node_rooms, seen, required=not allow_unreachable)
+    yield _images(node_rooms, {spec.image or options.image for spec in specs}, options)
 
 
-def _fits(specs: Sequence[SandboxSpec], found: Sequence[Room], seen: str) -> Iterator[Check]:
+def _fits(specs: Sequence[SandboxSpec], node_rooms: Sequence[Room], seen: str) -> Iterator[Check]:
     """Nodes that are too small are refused; nodes that are full now are a note: pods wait for `start_timeout`."""
-    never = list(too_large(specs, [room.emptied() for room in found]))
-    now = [] if never else list(too_large(specs, found))
+    never = list(too_large(specs, [room.emptied() for room in node_rooms]))
+    now = [] if never else list(too_large(specs, node_rooms))
     if now:
         wait = "pods wait for `sandbox.start_timeout`; raise it where other pods take longer than that"
         yield Check("requests", ok=False, found=f"full now: {shortened(now)}{seen}", remedy=wait, required=False)
@@ -197,10 +197,12 @@ def _fits(specs: Sequence[SandboxSpec], found: Sequence[Room], seen: str) -> Ite
     yield Check("requests", ok=not never, found=said, remedy=remedy)
 
 
-def _reachable(specs: Sequence[SandboxSpec], found: Sequence[Room], seen: str, *, required: bool) -> Iterator[Check]:
+def _reachable(
+    specs: Sequence[SandboxSpec], node_rooms: Sequence[Room], seen: str, *, required: bool
+) -> Iterator[Check]:
     """The same for finite limits: beyond a whole node they are refused, beyond what is free now they are a note."""
-    never = list(unreachable(specs, [room.emptied() for room in found]))
-    now = [] if never else list(unreachable(specs, found))
+    never = list(unreachable(specs, [room.emptied() for room in node_rooms]))
+    now = [] if never else list(unreachable(specs, node_rooms))
     if now:
         wait = "such a limit is out of reach while other pods use the node; wait until they have ended"
         yield Check("limits", ok=False, found=f"now: {shortened(now)}{seen}", remedy=wait, required=False)
@@ -232,9 +234,9 @@ async def _all_pods(api: Api, namespace: str) -> tuple[list[dict[str, object]], 
     return (await api.collect(pods(namespace), patience=10.0))[0], False
 
 
-def _images(found: Sequence[Room], wanted: set[str], options: PodOptions) -> Check:
+def _images(node_rooms: Sequence[Room], wanted: set[str], options: PodOptions) -> Check:
     """Which planned images are on the nodes already; missing ones are a failure only where nothing is pulled."""
-    absent = sorted(name for name in wanted if not all(has_image(room, name) for room in found))
+    absent = sorted(name for name in wanted if not all(has_image(room, name) for room in node_rooms))
     if not absent:
         return Check("images", ok=True, found=f"all {len(wanted)} are on every node")
     never = options.pull == "never"
@@ -242,7 +244,7 @@ def _images(found: Sequence[Room], wanted: set[str], options: PodOptions) -> Che
     remedy = (
         "load them onto the nodes, or set `pull: missing`" if never else "they are pulled; pre-pull for even starts"
     )
-    sure = never and all(room.images_complete for room in found)
+    sure = never and all(room.images_complete for room in node_rooms)
     return Check("images", ok=False, found=said, remedy=remedy, required=sure)
 
 

@@ -44,9 +44,9 @@ class Proof:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Proof:
+    def from_json(cls, data: dict[str, Any]) -> Proof:
         """From `to_json`."""
-        return cls(**{**told, "capabilities": Capabilities(**told["capabilities"])})
+        return cls(**{**data, "capabilities": Capabilities(**data["capabilities"])})
 
 
 Measured = TypeVar("Measured")

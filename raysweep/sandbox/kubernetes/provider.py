@@ -110,8 +110,8 @@ class KubernetesProvider:
             raise unsuitable(error, namespace) from error
         except SandboxError as error:
             raise UnsuitableError(f"no probe pod could run: {error}", "see `raysweep doctor --config`") from error
-        found = proof.capabilities
-        if self.options.require_isolation and not found.network_isolation:
+        measured = proof.capabilities
+        if self.options.require_isolation and not measured.network_isolation:
             raise UnsuitableError(
                 "a pod without network reached the API server: no NetworkPolicy is enforced",
                 "apply cluster/sandboxes on a cluster whose network plug-in enforces policies, "
@@ -122,10 +122,10 @@ class KubernetesProvider:
             "namespace": namespace,
             "kubernetes": version,
             "runner": session.cluster.lease.runner,
-            "cgroup": found.cgroup,
-            "oom": found.oom,
+            "cgroup": measured.cgroup,
+            "oom": measured.oom,
             "pids": proof.pids_limit,
-            "network_isolation": found.network_isolation,
+            "network_isolation": measured.network_isolation,
             "clock_offset_s": proof.clock_offset_s,
         }
 
@@ -134,16 +134,16 @@ class KubernetesProvider:
         cluster, namespace = session.cluster, self.options.namespace
         name = pod_name(run_id, "proof")
         try:
-            found = await cluster.api.get(config_maps(namespace, name))
-            return Proof.from_json(json.loads(found["data"]["proof"]))
+            stored = await cluster.api.get(config_maps(namespace, name))
+            return Proof.from_json(json.loads(stored["data"]["proof"]))
         except ApiError as error:
             if error.status != 404:
                 raise
         proof = await probe(cluster, run_id)
         metadata = {"name": name, "ownerReferences": [reference(cluster.lease.owner())]}
         try:
-            told = {"metadata": metadata, "data": {"proof": json.dumps(proof.to_json())}}
-            await cluster.api.create(config_maps(namespace), told)
+            manifest = {"metadata": metadata, "data": {"proof": json.dumps(proof.to_json())}}
+            await cluster.api.create(config_maps(namespace), manifest)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise

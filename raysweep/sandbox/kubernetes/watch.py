@@ -143,12 +143,12 @@ class Watcher:
 
     async def _list(self) -> None:
         """Everything anew: what is not there any more was deleted while we could not see it."""
-        found, version = await self._api.collect(self._path, patience=0.0, labelSelector=self._selector)
-        there = {pod["metadata"]["uid"] for pod in found}
+        listed, version = await self._api.collect(self._path, patience=0.0, labelSelector=self._selector)
+        there = {pod["metadata"]["uid"] for pod in listed}
         for seen in self.pods():
             if not seen.gone and seen.uid not in there and _version(seen.pod) <= int(version):
                 self._see(seen.pod, gone=True)
-        for pod in found:
+        for pod in listed:
             self._see(pod, gone=False)
         self._version = version
         self.lists += 1

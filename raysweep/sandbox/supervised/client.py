@@ -34,12 +34,12 @@ class Reply:
     def numbers(self, start: int, stop: int) -> tuple[int, ...]:
         """The fields from `start` up to `stop` as whole numbers; SandboxError("runner_lost") when they are none."""
         try:
-            found = tuple(int(text) for text in self.fields[start:stop])
+            values = tuple(int(text) for text in self.fields[start:stop])
         except ValueError:
-            found = ()
-        if len(found) != stop - start:
+            values = ()
+        if len(values) != stop - start:
             raise _nonsense(f"fields {self.fields[:stop]}")
-        return found
+        return values
 
 
 def _nonsense(what: object) -> SandboxError:

@@ -29,21 +29,21 @@ def parse_counters(reply: Reply, version: int) -> Texts:
     return Texts(version, texts)
 
 
-def limit_inside(texts: Texts, told: Resources) -> Resources:
+def limit_inside(texts: Texts, reported: Resources) -> Resources:
     """Hard limits as the kernel holds them; as the platform `told` them where there is no file to read."""
     read = read_limit(texts)
     for name, files in _LIMIT_FILES[texts.version].items():
         if any(file not in texts.texts for file in files):
-            read = replace(read, **{name: getattr(told, name)})
-    return replace(read, storage=told.storage)
+            read = replace(read, **{name: getattr(reported, name)})
+    return replace(read, storage=reported.storage)
 
 
-def difference(told: Resources, found: Resources) -> str | None:
+def difference(stated: Resources, actual: Resources) -> str | None:
     """In which bound two sets differ by more than rounding; None when in none."""
     for name, slack in SLACK.items():
-        want, have = getattr(told, name), getattr(found, name)
+        want, have = getattr(stated, name), getattr(actual, name)
         if (want is None) != (have is None) or (want is not None and abs(want - have) > slack):
-            return f"{name}: {want} told, {have} found"
+            return f"{name}: {want} stated, {have} measured"
     return None
 
 

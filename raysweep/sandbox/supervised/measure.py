@@ -46,8 +46,8 @@ class Meter:
     async def start(self) -> Admitted:
         """First reading: bounds compared with the platform's word, SandboxError("altered") when they differ."""
         texts = await self._texts()
-        found = limit_inside(texts, self.made.limit)
-        changed = difference(self.made.limit, found)
+        limit = limit_inside(texts, self.made.limit)
+        changed = difference(self.made.limit, limit)
         if changed is not None:
             raise SandboxError("altered", f"limit inside at the start: {changed}")
         if swap_beside(texts):
@@ -56,7 +56,7 @@ class Meter:
         self.recorder = ContainerRecorder(texts.version, boottime, reserved_memory(texts, self.made.node))
         self.recorder.begin("setup", read_task(texts) if texts.version else Reading(), 0.0, len(self.kills()))
         node = {**facts_inside(texts), **self.made.node, "clock_offset_s": self.client.clock_offset}
-        return Admitted(request=self.made.request, limit=found, node=node, image_pulled=self.made.image_pulled)
+        return Admitted(request=self.made.request, limit=limit, node=node, image_pulled=self.made.image_pulled)
 
     async def begin_phase(self, phase: str) -> None:
         """Close the phase under way and open `phase`."""

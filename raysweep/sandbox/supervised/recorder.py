@@ -44,8 +44,8 @@ class ContainerRecorder(PhaseRecorder):
         self.ended, self.oom_killed = True, oom_killed
         if self.rows:
             row = self.rows[-1]
-            told = {name: getattr(row, name) for name in _IN_BOTH if getattr(row, name) is not None}
-            self.last = replace(self.last, **told)
+            last_values = {name: getattr(row, name) for name in _IN_BOTH if getattr(row, name) is not None}
+            self.last = replace(self.last, **last_values)
 
     def counters(self, kills: Sequence[Kill]) -> PhaseCounters:
         """Counters of the phase under way; see PhaseCounters for what a container cannot know."""
@@ -69,8 +69,8 @@ class ContainerRecorder(PhaseRecorder):
         if self.oom_killed:
             own = kills[-1].own if len(kills) > self._kills_before else None
             count = max(1, counted.oom_kills or 0)
-            told = counted.own_limit_ooms or None  # 0 only says that the last reading came before the kill
-            return replace(counted, oom_kills=count, own_limit_ooms=told, oom_memcg_own=own, oom_group=True)
+            own_ooms = counted.own_limit_ooms or None  # 0 only says that the last reading came before the kill
+            return replace(counted, oom_kills=count, own_limit_ooms=own_ooms, oom_memcg_own=own, oom_group=True)
         if self.oom_killed is None and not counted.oom_kills:  # the last row is older than the end
             return replace(counted, oom_kills=None, own_limit_ooms=None)
         return counted

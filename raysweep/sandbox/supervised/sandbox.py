@@ -238,9 +238,9 @@ def _result(reply: Reply) -> ExecResult:
 
 def _limit_at_end(made: Made, ending: Ending, inside: Resources | None) -> Resources:
     """Whatever says that the limit is another now, the kernel's files or the platform; else as admitted."""
-    for found in (inside, ending.limit):
-        if found is not None and difference(made.limit, found) is not None:
-            return found
+    for limit in (inside, ending.limit):
+        if limit is not None and difference(made.limit, limit) is not None:
+            return limit
     return inside or ending.limit or made.limit
 
 

@@ -46,7 +46,7 @@ def build(folder: Path) -> None:
 def differences(folder: Path) -> list[str]:
     """What differs between a fresh build in `folder`, the committed checksums, and the committed binaries."""
     committed = (BIN / SUMS).read_text().splitlines()
-    found = [
+    problems = [
         f"built {new!r}, {SUMS} has {old!r}"
         for new, old in zip((folder / SUMS).read_text().splitlines(), committed, strict=True)
         if new != old
@@ -54,8 +54,8 @@ def differences(folder: Path) -> list[str]:
     for line in committed:
         digest, name = line.split()
         if hashlib.sha256((BIN / name).read_bytes()).hexdigest() != digest:
-            found.append(f"bin/{name} is not the one that {SUMS} names")
-    return found
+            problems.append(f"bin/{name} is not the one that {SUMS} names")
+    return problems
 
 
 def main(arguments: list[str]) -> int:
@@ -69,13 +69,13 @@ def main(arguments: list[str]) -> int:
             return 0
         with tempfile.TemporaryDirectory() as folder:
             build(Path(folder))
-            found = differences(Path(folder))
+            problems = differences(Path(folder))
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"error: the compiler ended with status {error.returncode}\n")
         return 1
-    for line in found:
+    for line in problems:
         sys.stderr.write(f"error: {line}\n")
-    if found:
+    if problems:
         sys.stderr.write("error: the committed binaries are not what the source gives; run scripts/build-supervisor\n")
         return 1
     sys.stdout.write("the committed binaries are what the source gives\n")

@@ -178,7 +178,7 @@ async def test_a_platform_that_admitted_something_else_is_refused(provider):
     container = provider.container(spec())
     container.admitted = Resources(cpu=1000, memory=2 * LIMIT)
     sandbox = SupervisedSandbox(container.spec, container)
-    with pytest.raises(SandboxError, match=f"memory: {2 * LIMIT} told, {LIMIT} found") as caught:
+    with pytest.raises(SandboxError, match=f"memory: {2 * LIMIT} stated, {LIMIT} measured") as caught:
         await sandbox.start()
     assert caught.value.cause == "altered"
     await sandbox.stop()

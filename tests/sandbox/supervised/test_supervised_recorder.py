@@ -104,7 +104,7 @@ def test_limits_are_the_kernels_where_it_tells_them(version, texts):
     assert limit_inside(Texts(0, {}), told) == told
     cpu_file = "cpu.cfs_quota_us" if version == 1 else "cpu.max"
     free = Texts(version, {**texts, cpu_file: "-1\n" if version == 1 else "max 100000\n"})
-    assert difference(told, limit_inside(free, told)) == "cpu: 500 told, None found"
+    assert difference(told, limit_inside(free, told)) == "cpu: 500 stated, None measured"
     assert difference(told, replace(told, memory=LIMIT - 4096)) is not None
     assert difference(told, replace(told, memory=LIMIT - 4095)) is None
 

@@ -166,9 +166,9 @@ class Supervisor:
         A program that meets ENOSPC removes its file at once, hence the margin and the haste near the end.
         """
         if not self.disk_full and self.config["bounded"]:
-            found = os.statvfs(SPOOL)
-            free = found.f_bavail * found.f_frsize
-            self.disk_full = free < max(1 << 20, found.f_blocks * found.f_frsize // 100) or found.f_favail == 0
+            space = os.statvfs(SPOOL)
+            free = space.f_bavail * space.f_frsize
+            self.disk_full = free < max(1 << 20, space.f_blocks * space.f_frsize // 100) or space.f_favail == 0
             self.disk_pause = min(max(free / FILL_RATE / 2, DISK_TICKS_S[0]), DISK_TICKS_S[1])
 
     def on_disk(self, request: dict[str, Any], _body: bytes) -> None:
@@ -219,8 +219,8 @@ class Supervisor:
         if status == 0:
             self.send(request_id, {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}, body)
         else:
-            told = body.rpartition(END_OF_ARCHIVE)[2] if END_OF_ARCHIVE in body else b"{}"
-            self.send(request_id, {"error": f"worker ended with status {status}", **json.loads(told)})
+            report = body.rpartition(END_OF_ARCHIVE)[2] if END_OF_ARCHIVE in body else b"{}"
+            self.send(request_id, {"error": f"worker ended with status {status}", **json.loads(report)})
 
 
 def work_and_exit(work: Any, pipe: int) -> NoReturn:
@@ -230,8 +230,8 @@ def work_and_exit(work: Any, pipe: int) -> NoReturn:
         with os.fdopen(os.dup(pipe), "wb") as out:
             work(out)
     except BaseException as error:  # noqa: BLE001 - told to the runner as text
-        told = {"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)}
-        os.write(pipe, END_OF_ARCHIVE + json.dumps(told).encode())
+        report = {"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)}
+        os.write(pipe, END_OF_ARCHIVE + json.dumps(report).encode())
         os._exit(1)
     os._exit(0)
 
