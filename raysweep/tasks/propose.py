@@ -1,8 +1,7 @@
 """Proposed task.toml values as files and as one diff to review; the originals are read, never written.
 
-A textual edit: comments, order and all other keys stay as they are. The edited text is read back and must say the same
-as the original but for the values that were to change; a file written in a way that this edit does not understand is
-refused by name.
+tomlkit keeps comments, order and spelling. The edited text is read back and must say the same as the original but for
+the values that were to change; a file for which it does not is refused by name.
 """
 
 from __future__ import annotations
@@ -10,18 +9,21 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import tomlkit
+from tomlkit import TOMLDocument
+from tomlkit.items import Table
 
 from raysweep.errors import InputError, Problem, bad_input
 from raysweep.units import GIB, MIB
 
 DIFF = "proposal.diff"
-_TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")  # TOML's own idea of a line; str.splitlines knows others
-_FENCE = re.compile(r'"""|\'\'\'')
+Value: TypeAlias = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,31 @@ class SpecChange:
 
 
 def edit_toml(text: str, change: SpecChange) -> str:
-    """The text of a task.toml with the new values; InputError where a textual edit would not say just that."""
+    """The text of a task.toml with the new values; comments, order and all other keys stay as they are.
+
+    Raises:
+        InputError: it is no TOML, or the edited text would not say just that.
+
+    """
     before = _parse(text)
-    edited = text
-    for table, key, value in _settings(before, change):
-        edited = _set(edited, table, key, value)
+    if not all(isinstance(before.get(table, {}), dict) for table in ("environment", "agent")):
+        raise _by_hand()
+    settings = list(_settings(before, change))
     try:
-        faithful = tomllib.loads(edited) == _wanted(before, change)
-    except tomllib.TOMLDecodeError:
+        document = tomlkit.parse(text)
+        for table, key, value in settings:
+            _set(document, table, key, value, "\r\n" if "\r\n" in text else "\n")
+        edited = tomlkit.dumps(document)
+        faithful = tomllib.loads(edited) == _wanted(before, settings)
+    except (tomlkit.exceptions.TOMLKitError, tomllib.TOMLDecodeError, TypeError):
         faithful = False
     if not faithful:
-        raise bad_input("is written in a way that a textual edit would damage", "set the values by hand")
+        raise _by_hand()
     return edited
+
+
+def _by_hand() -> InputError:
+    return bad_input("is written in a way that an edit would damage", "set the values by hand")
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -55,8 +70,8 @@ def _parse(text: str) -> dict[str, Any]:
         raise bad_input(f"is not valid TOML: {error}", "mend the syntax") from None
 
 
-def _settings(before: Mapping[str, Any], change: SpecChange) -> Iterator[tuple[str, str, str]]:
-    """(table, key, value as TOML) in the spelling that the file uses already; memory may stand in both spellings."""
+def _settings(before: Mapping[str, Any], change: SpecChange) -> Iterator[tuple[str, str, Value]]:
+    """(table, key, value) in the spelling that the file uses already; memory may stand in both spellings."""
     environment, agent = before.get("environment", {}), before.get("agent", {})
     if change.memory is not None:
         keys = [key for key in ("memory_mb", "memory") if key in environment] or ["memory_mb"]
@@ -68,67 +83,44 @@ def _settings(before: Mapping[str, Any], change: SpecChange) -> Iterator[tuple[s
         yield "agent", "timeout_sec", _number(change.agent_timeout_s, agent.get("timeout_sec", 1.0))
 
 
-def _memory(key: str, size: int, was: object) -> str:
+def _memory(key: str, size: int, was: object) -> Value:
     if key == "memory_mb":
         return _number(size / MIB, was)
     if isinstance(was, int):
-        return str(size)
-    return f'"{size // GIB}G"' if size % GIB == 0 else f'"{size // MIB}M"'
+        return size
+    return f"{size // GIB}G" if size % GIB == 0 else f"{size // MIB}M"
 
 
-def _number(value: float, was: object) -> str:
+def _number(value: float, was: object) -> float:
     """A whole number as one, unless the file writes this value with a point."""
-    return repr(float(value)) if isinstance(was, float) or value != int(value) else str(int(value))
+    return float(value) if isinstance(was, float) or value != int(value) else int(value)
 
 
-def _wanted(before: Mapping[str, Any], change: SpecChange) -> dict[str, Any]:
+def _wanted(before: Mapping[str, Any], settings: Iterable[tuple[str, str, Value]]) -> dict[str, Any]:
     wanted = {**before}
-    for table, key, value in _settings(before, change):
-        wanted[table] = {**wanted.get(table, {}), key: tomllib.loads(f"v = {value}")["v"]}
+    for table, key, value in settings:
+        wanted[table] = {**wanted.get(table, {}), key: value}
     return wanted
 
 
-def _set(text: str, table: str, key: str, value: str) -> str:
-    """Replace `key = ...` within [table], keeping its comment; else add the key to the table, else the table."""
-    lines = _LINES.findall(text)
-    end = "\r\n" if "\r\n" in text else "\n"
-    at, last, fence = "", None, ""
-    for number, line in enumerate(lines):
-        found = None if fence else _TABLE.match(line)
-        at = at if found is None else found[2] if found[1] == "[" else found[0]
-        if at == table and not fence and _key_of(line) == key:
-            lines[number] = _replaced(line, value)
-            return "".join(lines)
-        if at == table and (fence or (line.strip() and not line.lstrip().startswith("#"))):
-            last = number
-        fence = _fence_after(line, fence)
-    if last is None:
-        gap = end if text and not text.endswith("\n") else ""
-        return f"{text}{gap}{end}[{table}]{end}{key} = {value}{end}"
-    lines[last] = lines[last] if lines[last].endswith("\n") else lines[last] + end
-    lines.insert(last + 1, f"{key} = {value}{end}")
-    return "".join(lines)
-
-
-def _fence_after(line: str, fence: str) -> str:
-    """The open multi-line quote after a line, "" where there is none."""
-    for found in _FENCE.finditer(line):
-        if not fence:
-            fence = found[0]
-        elif fence == found[0]:
-            fence = ""
-    return fence
-
-
-def _key_of(line: str) -> str:
-    return line.partition("=")[0].strip().strip("\"'")
-
-
-def _replaced(line: str, value: str) -> str:
-    """The line with another value: indentation, spacing and comment stay."""
-    head, _, rest = line.partition("=")
-    tail = re.match(r"""(\s*)("[^"]*"|'[^']*'|[^#\s]+)(.*)""", rest, re.DOTALL)
-    return line if tail is None else f"{head}={tail[1]}{value}{tail[3]}"
+def _set(document: TOMLDocument, table: str, key: str, value: Value, line_end: str) -> None:
+    """Replace a value, keeping its comment; else add the key to its table, else the table."""
+    if table not in document:
+        document[table] = tomlkit.table()
+        document[table].trivia.trail = line_end
+    section = document[table]
+    if key in section or not isinstance(section, Table):
+        section[key] = value
+        return
+    item = tomlkit.item(value)
+    item.trivia.trail = line_end
+    # Comments and empty lines at the end of a table are about the next table: the key goes above them.
+    body = section.value.body
+    after: list[Any] = []
+    while body and body[-1][0] is None:
+        after.insert(0, body.pop())
+    section[key] = item
+    body.extend(after)
 
 
 def write_proposals(changes: Mapping[str, SpecChange], folders: Mapping[str, Path], out: Path) -> Path:

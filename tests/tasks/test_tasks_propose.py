@@ -96,15 +96,28 @@ def test_line_ends_of_windows_stay():
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "expected"),
     [
-        "environment = {memory_mb = 64}\n",
-        "environment.memory_mb = 64\n",
-        '["environment"]\nmemory_mb = 64\n',
-        "[environment]\nmemory_mb = 64\nx = [\n[1, 2]\n]\ncpus = 1\n",
+        ("environment = {memory_mb = 64}\n", "environment = {memory_mb = 128,cpus = 2}\n"),
+        ("environment.memory_mb = 64\n", "environment.memory_mb = 128\nenvironment.cpus = 2\n"),
+        ('["environment"]\nmemory_mb = 64\n', '["environment"]\nmemory_mb = 128\ncpus = 2\n'),
+        (
+            "[environment]\nmemory_mb = 64\nx = [\n[1, 2] # y\n]\ncpus = 1 # z\n",
+            "[environment]\nmemory_mb = 128\nx = [\n[1, 2] # y\n]\ncpus = 2 # z\n",
+        ),
+        (
+            "[environment]\nmemory_mb = 64\n[environment.env]\nA = 'b'\n",
+            "[environment]\nmemory_mb = 128\ncpus = 2\n\n[environment.env]\nA = 'b'\n",
+        ),
     ],
+    ids=["inline", "dotted", "quoted", "list-of-lists", "table-below"],
 )
-def test_a_spelling_that_the_edit_does_not_understand_is_refused(text):
+def test_every_spelling_of_a_table_is_edited(text, expected):
+    assert edit_toml(text, SpecChange(memory=128 * MIB, cpu=2000)) == expected
+
+
+@pytest.mark.parametrize("text", ["environment = 3\n", "[[environment]]\nmemory_mb = 64\n"], ids=["number", "list"])
+def test_an_environment_that_is_no_table_is_refused(text):
     with pytest.raises(InputError, match="by hand"):
         edit_toml(text, SpecChange(memory=128 * MIB, cpu=2000))
 
@@ -170,7 +183,7 @@ def test_a_folder_in_use_or_within_a_task_is_refused_before_anything_is_written(
 
 def test_every_file_that_cannot_be_edited_is_named_and_nothing_is_written(tmp_path):
     folders = {
-        "bad": make_task(tmp_path / "tasks", "bad", "environment.memory_mb = 64\n"),
+        "bad": make_task(tmp_path / "tasks", "bad", "[[environment]]\nmemory_mb = 64\n"),
         "worse": make_task(tmp_path / "tasks", "worse", "[environment\n"),
         "good": make_task(tmp_path / "tasks", "good", FULL),
     }
