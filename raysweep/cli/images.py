@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raysweep.config import Sweep
     from raysweep.plan.table import TaskImage
     from raysweep.sandbox.docker.engine import Engine
-    from raysweep.sandbox.registry import Found, Registries
+    from raysweep.sandbox.registry import Registries, Resolution
 
 MAKING_S, RESUMING_S = 60.0, 20.0
 """Longest wait for all look-ups together, when a run is made and when it is gone on with."""
@@ -116,7 +116,7 @@ def resolve_images(study: Study, *, look: bool = True) -> dict[str, TaskImage]:
     return {task: (None, None) if name is None else (name, found[name].digest) for task, name in by_task.items()}
 
 
-def digests_of(sweep: Sweep, names: Iterable[str]) -> dict[str, Found]:
+def digests_of(sweep: Sweep, names: Iterable[str]) -> dict[str, Resolution]:
     """What registries say that `names` mean now."""
     return asyncio.run(_look_up(sweep, names, MAKING_S))
 
@@ -160,22 +160,22 @@ def first_seen(attempts: pa.Table, images: Images) -> None:
         images.note({"task": row["task"], "node": {"image_digest": row["identity_first"]}})
 
 
-async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look: bool = True) -> dict[str, Found]:
+async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look: bool = True) -> dict[str, Resolution]:
     """What each name means now, all of them within `within_s` seconds."""
     from raysweep.sandbox.images import parse_name
-    from raysweep.sandbox.registry import Found, Registries, docker_auths
+    from raysweep.sandbox.registry import Registries, Resolution, docker_auths
 
-    late = Found(None, f"no answer within {within_s:.0f} s" if look else "not looked up")
+    late = Resolution(None, f"no answer within {within_s:.0f} s" if look else "not looked up")
     found = dict.fromkeys(names, late)
     asked = []
     for name in found:
         try:
             own = parse_name(name).digest
         except ValueError as error:
-            found[name] = Found(None, str(error))
+            found[name] = Resolution(None, str(error))
             continue
         if own is not None:
-            found[name] = Found(own)
+            found[name] = Resolution(own)
         elif look:
             asked.append(name)
     if not asked:
@@ -211,10 +211,10 @@ def _engine(sweep: Sweep) -> Engine | None:
         return None
 
 
-async def _digest(sweep: Sweep, engine: Engine | None, registries: Registries, name: str) -> Found:
+async def _digest(sweep: Sweep, engine: Engine | None, registries: Registries, name: str) -> Resolution:
     """The digest of what would run: the copy that is there, where `pull` says so, else what the registry serves."""
     from raysweep.sandbox.images import parse_name
-    from raysweep.sandbox.registry import Found
+    from raysweep.sandbox.registry import Resolution
 
     pull = sweep.sandbox.option("pull", "missing")
     if engine is not None and pull != "always":
@@ -223,11 +223,11 @@ async def _digest(sweep: Sweep, engine: Engine | None, registries: Registries, n
         try:
             image = await look_up(engine, name)
         except (SandboxError, ConnectionError) as error:
-            return Found(None, f"the engine does not tell ({error})")
+            return Resolution(None, f"the engine does not tell ({error})")
         if image is not None:
-            return Found(image.repo_digest, "" if image.repo_digest else "only this engine has it")
+            return Resolution(image.repo_digest, "" if image.repo_digest else "only this engine has it")
     if pull == "never":
-        return Found(None, "`pull: never` runs the copies that are there")
+        return Resolution(None, "`pull: never` runs the copies that are there")
     return await registries.digest(parse_name(name))
 
 

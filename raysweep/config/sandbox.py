@@ -34,7 +34,11 @@ def kind_of(value: object) -> SandboxKind:
     """The kind that `sandbox.kind` names; KeyError, UnusableKindError."""
     if not isinstance(value, str):
         raise KeyError(value)
-    return find_kind(value)
+    kind = find_kind(value)
+    if not issubclass(kind.options, SandboxConfig):
+        what = f"the options of the kind `{kind.name}` are no `raysweep.config.sandbox.SandboxConfig`"
+        raise UnusableKindError(what, f"install a version of the package that brings `{kind.name}` that works")
+    return kind
 
 
 def known_kind(value: object) -> SandboxKind | None:

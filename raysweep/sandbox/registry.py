@@ -42,7 +42,7 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Resolution:
     """What a look-up gave: a digest, or None and why."""
 
     digest: str | None
@@ -79,10 +79,10 @@ class Registries:
         assert self._session is not None  # noqa: S101 - made by __aenter__
         await self._session.close()
 
-    async def digest(self, name: ImageName) -> Found:
+    async def digest(self, name: ImageName) -> Resolution:
         """What the tag of `name` means now; the digest that the name carries itself, if it carries one."""
         if name.digest is not None:
-            return Found(name.digest)
+            return Resolution(name.digest)
         host = API_HOSTS.get(name.host, name.host)
         said = self._away.get(host, "")
         for base in () if said else _bases(host):
@@ -91,17 +91,17 @@ class Registries:
             except (aiohttp.ClientError, TimeoutError) as error:
                 said = f"{host} cannot be reached ({type(error).__name__})"
             except ValueError as error:  # what it sent is not what the specification says
-                return Found(None, f"{host} gave an answer that is not understood ({error})")
+                return Resolution(None, f"{host} gave an answer that is not understood ({error})")
         self._away[host] = said
-        return Found(None, said)
+        return Resolution(None, said)
 
-    async def _patiently(self, base: URL, name: ImageName) -> Found:
+    async def _patiently(self, base: URL, name: ImageName) -> Resolution:
         for pause in (*PAUSES_S, None):
             status, digest = await self._look(base, name)
             if status not in BUSY or pause is None:
                 break
             await asyncio.sleep(pause)
-        return Found(digest) if digest is not None else Found(None, _why(base.host or "", status))
+        return Resolution(digest) if digest is not None else Resolution(None, _why(base.host or "", status))
 
     async def _look(self, base: URL, name: ImageName) -> tuple[int, str | None]:
         """(status, digest) of one look at the manifest, with a token where the registry wants one."""

@@ -19,7 +19,7 @@ KIND = '''
 
     from typing import Annotated
 
-    from pydantic import Field
+    from pydantic import Field, field_validator
 
     from raysweep.config.sandbox import SandboxConfig
     from raysweep.kind import SandboxKind
@@ -29,6 +29,13 @@ KIND = '''
         """Local sandboxes by another name."""
 
         sample: Annotated[float, Field(gt=0, le=5)] = Field(1.0, description="seconds between samples")
+
+        @field_validator("sample")
+        @classmethod
+        def _whole_tenths(cls, value: float) -> float:
+            if value * 10 % 1:
+                raise ValueError("must be a multiple of 0.1")
+            return value
 
 
     KIND = SandboxKind(name="aside", options=AsideConfig, provider="aside.provider:make", here=True)
@@ -107,6 +114,7 @@ def test_its_options_are_checked_as_those_of_a_built_in_kind(aside, tmp_path):
     assert done.returncode == 0, done.stderr
     for sandbox, words in {
         "{kind: aside, sample: 9}": ("sandbox.sample", "must be at most 5", "9"),
+        "{kind: aside, sample: 0.25}": ("sandbox.sample", "must be a multiple of 0.1", "0.25"),
         "{kind: aside, sampel: 1}": ("sandbox.sampel", "unknown key", "did you mean `sample`"),
         "{kind: aside, rootfs: /}": ("sandbox.rootfs", "is an option of the kind `local`, not of `aside`"),
         "{kind: local, sample: 1}": ("sandbox.sample", "is an option of the kind `aside`, not of `local`"),
@@ -125,16 +133,23 @@ def test_without_the_package_there_is_no_such_kind(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("import there_is_no_such_module", "ModuleNotFoundError: No module named 'there_is_no_such_module'"),
-        ("raise RuntimeError('not today')", "RuntimeError: not today"),
-        ("KIND = 3", "is not the SandboxKind `aside`"),
+        (
+            "import there_is_no_such_module",
+            "raysweep-aside cannot be imported (ModuleNotFoundError: No module named",
+        ),
+        ("raise RuntimeError('not today')", "raysweep-aside cannot be imported (RuntimeError: not today)"),
+        ("KIND = 3", "raysweep-aside: aside:KIND is not the SandboxKind `aside`"),
+        (
+            "import pydantic, raysweep.kind as k; KIND = k.SandboxKind('aside', pydantic.BaseModel, 'aside:none')",
+            "are no `raysweep.config.sandbox.SandboxConfig`",
+        ),
     ],
 )
 def test_a_package_that_cannot_be_used_is_named_with_a_remedy_and_harms_no_other_kind(tmp_path, text, words):
     environment = install(tmp_path / "site", "raysweep-aside", {"aside.py": text}, {GROUP: {"aside": "aside:KIND"}})
     said = problem(tmp_path, "{kind: aside}", environment)
     assert words in said
-    assert all(word in said for word in ("sandbox.kind", "raysweep-aside", "or remove it"))
+    assert all(word in said for word in ("sandbox.kind", "aside", "install a version of"))
     assert raysweep("check", sweep(tmp_path, "{kind: local}"), **environment).returncode == 0
 
 
