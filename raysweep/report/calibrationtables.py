@@ -21,6 +21,7 @@ from raysweep.stats.findings.observed import MEASURES
 from raysweep.stats.findings.proposal import Proposal
 from raysweep.stats.wording import number
 from raysweep.units import format_bytes, format_duration, format_millicores
+from raysweep.vocabulary import CheckStatus
 
 NOTES = {"page_cache": "more with page cache", "cut_peaks": "peaks were cut", "cut_time": "time was cut"}
 GROUPS = ("all", "passing", "failing")
@@ -35,7 +36,7 @@ def print_calibration(c: Calibration, console: Console) -> None:
         console.print(Text(f"  {sentence}", style="bold"))
     console.print()
     for check in c.checks:
-        if check.status == "warning":
+        if check.status is CheckStatus.WARNING:
             mark, style = MARKS[check.status]
             console.print(Text.assemble((f"  {mark:>2}  ", style), check.message, (f" -> {check.remedy}", "dim")))
     ladders = [_ceilings(c, one) for one in c.ladders]

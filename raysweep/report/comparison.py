@@ -16,6 +16,7 @@ from raysweep.stats.compare import Comparison
 from raysweep.stats.finding import Finding
 from raysweep.stats.methodology import Difference
 from raysweep.stats.wording import SCEPTICAL, number
+from raysweep.vocabulary import CheckStatus
 
 
 def comparison_sentences(c: Comparison, assumed: Sequence[Difference] = ()) -> tuple[str, ...]:
@@ -104,15 +105,15 @@ def _sceptical(c: Comparison, assumed: Sequence[Difference]) -> Iterator[str]:
         return
     if not c.sceptical:
         yield (
-            f"Gaps under {SCEPTICAL:g} points deserve scepticism; this one is beyond noise, under resource methodology"
-            " known to match."
+            f"Gaps under {SCEPTICAL:g} points call for caution; this one is beyond noise, and the runs'"
+            " resource settings are known to match."
         )
         return
     why = "nothing here shows it beyond noise" if c.claim != "beyond noise" else ""
     if not why:
         names = [d.field for d in assumed] or list(c.question.assumed)
         why = f"that the runs are alike in {', '.join(names)} was assumed"
-    yield f"A gap under {SCEPTICAL:g} points deserves scepticism: {why}."
+    yield f"Treat gaps under {SCEPTICAL:g} points with caution: {why}."
 
 
 def _on_trust(c: Comparison, assumed: Sequence[Difference]) -> Iterator[str]:
@@ -177,7 +178,7 @@ def comparison_document(
         "schema_version": SCHEMA_VERSION,
         "runs": list(runs),
         "verdict": list(comparison_sentences(c, assumed)),
-        "checks": [{"status": "warning", **asdict(w)} for w in c.delta.warnings],
+        "checks": [{"status": CheckStatus.WARNING, **asdict(w)} for w in c.delta.warnings],
         "findings": [asdict(f) for f in c.findings],
         "comparison": {
             "a": c.a,

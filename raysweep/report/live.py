@@ -13,6 +13,7 @@ from raysweep.report.terminal import MARKS
 from raysweep.report.text import interval_text, name, value_text
 from raysweep.stats.finding import Finding
 from raysweep.stats.live import REPEATED, Snapshot
+from raysweep.vocabulary import CheckStatus
 
 OPEN = ("peek", "look", "stopped")
 """Labels of a sweep that goes on, or went on after it was decided."""
@@ -43,7 +44,7 @@ def live_view(found: Snapshot, state: str) -> RenderableType:
         Text.assemble((f"{mark:>2}  ", style), found.label.message, (f" -> {found.label.remedy}", "dim")),
     ]
     if found.label.code in OPEN:
-        parts.append(Text(f" {MARKS['warning'][0]}  {REPEATED}", style=MARKS["warning"][1]))
+        parts.append(Text(f" {MARKS[CheckStatus.WARNING][0]}  {REPEATED}", style=MARKS[CheckStatus.WARNING][1]))
     if found.findings:
         parts.append(_table(found))
     return Group(*parts)

@@ -14,9 +14,14 @@ from raysweep.stats import Analysis, Finding, Member
 from raysweep.stats.estimand import ESTIMANDS
 from raysweep.stats.facet import FacetKind
 from raysweep.stats.levels import sides
+from raysweep.vocabulary import CheckStatus
 
 TASKS = ("tasks", "tasks fixed")
-MARKS = {"warning": ("!", "bold yellow"), "note": ("i", "cyan"), "ok": ("ok", "green")}
+MARKS = {
+    CheckStatus.WARNING: ("!", "bold yellow"),
+    CheckStatus.NOTE: ("i", "cyan"),
+    CheckStatus.OK: ("ok", "green"),
+}
 
 
 def print_report(analysis: Analysis, console: Console) -> None:

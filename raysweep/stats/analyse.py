@@ -34,6 +34,7 @@ from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
+from raysweep.vocabulary import CheckStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def infer(
     yield from arm_rates(cube, how)
     yield from infra_rates(table, cube, how)
     yield from infra_contrasts(table, cube, design, how)
-    if any(c.code == "platform" and c.status == "warning" for c in checks):
+    if any(c.code == "platform" and c.status == CheckStatus.WARNING for c in checks):
         yield from platform_zero(cube, design, how)
     yield from decompose(cube, design, how)
     yield from change_points(cube, table, design, how)

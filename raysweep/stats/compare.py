@@ -258,7 +258,7 @@ def _cautions(
         name = "the run" if both.one_run else side.label
         if side.cube.not_started:
             text = f"{side.cube.not_started} planned blocks of {name} were not started"
-            yield Caution("unfinished", text, "go on with the same `raysweep run` command")
+            yield Caution("unfinished", text, "resume with the same `raysweep run` command")
         if side.cube.dates and all(d.startswith("cycle ") for d in side.cube.dates):
             text = f"the dates of {name} are cycles shorter than a day: the luck of a day is not in the interval"
             yield Caution("cycles", text, "run on different days, or state --temporal-sd")

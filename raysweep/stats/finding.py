@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from raysweep.stats.estimand import estimand
 from raysweep.stats.facet import Facet, FacetKind
+from raysweep.vocabulary import CheckStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One validity check: `status` is "ok", "note" (read it before using the numbers) or "warning"."""
+    """One validity check of the data, with what to do about it."""
 
     code: str
-    status: str
+    status: CheckStatus
     message: str
     remedy: str

@@ -22,6 +22,7 @@ from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rate
 from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import decide, peek_label
+from raysweep.vocabulary import CheckStatus
 
 COLUMNS = (
     "block_id", "trial_id", "attempt_id", "attempt", "block_run", "task", "model", "factors", "band", "bucket",
@@ -36,10 +37,12 @@ REPEATED = (
     "each look at the intervals of a sweep that goes on is another chance to err: one that is looked at again and again"
     " excludes 0 by chance far more often than its level says"
 )
-FINAL = Check("final", "note", "the sweep is complete: these are the figures of its report", "see `raysweep report`")
-EMPTY = Check("empty", "note", "no attempt has ended yet", "wait")
+FINAL = Check(
+    "final", CheckStatus.NOTE, "the sweep is complete: these are the figures of its report", "see `raysweep report`"
+)
+EMPTY = Check("empty", CheckStatus.NOTE, "no attempt has ended yet", "wait")
 ENDED = Check(
-    "ended", "warning", "trials are missing and the sweep's dates are over: what is below lacks them",
+    "ended", CheckStatus.WARNING, "trials are missing and the sweep's dates are over: what is below lacks them",
     "run the sweep again to make them up, or read the report for why they are missing",
 )  # fmt: skip
 

@@ -28,6 +28,7 @@ from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.runs import LEAST_RUNS
 from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
+from raysweep.vocabulary import CheckStatus
 
 OF_ALL = {"few_tasks", "few_dates", "tasks_without_block"}
 """Checks that ask whether there is enough: of the merged ledger, not of each run."""
@@ -98,7 +99,7 @@ def _of_run(name: str, check: Check) -> Check:
 
 
 def _ordered(checks: Sequence[Check]) -> tuple[Check, ...]:
-    rank = {"warning": 0, "note": 1, "ok": 2}
+    rank = {CheckStatus.WARNING: 0, CheckStatus.NOTE: 1, CheckStatus.OK: 2}
     return tuple(sorted(checks, key=lambda c: rank[c.status]))
 
 
@@ -131,17 +132,26 @@ def _member(part: _Part) -> Member:
 def _about(merged: Merged, cube: Cube) -> Iterator[Check]:
     """What merging itself makes a reader ask."""
     names = ", ".join(r.name for r in merged.runs)
-    yield Check("merged", "ok", f"{len(merged.runs)} runs are analysed together: {names}; blocks pair within a run", "")
+    yield Check(
+        "merged",
+        CheckStatus.OK,
+        f"{len(merged.runs)} runs are analysed together: {names}; blocks pair within a run",
+        "",
+    )
     if merged.left_out:
         tasks = named(f"{task} (only in {', '.join(runs)})" for task, runs in merged.left_out.items())
         message = f"{len(merged.left_out)} tasks are not in every run and are left out: {tasks}"
-        yield Check("tasks_left_out", "warning", message, "run them in the other runs, or report the runs apart")
+        yield Check(
+            "tasks_left_out", CheckStatus.WARNING, message, "run them in the other runs, or report the runs apart"
+        )
     for apart in merged.assumed:
         message = f"assumed comparable, though not known to be alike: {apart}"
-        yield Check("assumed_comparable", "warning", message, "run them alike")
+        yield Check("assumed_comparable", CheckStatus.WARNING, message, "run them alike")
     if merged.noted:
         message = f"the runs also differ in {'; '.join(map(str, merged.noted))}"
-        yield Check("noted_differences", "note", message, "nothing to do where you know that it does not matter")
+        yield Check(
+            "noted_differences", CheckStatus.NOTE, message, "nothing to do where you know that it does not matter"
+        )
     if merged.replicated:
         yield from _pooled(merged, cube)
         yield from _repeated(merged)
@@ -154,10 +164,12 @@ def _pooled(merged: Merged, cube: Cube) -> Iterator[Check]:
         f"{', '.join(merged.replicated)} ran in more than one run: their runs are pooled, every block with the same"
         " weight, which nobody registered"
     )
-    yield Check("runs_pooled", "note", message, "pooled contrasts are exploratory; each run's own stand beside them")
+    yield Check(
+        "runs_pooled", CheckStatus.NOTE, message, "pooled contrasts are exploratory; each run's own stand beside them"
+    )
     if 1 < most < LEAST_RUNS:
         message = f"{most} runs of a model: nothing here tells how much another cluster or installation would differ"
-        yield Check("few_runs", "note", message, f"at least {LEAST_RUNS} runs are needed to resample runs")
+        yield Check("few_runs", CheckStatus.NOTE, message, f"at least {LEAST_RUNS} runs are needed to resample runs")
 
 
 def _repeated(merged: Merged) -> Iterator[Check]:
@@ -170,12 +182,12 @@ def _repeated(merged: Merged) -> Iterator[Check]:
                     f"{one.name} and {other.name} have the same outcome in all {common} trials that are planned alike:"
                     " the second tells nothing new, and pooled intervals are too narrow"
                 )
-                yield Check("repeated_outcomes", "warning", message, "give the sweeps different seeds")
+                yield Check("repeated_outcomes", CheckStatus.WARNING, message, "give the sweeps different seeds")
             elif common and one.design.seed == other.design.seed:
                 message = (
                     f"{one.name} and {other.name} share the seed {one.design.seed}: agents that draw by it repeat it"
                 )
-                yield Check("same_seed", "note", message, "give the sweeps different seeds")
+                yield Check("same_seed", CheckStatus.NOTE, message, "give the sweeps different seeds")
 
 
 def _agreement(one: Run, other: Run) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.looks import Look, looks
 from raysweep.stats.findings.progress import Progress, progress
 from raysweep.stats.methods.sequential import look_dates
+from raysweep.vocabulary import CheckStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +90,20 @@ def peek_label(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | 
     if not planned_looks:
         done = f"{at.closed} of {at.dates} dates are complete, and no look before the end was registered"
         return Check(
-            "peek", "warning", f"the sweep is not finished ({done}): all that is below is exploratory",
+            "peek", CheckStatus.WARNING, f"the sweep is not finished ({done}): all that is below is exploratory",
             "do not decide by it whether to go on; the same command goes on, `analysis.looks` plans looks",
         )  # fmt: skip
     found = looks(table, planned, design, at, cube)
     stop = _first(found, at, design)
     if stop is not None and stop.look < design.looks:
         remedy = f"read the repeated intervals of look {stop.look}; what ran after it is beyond the registered analysis"
-        return Check("stopped", "note", f"decided by the registered rule at {stop.reason}", remedy)
+        return Check("stopped", CheckStatus.NOTE, f"decided by the registered rule at {stop.reason}", remedy)
     repeated = "read the repeated intervals: the ordinary ones take no account of the other looks"
     if over:
         end = "the last decided" if stop else "none decided"
-        return Check("looks", "note", f"the sweep is over and had {design.looks} registered looks: {end}", repeated)
+        return Check(
+            "looks", CheckStatus.NOTE, f"the sweep is over and had {design.looks} registered looks: {end}", repeated
+        )
     return _between(at, design, repeated)
 
 
@@ -111,11 +114,11 @@ def _between(at: Progress, design: Design, repeated: str) -> Check:
     if at.closed in after and not at.beyond:
         number = after.index(at.closed) + 1
         message = f"registered look {number} of {design.looks} ({where}): not every registered contrast is decided"
-        return Check("look", "note", message, f"{repeated}; the same command goes on to the next look")
+        return Check("look", CheckStatus.NOTE, message, f"{repeated}; the same command goes on to the next look")
     coming = next((n for n in after if n > at.closed), at.dates)
     begun = " and a further one has begun" if at.beyond else ""
     planned = ", ".join(map(str, after))
     return Check(
-        "peek", "warning", f"not a planned look ({where}{begun}; looks are after {planned}): exploratory",
+        "peek", CheckStatus.WARNING, f"not a planned look ({where}{begun}; looks are after {planned}): exploratory",
         f"do not decide by it whether to go on; the next look comes when {coming} dates are complete",
     )  # fmt: skip

@@ -155,9 +155,7 @@ def _again(f: Finding, findings: Sequence[Finding]) -> str:
 
 def _doubt(f: Finding) -> str:
     if f.value is not None and f.excludes_zero and abs(f.value) < SCEPTICAL:
-        return (
-            f" A gap under {SCEPTICAL:g} points deserves distrust: other infrastructure alone can move a score so far."
-        )
+        return f" Treat gaps under {SCEPTICAL:g} points with caution: infrastructure alone can shift a score that much."
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raysweep.stats.finding import Finding
 
 SCEPTICAL = 3.0
-"""Gaps below this many points deserve scepticism until resource methodology is known to match (the study's advice)."""
+"""Gaps below this many points call for caution until the resource settings are known to match (the study's advice)."""
 
 
 def number(value: float, *, signed: bool = False) -> str:

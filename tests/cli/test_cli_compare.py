@@ -57,7 +57,7 @@ def test_two_runs_of_one_model_that_are_alike(tmp_path, told):
     assert code == 1
     assert "a less b is not beyond noise" in out
     assert "not proof of equality" in out
-    assert "A gap under 3 points deserves scepticism" in out
+    assert "Treat gaps under 3 points with caution" in out
 
 
 def test_models_of_two_runs_are_chosen_by_name_or_asked_for(tmp_path, told):

@@ -1,6 +1,7 @@
 """The shared words: their classes, and that columns, JSON and configs hold plain strings."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -52,3 +53,12 @@ def test_a_sweep_has_a_cap_for_every_platform_cause_under_plain_keys():
 def test_every_ending_that_is_not_the_platforms_has_a_colour():
     own = {*causes_of(CauseClass.RESOURCE), *causes_of(CauseClass.UNKNOWN)}
     assert own | (set(Outcome) - {Outcome.SCORED, Outcome.INFRA}) <= set(OUTCOMES)
+
+
+def test_the_glossary_names_every_outcome_class_and_phase_and_readers_find_it():
+    docs = Path(__file__).parents[2] / "docs"
+    glossary = (docs / "glossary.md").read_text()
+    for word in (*Outcome, *CauseClass, Phase.AGENT, Phase.VERIFIER):
+        assert word in glossary, word
+    for page in (docs.parent / "README.md", docs / "architecture.md", docs / "validity.md"):
+        assert "glossary.md)" in page.read_text(), page

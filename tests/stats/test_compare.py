@@ -127,7 +127,7 @@ def test_a_large_gap_is_beyond_noise_and_robust(layout):
     assert "leads" in text
     assert "beyond sampling and infrastructure noise" in text
     assert "Robust to mismatched resources from 1x to uncapped" in text
-    assert "scepticism" not in text
+    assert "with caution" not in text
 
 
 def test_a_lead_at_some_bands_only_is_told_as_such():
@@ -157,10 +157,10 @@ def test_equal_models_are_not_beyond_noise_and_that_is_no_proof():
     assert (found.claim, found.robust) == ("not beyond noise", False)
     sentences = comparison_sentences(found)
     assert "not proof of equality" in sentences[0]
-    assert ("deserves scepticism" in sentences[-1]) == (abs(found.delta.value) < 3)
+    assert ("with caution" in sentences[-1]) == (abs(found.delta.value) < 3)
 
 
-def test_a_small_gap_on_assumed_methodology_deserves_scepticism_even_beyond_noise():
+def test_a_small_gap_on_assumed_methodology_calls_for_caution_even_beyond_noise():
     stated = truth_of(a=(0.5,) * 3, b=(0.48,) * 3, tasks=89, repeats=400, dates=6, date_sd=0.0, concentration=math.inf)
     sides = within(cube_of(stated))
     known, assumed = compare(*sides, Question()), compare(*sides, Question(assumed=("cgroup",)))

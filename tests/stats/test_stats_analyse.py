@@ -213,12 +213,12 @@ def test_poor_ledgers_get_a_sentence_and_no_nan(case):
             assert f.warnings, f
 
 
-def test_small_gaps_get_the_distrust_note():
+def test_small_gaps_call_for_caution():
     from raysweep.stats.verdict import contrast_sentence
 
     f = Finding("success", "m", "3x", "1x", None, None, 2.0, 1.0, 3.0, 0.95, "t", "tasks", 89, 1000, 3)
-    assert "deserves distrust" in contrast_sentence(f, [f])
-    assert "distrust" not in contrast_sentence(replace(f, value=6.0, low=4.0, high=8.0), [f])
+    assert "with caution" in contrast_sentence(f, [f])
+    assert "caution" not in contrast_sentence(replace(f, value=6.0, low=4.0, high=8.0), [f])
 
 
 def test_a_finding_refuses_nan():

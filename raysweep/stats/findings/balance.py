@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from raysweep.stats.finding import Check
 from raysweep.stats.methods.power import reach, stated_noise
+from raysweep.vocabulary import CheckStatus
 
 POWER = 0.8
 SHOWN = 6
@@ -118,5 +119,5 @@ def checks(table: pa.Table, planned: pa.Table, level: float) -> Iterator[Check]:
     more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
     price = words(cost(found, tasks, lost, level))
     message = f"windows and dates are out of balance: {lost} planned blocks have no complete run ({each}{more})"
-    remedy = "go on with the same `raysweep run`: missed blocks run in later windows of their bucket"
-    yield Check("balance", "warning", f"{message}; {price}" if price else message, remedy)
+    remedy = "resume with the same `raysweep run` command: missed blocks run in later windows of their bucket"
+    yield Check("balance", CheckStatus.WARNING, f"{message}; {price}" if price else message, remedy)

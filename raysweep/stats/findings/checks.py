@@ -19,6 +19,7 @@ from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
 from raysweep.stats.methods.interval import FEW_TASKS
 from raysweep.stats.methods.permutation import platform_p
+from raysweep.vocabulary import CheckStatus
 
 SHOWN = 5
 """Names told in a sentence."""
@@ -50,7 +51,7 @@ def run_checks(
         *_same(cube),
         *_rewards(cube),
     ]
-    rank = {"warning": 0, "note": 1, "ok": 2}
+    rank = {CheckStatus.WARNING: 0, CheckStatus.NOTE: 1, CheckStatus.OK: 2}
     return tuple(sorted(found, key=lambda c: rank[c.status]))
 
 
@@ -69,21 +70,26 @@ def named(names: Iterable[str]) -> str:
 def _completeness(planned: pa.Table, cube: Cube) -> Iterator[Check]:
     total, done = len(planned), int(cube.present.sum())
     if not len(cube.task):
-        yield Check("empty", "warning", "the ledger holds no attempt", "run the sweep: `raysweep run`")
+        yield Check("empty", CheckStatus.WARNING, "the ledger holds no attempt", "run the sweep: `raysweep run`")
         return
     incomplete = _incomplete(cube)
     if total > done or cube.not_started:
         message = f"{done} of {total} planned trials have ended; {cube.not_started} blocks were not started"
-        yield Check("unfinished", "warning", message, "go on with the same `raysweep run` command")
+        yield Check("unfinished", CheckStatus.WARNING, message, "resume with the same `raysweep run` command")
     if incomplete.any():
         tasks = named(cube.tasks[t] for t in np.unique(cube.task[incomplete]))
         message = f"{incomplete.sum()} of {len(cube.task)} started blocks lack a result in some arm (tasks: {tasks})"
         yield Check(
-            "incomplete_blocks", "warning", message,
+            "incomplete_blocks", CheckStatus.WARNING, message,
             "contrasts leave them out and give bounds; see the causes in the composition",
         )  # fmt: skip
     elif total <= done:
-        yield Check("complete", "ok", f"all {done} trials ended with a result, in {len(cube.task)} complete blocks", "")
+        yield Check(
+            "complete",
+            CheckStatus.OK,
+            f"all {done} trials ended with a result, in {len(cube.task)} complete blocks",
+            "",
+        )
 
 
 def _incomplete(cube: Cube) -> Bools:
@@ -107,13 +113,18 @@ def _missing(arms: Sequence[Missing]) -> Iterator[Check]:
         )
         parts.append(f"{m.arm.model}/{m.arm.band} {m.count} of {m.trials} ({reasons}){bounds}")
     message = f"results missing in started blocks, with success if all of them failed or passed: {'; '.join(parts)}"
-    yield Check("missing_results", "note", message, "arms that miss results for different reasons are hard to compare")
+    yield Check(
+        "missing_results",
+        CheckStatus.NOTE,
+        message,
+        "compare with care: results are missing for different reasons in different arms",
+    )
 
 
 def _tasks(cube: Cube) -> Iterator[Check]:
     n = len(np.unique(cube.task))
     if 0 < n < FEW_TASKS:
-        status = "warning" if n < 5 else "note"
+        status = CheckStatus.WARNING if n < 5 else CheckStatus.NOTE
         message = f"{n} task{'s' if n > 1 else ''}: intervals over tasks are wide and rest on Student's t"
         yield Check("few_tasks", status, message, f"use at least {FEW_TASKS} tasks to speak of other tasks")
 
@@ -131,7 +142,9 @@ def _tasks_without_block(cube: Cube, design: Design) -> Iterator[Check]:
     if absent.any():
         tasks = named(name for name, lacks in zip(cube.tasks, absent, strict=True) if lacks)
         message = f"{absent.sum()} of {len(cube.tasks)} tasks have no complete block in some contrast ({tasks})"
-        yield Check("tasks_without_block", "warning", message, "contrasts speak of the other tasks; run these again")
+        yield Check(
+            "tasks_without_block", CheckStatus.WARNING, message, "contrasts speak of the other tasks; run these again"
+        )
 
 
 def _reference(cube: Cube, design: Design) -> Iterator[Check]:
@@ -139,7 +152,7 @@ def _reference(cube: Cube, design: Design) -> Iterator[Check]:
         if not np.isfinite(cube.y[:, column]).any() and len(cube.task):
             what = "the reference" if arm.band == design.reference else "an arm"
             message = f"{arm.model}/{arm.band} ({what}) has no trial with a result"
-            yield Check("missing_arm", "warning", message, "run it, or take it out of the sweep")
+            yield Check("missing_arm", CheckStatus.WARNING, message, "run it, or take it out of the sweep")
 
 
 def _placed(cube: Cube) -> Iterator[Check]:
@@ -147,19 +160,21 @@ def _placed(cube: Cube) -> Iterator[Check]:
     blocks = len(cube.task)
     if moved := int(cube.moved.sum()):
         message = f"{moved} of {blocks} blocks started wholly in another occasion than planned and are analysed there"
-        yield Check("moved", "note", message, "nothing to do; wider windows or more slots keep to the plan")
+        yield Check("moved", CheckStatus.NOTE, message, "nothing to do; wider windows or more slots keep to the plan")
     if crossed := int(cube.crossed.sum()):
         message = (
             f"{crossed} of {blocks} blocks hold trials that started in different occasions or outside every window;"
             " they stay in their planned one"
         )
-        yield Check("crossed", "note", message, "leave a guard time at the end of each window")
+        yield Check("crossed", CheckStatus.NOTE, message, "leave a guard time at the end of each window")
 
 
 def _dates(cube: Cube) -> Iterator[Check]:
     if 0 < len(cube.dates) < 3:
         message = f"{len(cube.dates)} date(s): nothing here tells how much another day would differ"
-        yield Check("few_dates", "note", message, "run at least 3 dates to resample dates, 14 for a weekly rhythm")
+        yield Check(
+            "few_dates", CheckStatus.NOTE, message, "run at least 3 dates to resample dates, 14 for a weekly rhythm"
+        )
 
 
 def _platform(cube: Cube, seed: int) -> Check:
@@ -167,7 +182,7 @@ def _platform(cube: Cube, seed: int) -> Check:
     events, sizes = cube.first_platform[:, used], cube.present[:, used]
     total = int(events.sum())
     if not total:
-        return Check("platform", "ok", "no first attempt ended in a platform cause", "")
+        return Check("platform", CheckStatus.OK, "no first attempt ended in a platform cause", "")
     p = platform_p(events, sizes, cube.bucket * max(1, len(cube.dates)) + cube.date, seed)
     each = ", ".join(
         f"{cube.arms[i].model}/{cube.arms[i].band} {int(n)}"
@@ -176,53 +191,53 @@ def _platform(cube: Cube, seed: int) -> Check:
     text = f"platform causes ended {total} first attempts ({each}); permutation within occasions p = {p:.3f}"
     if p < 0.05:
         remedy = "an arm may break its own platform: read success_platform_zero beside success"
-        return Check("platform", "warning", f"{text}: the arms differ", remedy)
-    return Check("platform", "note", text, "no difference between arms shown; this is no proof of equality")
+        return Check("platform", CheckStatus.WARNING, f"{text}: the arms differ", remedy)
+    return Check("platform", CheckStatus.NOTE, text, "no difference between arms shown; this is no proof of equality")
 
 
 def _counted(table: pa.Table) -> Iterator[Check]:
     """Simple counts: each line a code, a mask, a status, what it means and what to do."""
     final = table["is_final"]
-    lines: tuple[tuple[str, pa.ChunkedArray, str, str, str], ...] = (
+    lines: tuple[tuple[str, pa.ChunkedArray, CheckStatus, str, str], ...] = (
         (
             "oom_unknown",
             pc.equal(table["cause"], "oom_unknown"),
-            "warning",
+            CheckStatus.WARNING,
             "attempts died with unreadable counters",
             "their y is missing and bounded; run `raysweep doctor` on that machine",
         ),
         (
             "verifier_error",
             pc.equal(table["outcome"], "verifier_error"),
-            "warning",
+            CheckStatus.WARNING,
             "attempts have no reward: the verifier failed",
             "mend the task's tests; their y is missing",
         ),
         (
             "model_api",
             pc.equal(table["outcome"], "model_api"),
-            "warning",
+            CheckStatus.WARNING,
             "attempts ended in a model API failure and count 0",
             "compare the rate between buckets: it can be the time-of-day effect itself",
         ),
         (
             "superseded",
             pc.invert(final),
-            "note",
+            CheckStatus.NOTE,
             "attempts are superseded by a later one and count only in infra rates",
             "they stay in the ledger; nothing to do",
         ),
         (
             "ended_outside",
             pc.and_kleene(table["crossed_boundary"], final),
-            "note",
+            CheckStatus.NOTE,
             "trials ended in another window than they started in, or started outside; they count where they started",
             "leave a guard time at the end of each window",
         ),
         (
             "timed_out",
             pc.and_kleene(table["timed_out"], final),
-            "note",
+            CheckStatus.NOTE,
             "trials ran into the agent's time limit (scored, never counted as infrastructure)",
             "compare the share between bands",
         ),
@@ -236,8 +251,8 @@ def _counted(table: pa.Table) -> Iterator[Check]:
 def _same(cube: Cube) -> Iterator[Check]:
     values = cube.y[np.isfinite(cube.y)]
     if len(values) > 1 and bool(np.all(values == values[0])):
-        message = f"every trial gave {values[0]:g}: these tasks tell no difference between arms"
-        yield Check("all_equal", "warning", message, "use harder (or easier) tasks")
+        message = f"every trial gave {values[0]:g}: these tasks cannot distinguish the arms"
+        yield Check("all_equal", CheckStatus.WARNING, message, "use harder (or easier) tasks")
 
 
 def _rewards(cube: Cube) -> Iterator[Check]:
@@ -249,4 +264,4 @@ def _rewards(cube: Cube) -> Iterator[Check]:
             f"{outside} trials have a reward outside 0 to 1 (from {values.min():g} to {values.max():g});"
             " a point is a hundredth of a reward, and missing results have no bounds"
         )
-        yield Check("rewards_outside", "warning", message, "let the verifier give a reward between 0 and 1")
+        yield Check("rewards_outside", CheckStatus.WARNING, message, "let the verifier give a reward between 0 and 1")

@@ -14,6 +14,7 @@ from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
 from raysweep.stats.findings.probes import Measured, probe_checks
 from raysweep.units import format_bytes
+from raysweep.vocabulary import CheckStatus
 
 OVER = 1.02
 """A sampled anonymous peak this much above the limit shows that nothing held it (below: rounding, late samples)."""
@@ -46,22 +47,24 @@ def _memory(table: pa.Table, final: Bools) -> Iterator[Check]:
     finite = np.isfinite(limit) & final
     if loose := int(np.sum(died & np.isnan(limit) & final)):
         message = f"{loose} trials without a memory limit are said to have died of it"
-        yield Check("odd_cause", "warning", message, "report this as a bug of raysweep, with the evidence")
+        yield Check("odd_cause", CheckStatus.WARNING, message, "report this as a bug of raysweep, with the evidence")
     if not finite.any():
         return
     killed = died | flags(pc.equal(table["cause"], "oom_verifier")) | (numbers(table["oom_kills"]) > 0)
     kills, n = int(np.sum(killed & finite)), int(finite.sum())
     if over := int(np.sum((peak > limit * OVER) & final)):
         message = f"{over} trials held more anonymous memory than their limit: it was not enforced"
-        yield Check("not_enforced", "warning", message, "run `raysweep doctor`; do not use these contrasts")
+        yield Check("not_enforced", CheckStatus.WARNING, message, "run `raysweep doctor`; do not use these contrasts")
     elif kills:
         message = f"memory limits were seen to kill: {kills} of {n} trials with a finite limit met an OOM kill"
-        yield Check("enforced", "ok", f"{message}, none was seen above its limit", "")
+        yield Check("enforced", CheckStatus.OK, f"{message}, none was seen above its limit", "")
     else:
         seen = peak[finite & np.isfinite(peak)]
         most = f"; the largest peak was {format_bytes(int(seen.max()))}" if len(seen) else ""
         message = f"no kill in {n} trials with a finite memory limit{most}: enforcement was not put to the test"
-        yield Check("untested", "note", message, "probe the limits, or add a band that is too tight on purpose")
+        yield Check(
+            "untested", CheckStatus.NOTE, message, "probe the limits, or add a band that is too tight on purpose"
+        )
 
 
 def _declared(enforcement: pa.ChunkedArray) -> Iterator[Check]:
@@ -72,7 +75,7 @@ def _declared(enforcement: pa.ChunkedArray) -> Iterator[Check]:
         serious = name in {"memory", "cpu", "pids"}
         yield Check(
             f"{name}_not_enforced",
-            "warning" if serious else "note",
+            CheckStatus.WARNING if serious else CheckStatus.NOTE,
             f"{name} was measured but not enforced by this sandbox",
             "bands say nothing about it here; run as root or on a backend that enforces it",
         )
@@ -90,4 +93,6 @@ def _throttled(table: pa.Table, cube: Cube) -> Iterator[Check]:
         f"{key.model}/{key.band} {100 * n / of:.0f} %" for key, n, of in zip(cube.arms, hits, all_, strict=True) if n
     ]
     message = f"the cpu quota throttled trials: {', '.join(parts)}"
-    yield Check("throttled", "note", message, "slower, not dead: look at time-outs and durations beside success")
+    yield Check(
+        "throttled", CheckStatus.NOTE, message, "slower, not dead: look at time-outs and durations beside success"
+    )

@@ -26,6 +26,7 @@ from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rate
 from raysweep.stats.findings.significance import contrast_tests, significance
 from raysweep.stats.levels import along, called, is_moved, moved_arms, only, reference_part, rows_along
 from raysweep.stats.methods.interval import Draws
+from raysweep.vocabulary import CheckStatus
 
 NEEDED = ("task", "_model", "band", "outcome", "cause_class")
 """Columns of a labelled ledger that rates and counts over attempts read."""
@@ -122,7 +123,7 @@ def factor_checks(table: pa.Table, design: Design) -> Iterator[Check]:
     """Were the levels what they are called? table: all attempts, labelled."""
     for factor in design.factors if len(table) else ():
         for caution in not_honoured(table, factor):
-            status = "warning" if caution.code == "not_honoured" else "note"
+            status = CheckStatus.WARNING if caution.code == "not_honoured" else CheckStatus.NOTE
             yield Check(caution.code, status, f"{factor.name}: {caution.message}", caution.remedy)
         if factor.name == "concurrency":
             yield from _load(table, factor)
@@ -159,12 +160,16 @@ def _load(table: pa.Table, factor: Swept) -> Iterator[Check]:
     message = f"attempts in flight while those of a level ran, on average: {', '.join(said)}"
     if high:
         remedy = "do not use these contrasts; report it as a bug of raysweep, if no second driver was at work"
-        yield Check("load_exceeded", "warning", f"{message}; {', '.join(high)} had more than it is called", remedy)
+        yield Check(
+            "load_exceeded", CheckStatus.WARNING, f"{message}; {', '.join(high)} had more than it is called", remedy
+        )
     if low:
         remedy = "more blocks in an occasion keep the load up; read the level as what was in flight"
-        yield Check("load_not_held", "note", f"{message}; {', '.join(low)} had less than it is called", remedy)
+        yield Check(
+            "load_not_held", CheckStatus.NOTE, f"{message}; {', '.join(low)} had less than it is called", remedy
+        )
     elif said and not high:
-        yield Check("load_held", "ok", message, "")
+        yield Check("load_held", CheckStatus.OK, message, "")
 
 
 def _nodes(table: pa.Table, factor: Swept) -> Iterator[Check]:
@@ -177,7 +182,7 @@ def _nodes(table: pa.Table, factor: Swept) -> Iterator[Check]:
     both = sorted(node for node, levels in seen.items() if len(levels) > 1)
     if both:
         message = f"{len(both)} nodes served several levels of node_type (the first: {both[0]})"
-        yield Check("nodes_shared", "warning", message, "give the levels labels that no node has together")
+        yield Check("nodes_shared", CheckStatus.WARNING, message, "give the levels labels that no node has together")
 
 
 def _of_level(table: pa.Table, factor: Swept, level: str) -> Bools:

@@ -16,6 +16,7 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.columns import flags, numbers, pairs
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
+from raysweep.vocabulary import CheckStatus
 
 TOLD_BY = {"qos_class", "image_digest"}
 """Of these every attempt in a pod or container has one; ledgers without them are left alone."""
@@ -57,9 +58,9 @@ def _company(table: pa.Table) -> Iterator[Check]:
             f"{share:.0f} % of trials shared their node with other sandboxes (at most {int(beside[known].max())}): "
             "arms can disturb each other"
         )
-        yield Check("shared_nodes", "note", message, SHARED)
+        yield Check("shared_nodes", CheckStatus.NOTE, message, SHARED)
     elif known.any():
-        yield Check("shared_nodes", "ok", "no trial shared its node with another sandbox", "")
+        yield Check("shared_nodes", CheckStatus.OK, "no trial shared its node with another sandbox", "")
 
 
 def _mixed(table: pa.Table, cube: Cube) -> Iterator[Check]:
@@ -73,11 +74,13 @@ def _mixed(table: pa.Table, cube: Cube) -> Iterator[Check]:
     if len({one for names in by_arm.values() for one in names}) > 1:
         each = "; ".join(f"{name} {', '.join(names)}" for name, names in by_arm.items() if names)
         message = f"arms differ in class of service, and so in the order of eviction and node OOM: {each}"
-        yield Check("qos_classes", "warning", message, "use `sandbox.qos: uniform`; do not contrast across classes")
+        yield Check(
+            "qos_classes", CheckStatus.WARNING, message, "use `sandbox.qos: uniform`; do not contrast across classes"
+        )
     machines = sorted(pc.unique(pc.drop_null(_text(table, "machine_type"))).to_pylist())
     if len(machines) > 1:
         message = f"trials ran on {len(machines)} kinds of machine: {', '.join(machines)}"
-        yield Check("machine_types", "warning", message, "select one kind by `sandbox.node_selector`")
+        yield Check("machine_types", CheckStatus.WARNING, message, "select one kind by `sandbox.node_selector`")
 
 
 def _beyond(table: pa.Table) -> Iterator[Check]:
@@ -92,7 +95,9 @@ def _beyond(table: pa.Table) -> Iterator[Check]:
                 f"{int(over.sum())} trials ({', '.join(bands)}) had a finite {resource} limit above what their node "
                 "had beside other pods' requests: it may not have been what bounded them"
             )
-            yield Check(f"unreachable_{resource}", "warning", message, "use larger nodes, or call the band `none`")
+            yield Check(
+                f"unreachable_{resource}", CheckStatus.WARNING, message, "use larger nodes, or call the band `none`"
+            )
 
 
 def _clocks(table: pa.Table) -> Iterator[Check]:
@@ -100,7 +105,7 @@ def _clocks(table: pa.Table) -> Iterator[Check]:
     off = np.fmax(np.abs(_number(table, "clock_offset_s")), np.abs(_number(table, "clock_offset_end_s")))
     if (off > CLOCK_OFF_S).any():
         message = f"{int((off > CLOCK_OFF_S).sum())} trials ran where the clock was more than {CLOCK_OFF_S:g} s off"
-        yield Check("clocks", "warning", message, "synchronise the clocks (NTP) of driver and nodes")
+        yield Check("clocks", CheckStatus.WARNING, message, "synchronise the clocks (NTP) of driver and nodes")
 
 
 def _moved(table: pa.Table) -> Iterator[Check]:
@@ -113,4 +118,6 @@ def _moved(table: pa.Table) -> Iterator[Check]:
     if moved:
         tasks = "1 task" if len(moved) == 1 else f"{len(moved)} tasks"
         message = f"the image of {tasks} changed during the sweep: {', '.join(moved[:SHOWN])}"
-        yield Check("moved_images", "warning", message, "name images by digest; contrasts mix two environments")
+        yield Check(
+            "moved_images", CheckStatus.WARNING, message, "name images by digest; contrasts mix two environments"
+        )

@@ -18,6 +18,7 @@ from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.plain import plain
 from raysweep.units import format_bytes, format_duration
+from raysweep.vocabulary import CheckStatus
 
 Probe: TypeAlias = Mapping[str, Any]
 
@@ -136,20 +137,22 @@ def probe_checks(measured: Mapping[str, Measured]) -> Iterator[Check]:
     """Every fault as a warning, what held as one line, and probes that failed themselves."""
     for m in measured.values():
         for fault in m.faults():
-            yield Check(fault.code, "warning", fault.message, fault.remedy)
+            yield Check(fault.code, CheckStatus.WARNING, fault.message, fault.remedy)
     sound = [m for m in measured.values() if m.rows and not m.faults()]
     if sound:
         message = f"limits as measured by probes {_when(sound)}: {'; '.join(map(_sentence, sound))}"
         open_ = [m.band for m in sound if m.memory is not None and not m.memory_confirmed]
         remedy = f"no probe shows that the memory limit of {', '.join(open_)} kills: see the probes' causes"
-        yield Check("probes", "note" if open_ else "ok", message, remedy if open_ else "")
+        yield Check("probes", CheckStatus.NOTE if open_ else CheckStatus.OK, message, remedy if open_ else "")
     failed: Counter[str] = Counter()
     for m in measured.values():
         failed.update(m.failed)
     if failed:
         causes = ", ".join(f"{cause} {n}" for cause, n in sorted(failed.items()))
         message = f"{failed.total()} probes ended for a platform cause and say nothing about limits ({causes})"
-        yield Check("probes_failed", "note", message, "nothing to do where others of the same band ended well")
+        yield Check(
+            "probes_failed", CheckStatus.NOTE, message, "nothing to do where others of the same band ended well"
+        )
 
 
 def _when(measured: Sequence[Measured]) -> str:

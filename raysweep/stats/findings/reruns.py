@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from raysweep.record.reruns import named, reruns, sentence
 from raysweep.stats.finding import Check
+from raysweep.vocabulary import CheckStatus
 
 
 def checks(table: pa.Table, planned: pa.Table) -> Iterator[Check]:
@@ -16,8 +17,10 @@ def checks(table: pa.Table, planned: pa.Table) -> Iterator[Check]:
     said = sentence(found)
     if said is not None:
         remedy = "they stay in the ledger and count in shares of all attempts only"
-        yield Check("superseded", "note", said, remedy)
+        yield Check("superseded", CheckStatus.NOTE, said, remedy)
     if found.lacking:
         n = len(found.lacking)
         message = f"{n} block{' has' if n == 1 else 's have'} no complete run: {named(found.lacking, planned)}"
-        yield Check("blocks_lacking", "warning", message, "`raysweep run` again while windows and `block_reruns` last")
+        yield Check(
+            "blocks_lacking", CheckStatus.WARNING, message, "`raysweep run` again while windows and `block_reruns` last"
+        )
