@@ -30,6 +30,13 @@ COLLECTIONS = {
 OPERATOR = "install the KubeRay operator (1.7 or newer), or say `cluster: {operator: none}`"
 BASE = "apply the accounts and policies of cluster/base first: `kubectl apply -k cluster/base`"
 
+LOG_IN = "log in to the cluster again, or choose another kubeconfig or context"
+_HEADS = {
+    0: "the cluster does not answer",
+    401: "the cluster does not accept the credentials (401)",
+    403: "the account lacks a right (403)",
+}
+
 
 class CallError(RaysweepError):
     """A call that the API server refused. status: of HTTP, 0 without an answer; reason: Kubernetes' word."""
@@ -39,7 +46,7 @@ class CallError(RaysweepError):
     def __init__(self, status: int, reason: str, message: str) -> None:
         self.status = status
         self.reason = reason
-        super().__init__(f"the cluster refused: {message}" if status else f"the cluster does not answer: {message}")
+        super().__init__(f"{_HEADS.get(status, 'the cluster refused')}: {message}")
 
 
 class Cluster:
@@ -163,4 +170,6 @@ def remedy(error: CallError, kinds: Sequence[str]) -> str:
     # An API group that is not there answers without a name; a namespace is named.
     if error.status == 404 and "namespaces" not in str(error) and any(kind.startswith("Ray") for kind in kinds):
         return OPERATOR
+    if error.status == 401:
+        return LOG_IN
     return BASE if error.status in {403, 404} else "see the message"

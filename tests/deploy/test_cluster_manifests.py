@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import pytest
 import yaml
@@ -42,6 +43,29 @@ def test_the_study_of_the_dev_overlay_is_what_its_sweep_renders():
     rendered = render(load(CONFIGS / "cluster-dev.yaml"))
     remedy = "raysweep cluster render configs/cluster-dev.yaml > cluster/overlays/dev/study.yaml"
     assert committed == rendered, remedy
+
+
+def test_no_priority_of_ours_displaces_a_pod():
+    classes = list(yaml.safe_load_all((ROOT / "cluster" / "base" / "priority.yaml").read_text()))
+    assert {c["metadata"]["name"]: c["preemptionPolicy"] for c in classes} == dict.fromkeys(
+        ("raysweep-control", "raysweep-sandboxes"), "Never"
+    )
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_a_second_namespace_has_a_cluster_role_binding_of_its_own(tmp_path):
+    folder = shutil.copytree(ROOT / "cluster" / "sandboxes", tmp_path / "sandboxes")
+    first = folder / "kustomization.yaml"
+    first.write_text(first.read_text().replace("namespace: raysweep-sandboxes\n", "namespace: other\n"))
+    names = {}
+    for manifests in (built("sandboxes"), built(folder)):
+        (binding,) = [m for m in manifests if m["kind"] == "ClusterRoleBinding"]
+        (subject,) = binding["subjects"]
+        names[subject["namespace"]] = binding["metadata"]["name"]
+    assert names == {
+        "raysweep-sandboxes": "raysweep-nodes.raysweep-sandboxes",
+        "other": "raysweep-nodes.other",
+    }
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,15 @@ def test_a_ray_job_ends_with_its_driver_and_starts_again_by_itself():
             ]
         },
         "activeDeadlineSeconds": 7200,
+        "preRunningDeadlineSeconds": 1800,
     }
     assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
     assert spec["rayClusterSpec"]["autoscalerOptions"]["version"] == "v2"
+
+
+@pytest.mark.parametrize(("deadline", "pre_running"), [("", 1800), ("  deadline: 10m\n", 600)])
+def test_a_ray_job_whose_driver_never_runs_ends(deadline, pre_running):
+    assert ray_job(sweep(cluster=deadline))["spec"]["preRunningDeadlineSeconds"] == pre_running
 
 
 def test_keys_reach_runners_only_and_the_bucket_both():

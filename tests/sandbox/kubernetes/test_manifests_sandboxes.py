@@ -54,7 +54,7 @@ def test_the_roles_hold_what_is_needed_and_no_more():
     assert verbs(named("Role", "raysweep")["rules"]) == RIGHTS
     assert verbs(named("ClusterRole", "raysweep-nodes")["rules"]) == NODES
     assert {resource: set(needed) for (_, resource), needed in preflight.RIGHTS.items()} == {**RIGHTS, **NODES}
-    for binding in (named("RoleBinding", "raysweep"), named("ClusterRoleBinding", "raysweep-nodes")):
+    for binding in (named("RoleBinding", "raysweep"), named("ClusterRoleBinding", "raysweep-nodes.raysweep-sandboxes")):
         assert [(s["kind"], s["name"]) for s in binding["subjects"]] == [("ServiceAccount", "raysweep")]
 
 
