@@ -140,11 +140,3 @@ class Truth(Part):
                 yield Fault(("success", band), f"success {p:g} and infra {q:g} exceed 1 together", "lower one of them")
         if sum(self.platform.values()) > 1:
             yield Fault(("platform",), "the rates exceed 1 together", "lower them")
-
-    def success_of(self, band: str) -> float:
-        """Success rate over all trials of a band."""
-        return self.success[band] if band in self.success else self.success[REST]
-
-    def infra_of(self, band: str) -> float:
-        """Share of a band's trials that die at their own limit."""
-        return self.infra[band] if band in self.infra else self.infra[REST]

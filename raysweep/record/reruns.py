@@ -65,8 +65,8 @@ def sentence(found: Reruns) -> str | None:
         return None
     parts = [f"{found.retried} were retried within the run of their block"] if found.retried else []
     if found.superseded:
-        blocks = f"{found.again} block{'' if found.again == 1 else 's'}"
-        parts.append(f"{found.superseded} are of runs of {blocks} for which another run stands")
+        blocks, were = (f"{found.again} block", "was") if found.again == 1 else (f"{found.again} blocks", "were")
+        parts.append(f"{found.superseded} belong to earlier runs of {blocks} that {were} later repeated")
     return f"{found.retried + found.superseded} attempts are superseded: {'; '.join(parts)}"
 
 

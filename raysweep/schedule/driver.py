@@ -86,8 +86,8 @@ class Driver:
 
     stopped: why to begin no block at all, if there is a reason before the first attempt (a budget that is spent). The
     first reason stands, unless a later one wants blocks that were begun left unfinished.
-    probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any. rest: told,
-    while nothing is in flight, until when nothing will be asked for.
+    probes: what makes and keeps the rounds of probes that the queue asks for; needed where it asks for any.
+    rest: called while nothing is in flight, with the time until which nothing will be asked for.
     """
 
     queue: Queue
@@ -154,7 +154,7 @@ class Driver:
             event = await self._next_event(until)
 
     def _instructions(self, event: Event) -> list[Instruction]:
-        """What the queue says to `event`, told first to halt when that is due: no launch may slip in between."""
+        """What the queue says to `event`, asked first to halt when that is due: no launch may slip in between."""
         before: list[Instruction] = []
         if (due := self._due_halt()) is not None:
             self._halt = due
@@ -177,7 +177,7 @@ class Driver:
         return halt if halt != self._halt else None
 
     async def _next_event(self, until: float | None) -> Event:
-        """The next attempt that ended, or a tick when `until` has come or the queue must be told to halt."""
+        """The next attempt that ended, or a tick when `until` has come or the queue must be asked to halt."""
         while True:
             if self._failure is not None:
                 raise self._failure

@@ -86,7 +86,7 @@ def _build_context(order: TrialOrder) -> str | None:
 
 
 class _Stopwatch:
-    """Wall times of the driver: its time at dispatch plus our monotonic time since we were told."""
+    """Driver wall time, extrapolated with the runner's monotonic clock."""
 
     def __init__(self, order: TrialOrder, clock: Clock, course: Course) -> None:
         self._offset = order.now - clock.monotonic()

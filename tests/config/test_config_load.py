@@ -395,8 +395,8 @@ def test_cycles_have_offsets_and_no_calendar(extra, key):
 def test_truth_of_a_simulated_sweep():
     truth = {"success": {"1x": 0.5, "*": 0.6}, "infra": 0.01, "models": {"lean": 0.1}, "duration": ["1s", "1m"]}
     found = sweep(sandbox={"kind": "simulated", "truth": truth}).sandbox.truth
-    assert [found.success_of(b) for b in ("1x", "3x")] == [0.5, 0.6]
-    assert (found.infra_of("3x"), found.duration) == (0.01, (1.0, 60.0))
+    assert found.success == {"1x": 0.5, "*": 0.6}
+    assert (found.infra, found.duration) == ({"*": 0.01}, (1.0, 60.0))
     assert (found.nodes, found.node_loss, found.api_outage, found.latency) == (1, None, None, ())
 
 
@@ -475,7 +475,7 @@ def test_configs_that_ship():
     assert (in_pods.sandbox.kind, in_pods.seed, in_pods.repeats) == ("kubernetes", quickstart.seed, quickstart.repeats)
     assert [b.limit for b in in_pods.bands] == [b.limit for b in quickstart.bands]
     simulated = load(ROOT / "configs" / "simulated.yaml")
-    rates = [simulated.sandbox.truth.infra_of(b.name) for b in simulated.bands]
+    rates = [simulated.sandbox.truth.infra[b.name] for b in simulated.bands]
     assert rates == [0.058, 0.045, 0.033, 0.021, 0.012, 0.005]
     assert (simulated.runner.executor, simulated.sandbox.kind) == ("inprocess", "simulated")
 

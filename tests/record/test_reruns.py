@@ -50,7 +50,7 @@ def test_retries_and_earlier_runs_are_counted_apart():
     (check,) = checks(told, PLANNED)
     assert (check.code, check.status) == ("superseded", "note")
     assert "5 attempts are superseded: 2 were retried" in check.message
-    assert "3 are of runs of 1 block for which another run stands" in check.message
+    assert "3 belong to earlier runs of 1 block that was later repeated" in check.message
 
 
 def test_a_block_that_lacks_trials_is_named_with_its_last_run_and_why():
