@@ -5,6 +5,6 @@ ended (trial.classify), rewards (verifier), sandboxes themselves.
 """
 
 from raysweep.agent.protocol import Agent
-from raysweep.agent.registry import agent_kinds, make_agent
+from raysweep.agent.registry import agent_kinds, make_agent, trusted
 
-__all__ = ["Agent", "agent_kinds", "make_agent"]
+__all__ = ["Agent", "agent_kinds", "make_agent", "trusted"]

@@ -49,6 +49,8 @@ class Oracle:
     """Uploads solution/ to /solution and runs solve.sh; a non-zero exit is recorded, not an error (Harbor)."""
 
     kind: str = "oracle"
+    cooperative: bool = True
+    trusted: bool = True
 
     def unfit(self, task: Task) -> str | None:
         """See Agent."""
@@ -74,6 +76,8 @@ class Nop:
     """Does nothing: what the verifier says of an untouched environment."""
 
     kind: str = "nop"
+    cooperative: bool = True
+    trusted: bool = True
 
     def unfit(self, task: Task) -> str | None:
         """See Agent; nop fits every task."""
@@ -92,6 +96,8 @@ class Scripted:
 
     strategy: str
     kind: str = "scripted"
+    cooperative: bool = True
+    trusted: bool = True
 
     def unfit(self, task: Task) -> str | None:
         """See Agent."""

@@ -1,4 +1,4 @@
-"""The agent protocol; later agents (language models) plug in by the entry-point group "raysweep.agents"."""
+"""The agent protocol; other packages bring agents by the entry-point group "raysweep.agents"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ COMMAND_ID = "agent"
 
 
 class Agent(Protocol):
-    """One agent with its options. An entry point names a callable `(options: Mapping[str, object]) -> Agent`."""
+    """One agent with its options. An entry point names a callable `(options: Mapping[str, object]) -> Agent`.
+
+    The callable raises ValueError "what is wrong; what to do" for options that it does not take.
+
+    An agent may also have, as attributes:
+
+    - `cooperative` (bool, False where absent): its coroutines never block their thread, so they run on the runner's own
+      event loop; any other agent gets a thread and an event loop of its own.
+    - `trusted` (bool, False where absent): it runs only code that its user wrote or has read. For others `doctor` asks
+      for stricter sandboxes.
+    - `warm() -> None`: called once in each runner before its first trial of this agent, for imports that take seconds.
+    - `async prepare(sandbox, task) -> None`: called in phase "setup", for what the agent needs inside; bounded by
+      `prepare_timeout_s` (600 where absent). What it raises is the agent's error.
+    """
 
     @property
     def kind(self) -> str:
@@ -26,7 +39,8 @@ class Agent(Protocol):
     async def run(self, sandbox: Sandbox, task: Task, *, seed: int, timeout_s: float) -> AgentFacts:
         """Try the task in a sandbox that is ready, within `timeout_s` seconds; `seed` decides every random choice.
 
-        The command that *is* the agent has the id "agent", so that its death by OOM is told from a child's. Whatever
-        goes wrong inside is a value; SandboxError when the sandbox is gone for a platform reason.
+        The command that *is* the agent has the id "agent", so that its death by OOM is told from a child's. What it
+        raises is recorded as its error. An agent that is still at work some seconds after `timeout_s` is cut off, and
+        the verifier scores what it did. SandboxErrors of the sandbox may pass: they are the platform's.
         """
         ...

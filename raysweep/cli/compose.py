@@ -90,7 +90,12 @@ def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
             message, _, remedy = str(error).partition("; ")
             problems.append(Problem(message, remedy or "correct the entry", file, key=key))
             continue
-        unfit = [(t.name, reason) for t in tasks if (reason := agent.unfit(t)) is not None]
+        try:
+            unfit = [(t.name, reason) for t in tasks if (reason := agent.unfit(t)) is not None]
+        except Exception as error:  # noqa: BLE001 - a plug-in's code
+            said = f"agent {model.agent!r} cannot say which tasks it fits ({type(error).__name__}: {error})"
+            problems.append(Problem(said, "mend the agent's method unfit", file, key=key))
+            continue
         problems += [
             Problem(f"task {name}: {reason}", "exclude the task, or choose another agent", file, key=key)
             for name, reason in unfit
@@ -113,7 +118,7 @@ def recipe(sweep: Sweep) -> ProviderRecipe:
 
 def planned_sandboxes(study: Study) -> Planned:
     """What the sweep is going to open: each different set of bounds, image and network once."""
-    from raysweep.agent.registry import BUILT_IN
+    from raysweep.agent import trusted
     from raysweep.plan.design import arms_of
     from raysweep.sandbox.protocol import Planned, SandboxSpec
 
@@ -140,7 +145,7 @@ def planned_sandboxes(study: Study) -> Planned:
                 )
     return Planned(
         specs=tuple(specs.values()),
-        untrusted=tuple(m.name for m in sweep.models if m.agent not in BUILT_IN),
+        untrusted=tuple(m.name for m in sweep.models if not trusted(m.agent, m.options)),
         concurrency=sweep.runner.concurrency,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raysweep.units import Resources
-from raysweep.vocabulary import CauseClass, Outcome
+from raysweep.vocabulary import CauseClass, Outcome, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,9 @@ class CommandFacts:
 class AgentFacts:
     """What the agent reports: the command that *was* the agent, its own error, and what it spent.
 
-    printed: how its command ended and the last lines that it printed, where it failed.
+    printed: how its command ended and the last lines that it printed, where it failed. timed_out: it ran into its time
+    limit, whether or not a command of it did. phase: the one in which it ended. traces: files for the attempt's trace,
+    by name. api_*: model calls, as the ledger's columns of these names.
     """
 
     command: CommandFacts | None = None
@@ -102,6 +104,12 @@ class AgentFacts:
     tokens_out: int | None = None
     tokens_cached: int | None = None
     cost_usd: float | None = None
+    api_p50_ms: float | None = None
+    api_p95_ms: float | None = None
+    api_429: int | None = None
+    timed_out: bool = False
+    phase: Phase = Phase.AGENT
+    traces: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

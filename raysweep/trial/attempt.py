@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from raysweep.agent import make_agent
+from raysweep.agent import Agent, make_agent
 from raysweep.agent.environment import prepare_environment
-from raysweep.clock import Clock
+from raysweep.agent.running import AgentEnd, error_end, run_agent
+from raysweep.clock import Clock, VirtualClock
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.place import RunPath, store_at
@@ -28,6 +31,7 @@ from raysweep.trial.row import Course, build_row, identity
 from raysweep.trial.transcript import Listener, Transcript
 from raysweep.units import Resources
 from raysweep.verifier import read_output, verify
+from raysweep.vocabulary import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ async def run_attempt(
     seen: the images of this runner's earlier attempts; one whose tag moved since is void.
     """
     course = Course()
+    await _warm(order)
     watch = _Stopwatch(order, clock, course)
     sandbox: Sandbox = provider.open(sandbox_spec(order))
     if order.traces is not None or listen is not None:
@@ -118,7 +123,9 @@ async def run_attempt(
     traces: dict[str, bytes] = {}
     watch.mark("created")
     try:
-        await _phases(order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup)
+        await _phases(
+            order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup, clock
+        )
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
     finally:
@@ -157,6 +164,7 @@ async def _phases(
     traces: dict[str, bytes],
     seen: SeenImages,
     cgroup: int | None,
+    clock: Clock,
 ) -> None:
     """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless.
 
@@ -176,13 +184,16 @@ async def _phases(
     watch.mark("ready")
     if course.setup is not None and course.setup.exit != 0:
         return
+    agent, prepared = await _prepared(order, sandbox, clock)
+    if agent is None:
+        course.agent = replace(prepared.facts, phase=Phase.SETUP)
+        traces.update(prepared.traces)
+        return
     await sandbox.begin_phase("agent")
     watch.mark("agent_start")
-    agent = make_agent(order.agent, order.agent_options)
-    try:
-        course.agent = await agent.run(sandbox, task, seed=order.trial.seed, timeout_s=order.agent_timeout_s)
-    except OSError as error:
-        course.agent = AgentFacts(error=f"the agent could not be put into the sandbox: {error}")
+    ended = await _worked(order, agent, sandbox, clock)
+    course.agent = ended.facts
+    traces.update(ended.traces)
     watch.mark("agent_end")
     if _decided(course.admitted, course.agent, await sandbox.counters(), cgroup):
         return
@@ -194,6 +205,57 @@ async def _phases(
     watch.mark("verifier_end")
     if order.traces is not None:
         traces["verifier.txt"] = await read_output(sandbox)
+
+
+async def _prepared(order: TrialOrder, sandbox: Sandbox, clock: Clock) -> tuple[Agent | None, AgentEnd]:
+    """The agent, its own part of the set-up done; None and how it ended where that failed."""
+    try:
+        agent = make_agent(order.agent, order.agent_options)
+    except Exception as error:  # noqa: BLE001 - a plug-in's constructor: it was checked on the driver, not here
+        return None, error_end(error)
+    prepare = getattr(agent, "prepare", None)
+    if prepare is None:
+        return agent, AgentEnd(AgentFacts())
+
+    async def work(inner: Sandbox) -> AgentFacts:
+        await prepare(inner, order.task)
+        return AgentFacts()
+
+    limit_s = float(getattr(agent, "prepare_timeout_s", PREPARE_TIMEOUT_S))
+    ended = await run_agent(work, sandbox, limit_s, cooperative=_cooperative(agent, clock))
+    if ended.facts.timed_out:
+        return None, AgentEnd(AgentFacts(error=f"prepare: {ended.facts.printed}"), ended.traces)
+    return (agent if ended.facts.error is None else None), ended
+
+
+async def _worked(order: TrialOrder, agent: Agent, sandbox: Sandbox, clock: Clock) -> AgentEnd:
+    """The agent's phase."""
+
+    def work(inner: Sandbox) -> Coroutine[Any, Any, AgentFacts]:
+        return agent.run(inner, order.task, seed=order.trial.seed, timeout_s=order.agent_timeout_s)
+
+    return await run_agent(work, sandbox, order.agent_timeout_s, cooperative=_cooperative(agent, clock))
+
+
+def _cooperative(agent: Agent, clock: Clock) -> bool:
+    """Whether the agent runs on this event loop: as it says; on virtual time always, which waits for no thread."""
+    return bool(getattr(agent, "cooperative", False)) or isinstance(clock, VirtualClock)
+
+
+async def _warm(order: TrialOrder) -> None:
+    """Let the agent import what it needs, once in this process; what fails here fails again in its phase."""
+    key = (order.agent, repr(sorted(order.agent_options.items())))
+    if key in _WARMED:
+        return
+    _WARMED.add(key)
+    with contextlib.suppress(Exception):
+        warm = getattr(make_agent(order.agent, order.agent_options), "warm", None)
+        if warm is not None:
+            await asyncio.to_thread(warm)
+
+
+_WARMED: set[tuple[str, str]] = set()
+PREPARE_TIMEOUT_S = 600.0
 
 
 def _decided(admitted: Admitted, agent: AgentFacts, counters: PhaseCounters, cgroup: int | None) -> bool:

@@ -14,7 +14,7 @@
 | 10 | agent ended in error beside an OOM kill, and the reward is not full | infra/oom_* |
 | 11 | agent ended in error beside a full disk or denied forks, reward not full | infra/disk_full, pids_limit |
 | 12 | the model's API failed for good | model_api |
-| 13 | the agent itself broke | agent_error |
+| 13 | the agent itself broke, or what it needs could not be made ready (rows 7 and 8 first) | agent_error |
 | 14 | OOM kill in the verifier phase and the reward is missing or below full | infra/oom_verifier |
 | 15 | no reward: disk full / forks denied / time lost to the cpu quota | infra/disk_full, pids_limit, cpu_limit |
 | 16 | the verifier gave no reward | verifier_error |
@@ -192,6 +192,8 @@ def _setup(e: Evidence) -> Verdict | None:
 def _agent(e: Evidence) -> Verdict | None:
     if e.agent is None:
         return None
+    if e.agent.phase == Phase.SETUP:
+        return _unprepared(e)
     command = e.agent.command
     killed = _kill_verdict(e, Phase.AGENT, command)
     if killed is not None:
@@ -202,9 +204,13 @@ def _agent(e: Evidence) -> Verdict | None:
         return None if full else beside
     if e.agent.model_api_error is not None:
         return Verdict(Outcome.MODEL_API, phase=Phase.AGENT)
-    if e.agent.error is not None:
-        return Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT)
-    return None
+    return None if e.agent.error is None else Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT)
+
+
+def _unprepared(e: Evidence) -> Verdict:
+    """An agent that could not make ready what it needs inside, during set-up."""
+    bound = _oom(e, Phase.SETUP) if _oom_kills(e, Phase.SETUP) else _exhausted(e, Phase.SETUP)
+    return bound or Verdict(Outcome.AGENT_ERROR, phase=Phase.SETUP)
 
 
 def _beside(e: Evidence) -> Verdict | None:

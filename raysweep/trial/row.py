@@ -141,8 +141,8 @@ def _agent_columns(e: Evidence) -> Row:
     columns: Row = {}
     if e.agent is not None:
         columns["agent_exit"] = _exit_code(e.agent.command)
-        columns["timed_out"] = bool(e.agent.command and e.agent.command.timed_out)
-        for name in ("tokens_in", "tokens_out", "tokens_cached", "cost_usd"):
+        columns["timed_out"] = e.agent.timed_out or bool(e.agent.command and e.agent.command.timed_out)
+        for name in ("tokens_in", "tokens_out", "tokens_cached", "cost_usd", "api_p50_ms", "api_p95_ms", "api_429"):
             columns[name] = getattr(e.agent, name)
     if e.verifier is not None:
         columns["verifier_exit"] = _exit_code(e.verifier.command)

@@ -1,0 +1,188 @@
+"""Runs an agent, whoever wrote it: what it raises is a value, its time limit holds, it cannot block the runner.
+
+Belongs here: threads, deadlines and tracebacks around an agent's work. Does not: judging how it ended (trial.classify).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from raysweep.agent.guard import FromThread, GuardedSandbox
+from raysweep.record.evidence import AgentFacts
+from raysweep.sandbox.protocol import Sandbox
+
+GRACE_S = 5.0
+"""What an agent may take beyond its time limit to end by itself."""
+CANCEL_S = 2.0
+"""How long an agent that was cancelled may take to end before it is left behind."""
+TRACE_LIMIT = 16 << 20
+"""Bytes of an agent's own trace files in all; a file that goes beyond is left out."""
+ERROR_TRACE = "agent-error.txt"
+_log = logging.getLogger(__name__)
+Work = Callable[[Sandbox], Coroutine[Any, Any, AgentFacts]]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnd:
+    """How an agent ended, and the files that it leaves for the trace, by name."""
+
+    facts: AgentFacts
+    traces: Mapping[str, bytes] = field(default_factory=dict)
+
+
+async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative: bool) -> AgentEnd:
+    """Let an agent work for `limit_s` seconds at most; never raises for what it does.
+
+    work: makes the coroutine of its work from the sandbox that it may use. cooperative: the agent says that it never
+    blocks its thread, so it runs on this event loop; any other gets a thread and an event loop of its own.
+
+    An agent that has not ended GRACE_S after its limit is cut off: `timed_out`. SandboxError where the sandbox met a
+    platform failure, whatever the agent made of it; one that the agent makes itself is its own error.
+    """
+    loop = asyncio.get_running_loop()
+    guard = GuardedSandbox(sandbox, loop.time() + limit_s + GRACE_S)
+    running = _OnLoop(work(guard)) if cooperative else _InThread(work, FromThread(guard, loop), loop)
+    try:
+        done, _ = await asyncio.wait({running.result}, timeout=limit_s + GRACE_S)
+        if not done:
+            running.cancel()
+            await asyncio.wait({running.result}, timeout=CANCEL_S)
+    except asyncio.CancelledError:
+        running.cancel()
+        raise
+    finally:
+        guard.close()
+    if guard.lost is not None:
+        running.forget()
+        raise guard.lost
+    if not done:
+        stuck = not running.result.done()
+        running.forget()
+        if stuck:
+            _log.warning("an agent did not end %g s after it was cut off; it was left behind", CANCEL_S)
+        return AgentEnd(AgentFacts(timed_out=True, printed=_cut_off(limit_s, stuck=stuck)))
+    return _end_of(running.result)
+
+
+def _cut_off(limit_s: float, *, stuck: bool) -> str:
+    still = ", and its thread still runs" if stuck else ""
+    return f"the agent did not end by itself: cut off {GRACE_S:g} s after its time limit of {limit_s:g} s{still}"
+
+
+class _OnLoop:
+    """An agent's work as a task of this event loop."""
+
+    def __init__(self, work: Coroutine[Any, Any, AgentFacts]) -> None:
+        self.result: asyncio.Future[AgentFacts] = asyncio.ensure_future(work)
+
+    def cancel(self) -> None:
+        self.result.cancel()
+
+    def forget(self) -> None:
+        """Nobody will ask how it ended."""
+        self.result.add_done_callback(_retrieve)
+
+
+class _InThread:
+    """An agent's work in a daemon thread with an event loop of its own, so that nothing ever waits for its end."""
+
+    def __init__(self, work: Work, sandbox: Sandbox, loop: asyncio.AbstractEventLoop) -> None:
+        self.result: asyncio.Future[AgentFacts] = loop.create_future()
+        self._loop = loop
+        self._own: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[AgentFacts] | None = None
+        self._cancelled = False
+        threading.Thread(target=self._main, args=(work, sandbox), name="raysweep-agent", daemon=True).start()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._own is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has ended meanwhile
+                self._own.call_soon_threadsafe(self._task.cancel)
+
+    def forget(self) -> None:
+        """Nobody will ask how it ended."""
+        self.result.add_done_callback(_retrieve)
+
+    def _main(self, work: Work, sandbox: Sandbox) -> None:
+        async def main() -> AgentFacts:
+            self._own, self._task = asyncio.get_running_loop(), asyncio.current_task()
+            if self._cancelled:
+                raise asyncio.CancelledError
+            return await work(sandbox)
+
+        try:
+            facts = asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - SystemExit of an agent is an error like any other
+            self._tell(_failed, error)
+        else:
+            self._tell(_succeeded, facts)
+
+    def _tell(self, how: Callable[[asyncio.Future[AgentFacts], Any], None], what: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the runner's loop has ended: nobody waits any more
+            self._loop.call_soon_threadsafe(how, self.result, what)
+
+
+def _succeeded(result: asyncio.Future[AgentFacts], facts: AgentFacts) -> None:
+    if not result.done():
+        result.set_result(facts)
+
+
+def _failed(result: asyncio.Future[AgentFacts], error: BaseException) -> None:
+    if not result.done():
+        result.set_exception(_AgentRaisedError(error))
+
+
+class _AgentRaisedError(Exception):
+    """Carries what an agent raised in its thread: no future takes StopIteration, and SystemExit would end the loop."""
+
+
+def _retrieve(result: asyncio.Future[AgentFacts]) -> None:
+    if not result.cancelled():
+        result.exception()
+
+
+def _end_of(result: asyncio.Future[AgentFacts]) -> AgentEnd:
+    if result.cancelled():
+        return error_end(asyncio.CancelledError("the agent cancelled itself"))
+    error = result.exception()
+    if error is not None:
+        cause = error.args[0] if isinstance(error, _AgentRaisedError) else error
+        return error_end(cause)
+    facts: object = result.result()
+    if not isinstance(facts, AgentFacts):
+        return error_end(TypeError(f"the agent returned {type(facts).__name__}, not AgentFacts"))
+    kept, left_out = _bounded(facts.traces)
+    printed = facts.printed
+    if left_out:
+        printed = f"{printed or ''} traces left out above {TRACE_LIMIT >> 20} MiB: {', '.join(left_out)}".strip()
+    return AgentEnd(replace(facts, traces={}, printed=printed), kept)
+
+
+def error_end(error: BaseException) -> AgentEnd:
+    """An agent that raised: its last line as the error, the traceback as a file of the trace."""
+    text = "".join(traceback.format_exception(error))
+    last = traceback.format_exception_only(error)[-1].strip()
+    return AgentEnd(AgentFacts(error=last[:1000]), {ERROR_TRACE: text.encode(errors="replace")[-TRACE_LIMIT:]})
+
+
+def _bounded(traces: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """(the files that fit TRACE_LIMIT, in order, below agent/; names of the others)."""
+    kept: dict[str, bytes] = {}
+    left_out = []
+    room = TRACE_LIMIT
+    for name, data in traces.items():
+        plain = name.replace("/", "_").lstrip(".")
+        if len(data) > room or not plain:
+            left_out.append(name)
+            continue
+        room -= len(data)
+        kept[f"agent-{plain}"] = bytes(data)
+    return kept, left_out
