@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from raysweep.config.explain import explain
 from raysweep.config.fault import Fault, Loc, at
-from raysweep.config.model import Sweep
+from raysweep.config.model import KEYS_ONLY, Sweep
 from raysweep.config.reader import Document, read_yaml
 from raysweep.config.rules import broken_rules
 from raysweep.errors import InputError, Problem, bad_input
@@ -62,12 +62,12 @@ def _checked(document: Document) -> tuple[Sweep | None, list[Fault]]:
     sweep, faults = None, list(document.faults)
     if isinstance(document.data, Mapping):
         try:
-            sweep = Sweep.model_validate(document.data)
+            sweep = Sweep.model_validate(document.data, context=KEYS_ONLY)
         except ValidationError as error:
             placed = {f.loc for f in faults}
             explained = (explain(dict(e), document.data) for e in error.errors(include_url=False))
             faults += [f for f in explained if f is not None and f.loc not in placed]
-            faults += broken_rules(document.data)
+        faults += broken_rules(document.data)
     unique = {(f.loc, f.message): f for f in reversed(faults)}
     return sweep, list(unique.values())
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, PrivateAttr, Strict, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    Strict,
+    ValidationInfo,
+    model_validator,
+)
 
 from raysweep.config.analysis import Analysis
 from raysweep.config.bands import Band
@@ -27,6 +35,9 @@ DEFAULT_CAP = 2
 MAX_PER_ACTOR = 64
 """Attempts in flight per runner actor; far below the 1,000 at which Ray's calls begin to queue silently."""
 DEFAULT_RERUNS = 2
+
+KEYS_ONLY: dict[str, Any] = {}
+"""Context of a validation that leaves the rules between keys to its caller."""
 
 
 class Defaults(Part):
@@ -212,9 +223,9 @@ class Sweep(Part):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _rules(cls, data: Any, validate: ModelWrapValidatorHandler[Sweep]) -> Sweep:
+    def _rules(cls, data: Any, validate: ModelWrapValidatorHandler[Sweep], info: ValidationInfo) -> Sweep:
         sweep = validate(data)
-        if isinstance(data, Mapping):
+        if isinstance(data, Mapping) and info.context is not KEYS_ONLY:
             raise_faults("Sweep", broken_rules(data))
         return sweep
 
