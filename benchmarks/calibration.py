@@ -27,7 +27,7 @@ from raysweep import seeds
 from raysweep.stats import simulate
 from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.findings.calibrate import ladder
-from raysweep.stats.findings.ceiling import Rule
+from raysweep.stats.findings.ceiling import CeilingRule
 from raysweep.stats.findings.pair import mean_contrast, pair
 from raysweep.stats.methods.calibration import TaskMoments, difference_interval, tost_power, within
 from raysweep.stats.methods.interval import Draws
@@ -161,7 +161,7 @@ def study(seeds_: int, k: int, concentration: float) -> None:
     for seed in range(seeds_):
         cube = simulate.cube_of(truth, simulate.draw(truth, rng_of("study", k, str(concentration), seed)))
         attempts = {("m", b): (int(cube.q[:, i].sum()), len(cube.q)) for i, b in enumerate(bands)}
-        rule = Rule(bands[0], bands[1:], DELTA, None, ALPHA, {})
+        rule = CeilingRule(bands[0], bands[1:], DELTA, None, ALPHA, {})
         found = ladder(cube, "m", rule, Draws(seed, 2000, LEVEL), attempts)
         fixed[found.recommended or "none"] += 1
         sampled[found.recommended_sampled or "none"] += 1

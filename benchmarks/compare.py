@@ -31,7 +31,7 @@ from raysweep.stats import simulate
 from raysweep.stats.arrays import Floats
 from raysweep.stats.compare import Question, compare
 from raysweep.stats.cube import Cube
-from raysweep.stats.findings.gap import Side
+from raysweep.stats.findings.gap import ComparedModel
 from raysweep.stats.methods.interval import Interval, expanded_probability
 from raysweep.stats.methods.twoway import Grid, dates_sampled, two_way
 
@@ -117,26 +117,26 @@ def stated(gap: float, dates: int, k: int) -> simulate.Truth:
     return simulate.Truth(arms=arms, tasks=89, repeats=k, dates=dates, date_sd=0.02)
 
 
-def run_of(cube: Cube, dates: np.ndarray, model: str) -> Side:
+def run_of(cube: Cube, dates: np.ndarray, model: str) -> ComparedModel:
     """One model on some of the dates of a cube: a run of its own on the same tasks."""
     rows, columns = np.isin(cube.date, dates), [i for i, a in enumerate(cube.arms) if a.model == model]
     cut = {name: getattr(cube, name)[rows][:, columns] for name in ("y", "q", "present", "first_platform")}
     cut |= {name: getattr(cube, name)[rows] for name in ("task", "bucket")}
     cut |= {"date": np.searchsorted(dates, cube.date[rows]), "blocks": cube.blocks[: int(rows.sum())]}
     own = replace(cube, arms=tuple(cube.arms[i] for i in columns), dates=tuple(cube.dates[d] for d in dates), **cut)
-    return Side(f"run {model}", own, model)
+    return ComparedModel(f"run {model}", own, model)
 
 
-def sides(gap: float, dates: int, k: int, seed: int, *, one_run: bool) -> tuple[Side, Side]:
+def sides(gap: float, dates: int, k: int, seed: int, *, one_run: bool) -> tuple[ComparedModel, ComparedModel]:
     """Two runs on different dates (drawn as one study of twice as many dates), or two models of one run."""
     truth = stated(gap, dates if one_run else 2 * dates, k)
     cube = simulate.cube_of(truth, simulate.draw(truth, seeds.generator(SEED, "stats", "compare", seed, dates, k)))
     if one_run:
-        return Side("A", cube, "A"), Side("B", cube, "B")
+        return ComparedModel("A", cube, "A"), ComparedModel("B", cube, "B")
     return run_of(cube, np.arange(dates), "A"), run_of(cube, np.arange(dates, 2 * dates), "B")
 
 
-def tasks_only(a: Side, b: Side) -> bool:
+def tasks_only(a: ComparedModel, b: ComparedModel) -> bool:
     """Whether the paired t over tasks excludes 0."""
     by = [np.mean([s.cube.task_means(s.rewards(m), s.cube.in_bucket(None))[0] for m in BANDS], axis=0) for s in (a, b)]
     change = by[0] - by[1]

@@ -15,7 +15,7 @@ from raysweep.stats.calibrate import calibrate
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.pair import mean_contrast, pair
-from raysweep.stats.findings.sample import Sample
+from raysweep.stats.findings.sample import ContrastSample
 from raysweep.stats.methods.interval import Draws, Interval, expanded_probability, tasks_fixed
 from raysweep.stats.methods.power import detectable_effect
 from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
@@ -76,7 +76,7 @@ def looks(daily: Floats, number: int) -> list[tuple[float, float] | None]:
     """Repeated intervals of `number` looks at daily task contrasts (T, D), formed as findings.looks forms them."""
     dates = daily.shape[1]
     after = look_dates(dates, number)
-    samples = [Sample(float(m.mean()), m, 0, d) for d in after for m in [daily[:, :d].mean(axis=1)]]
+    samples = [ContrastSample(float(m.mean()), m, 0, d) for d in after for m in [daily[:, :d].mean(axis=1)]]
     information = rising([1 / s.se**2 for s in samples])
     bounds = boundaries(information, [obrien_fleming(d / dates, 1 - LEVEL) for d in after])
     return [s.interval(b) for s, b in zip(samples, bounds, strict=True)]

@@ -15,7 +15,7 @@ from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
-    from raysweep.stats.findings.gap import Side
+    from raysweep.stats.findings.gap import ComparedModel
     from raysweep.stats.methodology import Difference
 
 EXIT = {
@@ -82,10 +82,12 @@ def _read(path: RunPath) -> LedgerView:
     return view
 
 
-def _sides(paths: Sequence[RunPath], views: Sequence[LedgerView], models: tuple[str, str] | None) -> tuple[Side, Side]:
+def _sides(
+    paths: Sequence[RunPath], views: Sequence[LedgerView], models: tuple[str, str] | None
+) -> tuple[ComparedModel, ComparedModel]:
     """The two sides; InputError when it is not clear which models are meant."""
     from raysweep.stats.cube import build_cube, with_labels
-    from raysweep.stats.findings.gap import Side
+    from raysweep.stats.findings.gap import ComparedModel
 
     if len(views) == 2 and views[0].facts["run_id"] == views[1].facts["run_id"]:
         raise bad_input("both are the same run", "give two runs, or one run and --models A B", file=str(paths[1]))
@@ -94,12 +96,12 @@ def _sides(paths: Sequence[RunPath], views: Sequence[LedgerView], models: tuple[
         if models is None or models[0] == models[1]:
             remedy = f"choose two of {', '.join(cubes[0].models)} with --models A B, or give a second run"
             raise bad_input("one run needs two models to compare", remedy, key="--models")
-        return Side(models[0], cubes[0], models[0]), Side(models[1], cubes[0], models[1])
+        return ComparedModel(models[0], cubes[0], models[0]), ComparedModel(models[1], cubes[0], models[1])
     chosen = models or _only([c.models for c in cubes], paths)
     names = [(p.resolve() if isinstance(p, Path) else p).name for p in paths]
     runs = names if len(set(names)) == 2 else [str(p) for p in paths]
     labels = runs if chosen[0] == chosen[1] else [f"{m} ({r})" for m, r in zip(chosen, runs, strict=True)]
-    return Side(labels[0], cubes[0], chosen[0]), Side(labels[1], cubes[1], chosen[1])
+    return ComparedModel(labels[0], cubes[0], chosen[0]), ComparedModel(labels[1], cubes[1], chosen[1])
 
 
 def _only(known: Sequence[Sequence[str]], paths: Sequence[RunPath]) -> tuple[str, str]:
@@ -115,7 +117,9 @@ def _only(known: Sequence[Sequence[str]], paths: Sequence[RunPath]) -> tuple[str
     )
 
 
-def _alike(a: Side, b: Side, views: Sequence[LedgerView], assumed: Sequence[str]) -> tuple[Difference, ...]:
+def _alike(
+    a: ComparedModel, b: ComparedModel, views: Sequence[LedgerView], assumed: Sequence[str]
+) -> tuple[Difference, ...]:
     """What is assumed comparable; InputError names the fields in which the runs are not known to be alike."""
     from raysweep.stats.compare import comparable
     from raysweep.stats.methodology import differences, methodology, refuse_differences

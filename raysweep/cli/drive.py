@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raysweep.schedule.driver import Driver, Progress, Result, Stop
     from raysweep.schedule.executor import Executor
     from raysweep.schedule.queue import Queue
-    from raysweep.stats.stop import Stop as Decided
+    from raysweep.stats.stop import Decision
 
 VIRTUAL_PULSE_S = 3600.0
 """Pulse of the driver on the virtual clock: nothing there is sealed or shown by time."""
@@ -36,7 +36,7 @@ class Stops:
         self._meter = compose.budget_meter(session.study, session.store)
         self._breaker = compose.breaker(session.study.sweep)
         self._rule = session.rule
-        self.decided: Decided | None = None
+        self.decided: Decision | None = None
 
     def at_start(self) -> Stop | None:
         """What the attempts of the ledger have decided or spent."""
@@ -49,11 +49,11 @@ class Stops:
         trouble = self._breaker.add(row) if self._breaker else None
         return _troubled(trouble) or ruled or spent
 
-    def _ruled(self, found: Decided | None) -> Stop | None:
+    def _ruled(self, decision: Decision | None) -> Stop | None:
         from raysweep.schedule.driver import Stop
 
-        self.decided = self.decided or found
-        return None if found is None else Stop(found.reason, "rule")
+        self.decided = self.decided or decision
+        return None if decision is None else Stop(decision.reason, "rule")
 
 
 def _spent(reason: str | None) -> Stop | None:

@@ -212,10 +212,10 @@ def _power(study: Study, assumed: Assumed) -> tuple[Planning, Detectable]:
     """What this plan can show: the one place where plan and stats meet."""
     from raysweep.plan.describe import Detectable
     from raysweep.plan.design import arms_of
-    from raysweep.stats.planning import Shape, basis, lines, plan_power, smallest
+    from raysweep.stats.planning import PlanSize, basis, lines, plan_power, smallest
 
     sweep = study.sweep
-    shape = Shape(
+    shape = PlanSize(
         tasks=len(study.tasks),
         repeats=sweep.repeats,
         buckets=len(sweep.bucket_names),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from raysweep.record.schema import Row
     from raysweep.record.store import Store
     from raysweep.stats.design import Design
-    from raysweep.stats.stop import Stop
+    from raysweep.stats.stop import Decision
 
 BATCH = 1000
 """Rows that wait as Python objects before they are kept as columns."""
@@ -39,7 +39,7 @@ def refuse_without_looks(sweep: Sweep) -> None:
         )
 
 
-def write_record(store: Store, stop: Stop, now: float) -> None:
+def write_record(store: Store, stop: Decision, now: float) -> None:
     """Record that the rule stopped the sweep at `now`; the first record stands."""
     write_stop(store, {key: value for key, value in asdict(stop).items() if key != "findings"}, now)
 
@@ -96,7 +96,7 @@ class Rule:
         self._unfinished = unfinished
         # The last look is the end of the sweep, which needs nobody to stop it.
         self._looks = list(look_dates(self._dates.planned, min(design.looks, self._dates.planned)))[:-1]
-        self.decided: Stop | None = None
+        self.decided: Decision | None = None
         if len(attempts):
             self._rows.add(attempts)
             seen = attempts.select(["block_id", "block_run", "attempt", "outcome", "cause_class"])
@@ -105,7 +105,7 @@ class Rule:
                     self._dates.add(row, ended=not unfinished(row))
             self._ask()
 
-    def add(self, row: Row) -> Stop | None:
+    def add(self, row: Row) -> Decision | None:
         """Take an attempt; the look that stops the sweep, when this attempt completes its dates."""
         if self.decided is not None:
             return None
@@ -122,7 +122,7 @@ class Rule:
             self._rows.add(to_table(self._waiting))
             self._waiting = []
 
-    def _ask(self) -> Stop | None:
+    def _ask(self) -> Decision | None:
         """Each look is asked once: what later runs of its blocks change does not make another look."""
         from raysweep.record.reader import with_is_final
         from raysweep.stats.stop import decide

@@ -50,7 +50,7 @@ def _for_models(c: Calibration) -> str:
 
 
 def _more_blocks(c: Calibration) -> str:
-    """Blocks per task that the open ceilings need, where more of them can be told."""
+    """Blocks per task that the open ceilings need, where that is known."""
     open_ = [x for one in c.ladders for x in one.ceilings if x.verdict == NOT_ENOUGH]
     needed = [n for x in open_ for n in (x.needed, x.needed_for_rate) if n is not None and n > x.blocks]
     if not needed:

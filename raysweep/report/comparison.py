@@ -134,8 +134,8 @@ def print_comparison(
     for caution in c.delta.warnings if c.claim != "not enough data" else c.delta.warnings[:-1]:
         console.print(Text.assemble(("   !  ", "bold yellow"), caution.message, (f" -> {caution.remedy}", "dim")))
     if noted:
-        told = "; ".join(map(str, noted))
-        console.print(Text.assemble(("   i  ", "cyan"), f"the runs also differ in {told}"))
+        differences = "; ".join(map(str, noted))
+        console.print(Text.assemble(("   i  ", "cyan"), f"the runs also differ in {differences}"))
     console.print()
     console.print(_table(c))
 

@@ -1,4 +1,4 @@
-"""Colours, told apart by people with any colour vision (Okabe and Ito's set), for light and dark."""
+"""Colours that people with any colour vision can tell apart (Okabe and Ito's set), for light and dark."""
 
 from __future__ import annotations
 

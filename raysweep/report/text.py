@@ -59,8 +59,8 @@ def interval_text(f: Finding) -> str:
 
 def what_text(f: Finding) -> str:
     """What a finding is about: "heavy: uncapped against 1x", "heavy: agent_timeout 2x against 1x at band 1x"."""
-    if (told := sides(f)) is not None:
-        level, reference, band = told
+    if (names := sides(f)) is not None:
+        level, reference, band = names
         where = f" in {f.bucket}" if f.bucket else ""
         return f"{f.model}: {f.facet_name} {level} against {reference} at band {band}{where}"
     parts = [f.arm or ("all bands" if f.model else "all arms")]

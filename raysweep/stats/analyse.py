@@ -61,7 +61,7 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One run of a merged analysis: under which name it is told, and what it brought. dates: labels of its own."""
+    """One run of a merged analysis: its name in the report, and what it holds. dates: labels of its own."""
 
     name: str
     run_id: str

@@ -14,7 +14,7 @@ from raysweep.stats.design import Design
 from raysweep.stats.endings import is_resource
 from raysweep.stats.finding import Caution, Check, Finding
 from raysweep.stats.findings.calibrate import CHANGES, NOT_ENOUGH, Ladder, ladder, recommend
-from raysweep.stats.findings.ceiling import Attempts, Rule
+from raysweep.stats.findings.ceiling import Attempts, CeilingRule
 from raysweep.stats.findings.checks import run_checks
 from raysweep.stats.findings.declared import declared_against_observed
 from raysweep.stats.findings.killcurve import kill_curve
@@ -99,7 +99,7 @@ def calibrate(
     final = light.filter(light["is_final"])
     measured = measure(probes)
     status, floor_cautions = limit_status(final, cube, floor, limits[floor], measured.get(floor))
-    rule = Rule(
+    rule = CeilingRule(
         floor=floor,
         ceilings=_ceilings(limits, bands, floor),
         delta=delta,

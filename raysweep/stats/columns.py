@@ -98,7 +98,7 @@ def numbers(column: pa.ChunkedArray | pa.Array) -> Floats:
 
 
 def pairs(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """All keys and all values of a map column, one behind the other; rows are not told apart."""
+    """All keys and all values of a map column, one behind the other; rows are not separated."""
     keys, items = [], []
     for chunk in column.chunks:
         first, last = (chunk.offsets[i].as_py() for i in (0, -1)) if len(chunk) else (0, 0)

@@ -22,7 +22,7 @@ from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import clip, points
-from raysweep.stats.findings.gap import Both, Part, Side, common_bands, common_tasks, pooled_parts, total
+from raysweep.stats.findings.gap import Both, ComparedModel, DateCells, common_bands, common_tasks, pooled_parts, total
 from raysweep.stats.findings.pair import within_unit
 from raysweep.stats.methods.interval import Interval, fmean
 from raysweep.stats.methods.twoway import LEAST_DATES, Grid, date_spread, missing_dates, two_way
@@ -77,7 +77,7 @@ class Comparison:
         return (self.delta, *self.per_band, *self.pairs, *self.spreads)
 
 
-def compare(a: Side, b: Side, question: Question) -> Comparison:
+def compare(a: ComparedModel, b: ComparedModel, question: Question) -> Comparison:
     """Both verdicts on A - B.
 
     InputError when a model, a common task, a common band, or the floor or ceiling is not there. Too few results, tasks
@@ -131,7 +131,7 @@ def _robust(delta: Finding, pairs: Sequence[Finding]) -> bool | None:
     return all(f.excludes_zero and f.value is not None and f.value * sign > 0 for f in pairs)
 
 
-def comparable(a: Side, b: Side) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def comparable(a: ComparedModel, b: ComparedModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Common tasks and bands by name; InputError where there are none, or a model is not there."""
     unknown = [s for s in (a, b) if s.model not in s.cube.models]
     if unknown:
@@ -173,7 +173,7 @@ class _Work:
     question: Question
 
     def finding(
-        self, at: str | tuple[str, str] | None, parts: Sequence[Part], cautions: Sequence[Caution] = ()
+        self, at: str | tuple[str, str] | None, parts: Sequence[DateCells], cautions: Sequence[Caution] = ()
     ) -> Finding:
         """One contrast A - B in points, at all bands (None), one band, or a band of A and one of B."""
         sums, q = total(parts), self.question
@@ -224,7 +224,7 @@ class _Work:
             "run them, or state the spread between dates, like --temporal-sd 2pp",
         )
 
-    def spreads(self, parts: Sequence[Part]) -> Iterator[Finding]:
+    def spreads(self, parts: Sequence[DateCells]) -> Iterator[Finding]:
         """How far the dates themselves lie apart, as standard deviations in points: of A - B, or of either run."""
         a, b = self.both.a.label, self.both.b.label
         whose: list[tuple[str, str | None]] = [(a, b)] if self.both.one_run else [(a, None), (b, None)]

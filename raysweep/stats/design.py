@@ -31,7 +31,7 @@ class Design:
     bucket_hours: the hour at the middle of each bucket, in the order of buckets and in the sweep's zone; empty when
     unknown or where the period is not a day. period_hours: length of the buckets' period. contrasts: the registered
     bands against the reference, empty = all of them. looks: planned sequential looks, 0 = none. factors: what is swept
-    besides the band; everything but their own contrasts is told of the arms at their references. level_contrasts: the
+    besides the band; all other findings are of the arms at their references. level_contrasts: the
     registered levels of each factor, (factor, levels), against its reference at the reference band.
     """
 

@@ -125,5 +125,5 @@ def _findings(table: pa.Table, planned: pa.Table, cube: Cube, design: Design) ->
 
 
 def _one_bucket(cube: Cube) -> Cube:
-    """The cube with all buckets as one: nothing here is told by bucket."""
+    """The cube with all buckets as one: nothing here is reported by bucket."""
     return replace(cube, buckets=("all",), bucket=np.zeros_like(cube.bucket))

@@ -67,11 +67,11 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     own = replace(design, registered=all(r.design.registered for r in merged.runs) and not merged.left_out)
     found += run_findings(reference_part(table, cube, design)[1], own, how)
     measured = measure(merged.probes)
-    told = verdict(found, registered=all(r.design.registered for r in merged.runs))
+    sentences = verdict(found, registered=all(r.design.registered for r in merged.runs))
     refused = [s for r in merged.runs for s in refusals(measure(r.view.probes), r.name)]
     return Analysis(
         design=design,
-        verdict=(*refused, *told),
+        verdict=(*refused, *sentences),
         checks=_ordered([*_about(merged, cube), *enough(cube, design), *(_of_run(name, c) for name, c in each)]),
         findings=tuple(doubted(f, measured) for f in found),
         details=(*described(table, cube, design), *probe_findings(measured)),
@@ -180,7 +180,7 @@ def _repeated(merged: Merged) -> Iterator[Check]:
             if common >= ALIKE and same == common and kinds > 1:
                 message = (
                     f"{one.name} and {other.name} have the same outcome in all {common} trials that are planned alike:"
-                    " the second tells nothing new, and pooled intervals are too narrow"
+                    " the second adds nothing new, and pooled intervals are too narrow"
                 )
                 yield Check("repeated_outcomes", CheckStatus.WARNING, message, "give the sweeps different seeds")
             elif common and one.design.seed == other.design.seed:
@@ -195,8 +195,8 @@ def _agreement(one: Run, other: Run) -> tuple[int, int, int]:
     a, b = (r.view.table.filter(r.view.table["is_final"]) for r in (one, other))
     at = pc.index_in(b["trial_id"], value_set=a["trial_id"].combine_chunks())
     both = pc.is_valid(at)
-    told = [_outcome(a).take(pc.drop_null(at)), _outcome(b).filter(both)]
-    return len(told[0]), int(pc.sum(pc.equal(*told)).as_py() or 0), len(pc.unique(told[0]))
+    outcomes = [_outcome(a).take(pc.drop_null(at)), _outcome(b).filter(both)]
+    return len(outcomes[0]), int(pc.sum(pc.equal(*outcomes)).as_py() or 0), len(pc.unique(outcomes[0]))
 
 
 def dates_of(table: pa.Table) -> tuple[str, ...]:

@@ -167,11 +167,11 @@ def _words(factors: Any) -> str:
 
 def _methodologies(a: Run, b: Run, tasks: Sequence[str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """How either run measured, over all its models; agents are compared where both have the model."""
-    told = [dict(methodology(r.view, r.models, tasks, r.design.bands)) for r in (a, b)]
+    methods = [dict(methodology(r.view, r.models, tasks, r.design.bands)) for r in (a, b)]
     both = [m for m in a.models if m in b.models]
-    for run, fields in zip((a, b), told, strict=True):
+    for run, fields in zip((a, b), methods, strict=True):
         fields["agent"] = _agents(run, both)
-    return told[0], told[1]
+    return methods[0], methods[1]
 
 
 def _agents(run: Run, models: Sequence[str]) -> dict[str, str] | None:

@@ -46,7 +46,7 @@ FIELDS = {
 OPTIONAL = ("qos", "concurrency", "pids", "network")
 """Fields that count only where either run states them."""
 NOTED = ("raysweep", "kernel", "cpus", "memory_bytes", "system")
-"""Facts of the environment that are told where they differ, and refuse nothing."""
+"""Facts of the environment whose difference is reported and refuses nothing."""
 RESOURCES = ("cpu", "memory", "storage")
 
 
@@ -181,14 +181,14 @@ def _uniques(table: pa.Table, name: str) -> list[str] | None:
 
 
 def _stated(rows: pa.Table, column: str, key: str) -> list[str] | None:
-    """The values that the attempts tell under `key` of a map column; None when none of them tells it."""
-    told: set[str] = set()
+    """The values under `key` of a map column of the attempts; None where no attempt has it."""
+    stated: set[str] = set()
     for chunk in rows[column].chunks:
         # A slice's keys and items are those of the whole buffer.
         first, last = chunk.offsets[0].as_py(), chunk.offsets[-1].as_py()
         keys, items = chunk.keys.slice(first, last - first), chunk.items.slice(first, last - first)
-        told.update(pc.unique(items.filter(pc.equal(keys, key))).to_pylist())
-    return sorted(told - {None}) or None
+        stated.update(pc.unique(items.filter(pc.equal(keys, key))).to_pylist())
+    return sorted(stated - {None}) or None
 
 
 def _not_held(probes: pa.Table, bands: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ from raysweep.stats.methods.sequential import schedule
 from raysweep.stats.methods.variance import dates_for
 
 TARGETS = (2.0, 3.0, 6.0)
-"""Points for which the repeats are told: a delta, the study's line of scepticism, and its uncapped effect."""
+"""Points for which the repeats are stated: a delta, the study's line of caution, and its uncapped effect."""
 STUDY_INFRA = 0.058
 """Share of trials that the published study lost to infrastructure at its tightest band."""
 OCCASION_SD = 0.01
@@ -37,7 +37,7 @@ WIDEST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class PlanSize:
     """A design: tasks, repeats per task, arm and bucket over all dates, and how it will be analysed.
 
     arms: of all models. looks: sequential looks. delta: a fraction.
@@ -128,7 +128,7 @@ def stated(rate: float = 0.5, infra: float = STUDY_INFRA) -> Assumed:
     return Assumed(stated_noise(rate), trial_variance(rate), infra, stated_assumption(rate))
 
 
-def plan_power(shape: Shape, assumed: Assumed) -> Planning:
+def plan_power(shape: PlanSize, assumed: Assumed) -> Planning:
     """What the design can show under the assumptions."""
     noise, level, power, alpha = assumed.noise, shape.confidence, shape.power, 1 - shape.confidence
     sampled, fixed = (reach(noise, shape.tasks, shape.blocks, fixed=f, level=level, power=power) for f in (False, True))
@@ -165,7 +165,7 @@ def _points(fraction: float | None) -> float | None:
     return None if fraction is None else min(100.0, 100 * fraction)
 
 
-def _repeats(blocks: int | None, shape: Shape) -> int | None:
+def _repeats(blocks: int | None, shape: PlanSize) -> int | None:
     """Blocks per task as repeats: whole in every bucket and on every date."""
     if blocks is None:
         return None
@@ -173,7 +173,7 @@ def _repeats(blocks: int | None, shape: Shape) -> int | None:
     return per_date * shape.dates
 
 
-def _target(points: float, shape: Shape, noise: Noise) -> Target:
+def _target(points: float, shape: PlanSize, noise: Noise) -> Target:
     def repeats(*, fixed: bool, **goal: float) -> int | None:
         more = {"power": shape.power, **goal}
         return _repeats(blocks_for(noise, shape.tasks, level=shape.confidence, fixed=fixed, **more), shape)
@@ -193,7 +193,7 @@ def smallest(p: Planning) -> float | None:
     return None if p.contrast_sampled is None or p.contrast_sampled >= 100 else p.contrast_sampled
 
 
-def basis(p: Planning, shape: Shape) -> str:
+def basis(p: Planning, shape: PlanSize) -> str:
     """At which power and level, and under what assumptions; or why there is no smallest contrast."""
     if shape.tasks < 2:
         return "one task says nothing of other tasks: add tasks"
@@ -202,7 +202,7 @@ def basis(p: Planning, shape: Shape) -> str:
     return f"{p.power:.0%} power, two-sided at {p.level:.0%}; {p.assumption}"
 
 
-def lines(p: Planning, shape: Shape) -> tuple[str, ...]:
+def lines(p: Planning, shape: PlanSize) -> tuple[str, ...]:
     """The further lines of `raysweep plan`, without the smallest contrast over sampled tasks, which stands above."""
     return (*_contrast_lines(p), *_infra_lines(p), *_equivalence_lines(p, shape), *_day_lines(p, shape), *_looks(p))
 
@@ -236,7 +236,7 @@ def _infra_lines(p: Planning) -> Iterator[str]:
         yield f"infrastructure deaths: a fall from {p.infra_before:.1f} % to {p.infra_after:.1f} % or less can be shown"
 
 
-def _equivalence_lines(p: Planning, shape: Shape) -> Iterator[str]:
+def _equivalence_lines(p: Planning, shape: PlanSize) -> Iterator[str]:
     need = p.equivalence_repeats
     chance = "over 99%" if p.equivalence_power > 0.99 else f"{p.equivalence_power:.0%}"
     text = f"no difference beyond ±{p.delta:g} points: shown with {chance} probability if there is none"
@@ -246,7 +246,7 @@ def _equivalence_lines(p: Planning, shape: Shape) -> Iterator[str]:
         yield f"{text}; {p.power:.0%} takes {'more tasks' if need is None else f'{need:,} repeats'}"
 
 
-def _day_lines(p: Planning, shape: Shape) -> Iterator[str]:
+def _day_lines(p: Planning, shape: PlanSize) -> Iterator[str]:
     if shape.buckets < 2:
         return
     seen = "no swing" if p.amplitude is None else f"an amplitude of {p.amplitude:.1f} points or more"

@@ -15,13 +15,13 @@ from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.looks import Look, looks
-from raysweep.stats.findings.progress import Progress, progress
+from raysweep.stats.findings.progress import CompleteDates, progress
 from raysweep.stats.methods.sequential import look_dates
 from raysweep.vocabulary import CheckStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Decision:
     """A look at which the registered rule stops the sweep: look of looks, after `dates` of `planned_dates` dates.
 
     reason: one sentence with every contrast, its repeated interval and why that decides it. findings: the same as
@@ -36,7 +36,7 @@ class Stop:
     findings: tuple[Finding, ...]
 
 
-def decide(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | None = None) -> Stop | None:
+def decide(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | None = None) -> Decision | None:
     """The first planned look at which every registered primary contrast is decided; None where there is none.
 
     Decided: the repeated interval excludes 0, or lies inside +-delta. table: all attempts with is_final; planned: one
@@ -51,7 +51,7 @@ def decide(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | None
     return _first(looks(table, planned, design, at, cube), at, design)
 
 
-def _first(found: Sequence[Look], at: Progress, design: Design) -> Stop | None:
+def _first(found: Sequence[Look], at: CompleteDates, design: Design) -> Decision | None:
     for look in found:
         whys = [_why(f, design.delta) for f in look.findings]
         if all(whys):
@@ -59,7 +59,7 @@ def _first(found: Sequence[Look], at: Progress, design: Design) -> Stop | None:
                 f"look {look.number} of {design.looks}, after {look.dates} of {at.dates} dates: every registered"
                 f" contrast is decided: {'; '.join(w for w in whys if w)}"
             )
-            return Stop(look.number, design.looks, look.dates, at.dates, reason, look.findings)
+            return Decision(look.number, design.looks, look.dates, at.dates, reason, look.findings)
     return None
 
 
@@ -107,7 +107,7 @@ def peek_label(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | 
     return _between(at, design, repeated)
 
 
-def _between(at: Progress, design: Design, repeated: str) -> Check:
+def _between(at: CompleteDates, design: Design, repeated: str) -> Check:
     """At a planned look, or between two, of a sweep that goes on."""
     after = look_dates(at.dates, min(design.looks, at.dates))
     where = f"{at.closed} of {at.dates} dates are complete"

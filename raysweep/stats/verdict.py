@@ -19,12 +19,18 @@ def verdict(findings: Sequence[Finding], *, registered: bool = True) -> tuple[st
     What was registered before the first trial is said plainly, all else is marked exploratory. registered: whether
     there is a registration at all.
     """
-    found = [*_bands(findings), *_factors(findings), *_runs(findings), *_course(findings), *_time_of_day(findings)]
-    if not found:
+    sentences = [
+        *_bands(findings),
+        *_factors(findings),
+        *_runs(findings),
+        *_composition(findings),
+        *_time_of_day(findings),
+    ]
+    if not sentences:
         return ("Nothing can be said: the ledger holds no trial with a result.",)
     if not registered:
-        return ("Nothing was registered before the first trial: all of this is exploratory.", *found)
-    return tuple(found)
+        return ("Nothing was registered before the first trial: all of this is exploratory.", *sentences)
+    return tuple(sentences)
 
 
 def _bands(findings: Sequence[Finding]) -> Iterator[str]:
@@ -44,10 +50,10 @@ def _bands(findings: Sequence[Finding]) -> Iterator[str]:
 def _factors(findings: Sequence[Finding]) -> Iterator[str]:
     """Contrasts of levels of other factors: the factor that moved is named, the band beside it."""
     for f in findings:
-        told = sides(f)
-        if told is None or f.estimand != "success" or f.bucket or f.resampled_over != "tasks" or f.unit != "points":
+        names = sides(f)
+        if names is None or f.estimand != "success" or f.bucket or f.resampled_over != "tasks" or f.unit != "points":
             continue
-        level, reference, band = told
+        level, reference, band = names
         if any(w.code == "not_honoured" for w in f.warnings):
             yield (
                 f"{f.model}: {f.facet_name} was not honoured by the sandbox: nothing can be said of {level} against"
@@ -168,7 +174,7 @@ def _rate_sentence(f: Finding) -> str:
     return f"{f.model}: success is {percent(f.value)}{interval} at {f.arm}; no other band to compare it with."
 
 
-def _course(findings: Sequence[Finding]) -> Iterator[str]:
+def _composition(findings: Sequence[Finding]) -> Iterator[str]:
     """What a rise is made of, and where over the bands it begins: per model."""
     for f in findings:
         pooled = f.estimand == "success" and f.arm and f.reference and not f.bucket and not f.facet
@@ -206,7 +212,7 @@ def _change_point(f: Finding, every: int) -> str:
     if len(bands) == 1:
         where = f"the change point is {bands[0]}: up to there higher limits only turn deaths into failures"
     elif len(bands) == every:
-        what = "the change point, up to where higher limits only turn deaths into failures, cannot be told"
+        what = "the change point, up to where higher limits only turn deaths into failures, is unknown"
         return f"{f.model}: {what}: {listed(bands)}, no band is excluded ({level_text(f)}, exploratory)."
     else:
         where = f"the change point, up to where higher limits only turn deaths into failures, is {listed(bands)}"

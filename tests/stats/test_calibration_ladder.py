@@ -24,7 +24,7 @@ from raysweep.stats.findings.calibrate import (
     judge,
     ladder,
 )
-from raysweep.stats.findings.ceiling import Rule
+from raysweep.stats.findings.ceiling import CeilingRule
 from raysweep.stats.findings.limits import NOT_ENFORCED, Limits, ceilings_above, widest
 from raysweep.stats.methods.interval import Draws
 
@@ -66,7 +66,7 @@ def study(k, seed=0, infra_max=None):
     cube = simulate.cube_of(truth, simulate.draw(truth, np.random.default_rng(seed)))
     bands = [a.band for a in truth.arms]
     attempts = {("m", b): (int(cube.q[:, i].sum()), len(cube.q)) for i, b in enumerate(bands)}
-    rule = Rule("1x", tuple(bands[1:]), 0.02, infra_max, 0.05, {})
+    rule = CeilingRule("1x", tuple(bands[1:]), 0.02, infra_max, 0.05, {})
     return ladder(cube, "m", rule, Draws(1, 1000, 0.9), attempts)
 
 

@@ -17,7 +17,7 @@ from raysweep.report.comparison import comparison_document, comparison_sentences
 from raysweep.stats import simulate
 from raysweep.stats.compare import Question, compare
 from raysweep.stats.facet import Facet, FacetKind
-from raysweep.stats.findings.gap import Side
+from raysweep.stats.findings.gap import ComparedModel
 from raysweep.stats.methodology import FIELDS, differences, refuse_differences
 
 BANDS = ("1x", "3x", "uncapped")
@@ -35,7 +35,7 @@ def cube_of(stated, seed=1):
 
 
 def within(cube):
-    return Side("A", cube, "A"), Side("B", cube, "B")
+    return ComparedModel("A", cube, "A"), ComparedModel("B", cube, "B")
 
 
 def of_dates(cube, dates, arms):
@@ -53,7 +53,9 @@ def apart(cube):
     """A on the first half of the dates, B on the second."""
     half = len(cube.dates) // 2
     first, second = np.arange(half), np.arange(half, 2 * half)
-    return Side("run a", of_dates(cube, first, "A"), "A"), Side("run b", of_dates(cube, second, "B"), "B")
+    return ComparedModel("run a", of_dates(cube, first, "A"), "A"), ComparedModel(
+        "run b", of_dates(cube, second, "B"), "B"
+    )
 
 
 def mirror(f):

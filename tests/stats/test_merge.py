@@ -186,7 +186,7 @@ def test_tasks_of_one_run_only_are_left_out_and_said():
 def test_runs_that_repeat_each_other_are_no_new_data():
     drawn = tables(truth(("m", 0.4)), seed=7)
     twice = analyse_runs(merge([run("a", *drawn), run("b", *drawn, created=1.0)]))
-    assert "the second tells nothing new" in message(twice, "repeated_outcomes")
+    assert "the second adds nothing new" in message(twice, "repeated_outcomes")
     other = tables(truth(("m", 0.4)), seed=8)
     new = analyse_runs(merge([run("a", *drawn), run("b", *other, created=1.0)]))
     assert "repeated_outcomes" not in codes(new)

@@ -11,10 +11,10 @@ import pytest
 from raysweep.stats import simulate
 from raysweep.stats.methods.power import Noise, reach, stated_noise, trial_variance
 from raysweep.stats.pilot import pilot_rates
-from raysweep.stats.planning import Assumed, Shape, basis, lines, plan_power, smallest, stated
+from raysweep.stats.planning import Assumed, PlanSize, basis, lines, plan_power, smallest, stated
 from support import truth as ledgers
 
-SHAPE = Shape(tasks=89, repeats=8, buckets=4, dates=4, arms=6)
+SHAPE = PlanSize(tasks=89, repeats=8, buckets=4, dates=4, arms=6)
 
 
 def pilot(truth, seed=1):
@@ -163,7 +163,7 @@ def test_what_cannot_be_is_said_and_not_a_number():
     p = plan_power(alone, stated())
     assert smallest(p) is None
     assert "add tasks" in basis(p, alone)
-    tiny = Shape(tasks=2, repeats=1, buckets=1, dates=1, arms=2)
+    tiny = PlanSize(tasks=2, repeats=1, buckets=1, dates=1, arms=2)
     q = plan_power(tiny, stated())
     assert smallest(q) is None
     assert "not even 100 points" in basis(q, tiny)

@@ -18,11 +18,11 @@ from raysweep.vocabulary import CheckStatus
 
 POWER = 0.8
 SHOWN = 6
-"""Windows told in a sentence."""
+"""So many windows are named in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class OccasionCount:
     """A bucket on its `date` (1, 2, ...): planned blocks, those without a complete run, and those with an attempt."""
 
     bucket: str
@@ -43,7 +43,7 @@ class Cost:
     now: float | None
 
 
-def cells(table: pa.Table, planned: pa.Table) -> tuple[Cell, ...]:
+def cells(table: pa.Table, planned: pa.Table) -> tuple[OccasionCount, ...]:
     """Every planned (bucket, date) in the order of the plan. table: all attempts, with is_final; planned: the plan.
 
     A block is complete when each of its trials has a final attempt that is neither cancelled nor ended by a platform
@@ -68,7 +68,9 @@ def cells(table: pa.Table, planned: pa.Table) -> tuple[Cell, ...]:
         [("done_all", "count"), ("done_all", "sum"), ("begun_any", "sum")]
     )
     return tuple(
-        Cell(r["bucket"], r["date"], r["done_all_count"], r["done_all_count"] - r["done_all_sum"], r["begun_any_sum"])
+        OccasionCount(
+            r["bucket"], r["date"], r["done_all_count"], r["done_all_count"] - r["done_all_sum"], r["begun_any_sum"]
+        )
         for r in grouped.to_pylist()
     )
 
@@ -77,12 +79,12 @@ def _ids(table: pa.Table) -> pa.Array:
     return pc.unique(table["trial_id"].cast(pa.string()))
 
 
-def missed(found: Sequence[Cell], over: Callable[[Cell], bool]) -> tuple[Cell, ...]:
+def missed(found: Sequence[OccasionCount], over: Callable[[OccasionCount], bool]) -> tuple[OccasionCount, ...]:
     """Cells that are over and miss blocks."""
     return tuple(c for c in found if c.missing and over(c))
 
 
-def cost(found: Sequence[Cell], tasks: int, lost: int, level: float) -> Cost:
+def cost(found: Sequence[OccasionCount], tasks: int, lost: int, level: float) -> Cost:
     """What the design can detect as planned, and without `lost` blocks. level: confidence, a fraction."""
     blocks = sum(c.blocks for c in found)
 

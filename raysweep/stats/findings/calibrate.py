@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Finding
-from raysweep.stats.findings.ceiling import Attempts, Ceiling, Rule, infra_rate, look
+from raysweep.stats.findings.ceiling import Attempts, Ceiling, CeilingRule, infra_rate, look
 from raysweep.stats.findings.limits import NOT_ENFORCED
 from raysweep.stats.methods.calibration import outside, within
 from raysweep.stats.methods.interval import Draws, Interval
@@ -57,7 +57,7 @@ class Facts:
     meets: bool
 
 
-def ladder(cube: Cube, model: str, rule: Rule, how: Draws, attempts: Attempts) -> Ladder:
+def ladder(cube: Cube, model: str, rule: CeilingRule, how: Draws, attempts: Attempts) -> Ladder:
     """All verdicts of one model; how.level is 1 - 2 alpha."""
     looks = [look(cube, model, band, rule, how, attempts) for band in rule.ceilings]
     ps = holm([c.fall_p for c in looks])
@@ -79,14 +79,14 @@ def ladder(cube: Cube, model: str, rule: Rule, how: Draws, attempts: Attempts) -
     )
 
 
-def choose(admissible: Sequence[str], rule: Rule) -> str | None:
+def choose(admissible: Sequence[str], rule: CeilingRule) -> str | None:
     """The largest of the ascending ceilings; the smallest when --infra-max says how few deaths are enough."""
     if not admissible:
         return None
     return admissible[-1] if rule.infra_max is None else admissible[0]
 
 
-def recommend(ladders: Sequence[Ladder], rule: Rule) -> str | None:
+def recommend(ladders: Sequence[Ladder], rule: CeilingRule) -> str | None:
     """One ceiling for all models: equivalent for every one before its stop, and within the band of at least one.
 
     The largest such, which is the smallest recommended over models where each has one; a model that hardly dies at the
@@ -130,8 +130,8 @@ def _verdict(f: Facts, *, after_stop: bool) -> str:
     return WITHIN if f.equivalent and f.meets else NOT_ENOUGH
 
 
-def _facts(c: Ceiling, rule: Rule, *, sampled: bool) -> Facts:
-    """Other tasks (sampled) are told of a fall only where these very tasks show one, adjusted for the whole ladder."""
+def _facts(c: Ceiling, rule: CeilingRule, *, sampled: bool) -> Facts:
+    """A fall for other tasks (sampled) is reported only where these tasks show one, adjusted for the whole ladder."""
     difference, fall = (c.difference_sampled, c.fall_sampled) if sampled else (c.difference, c.fall)
     interval = _fractions(difference)
     rate = c.infra_rate.value
@@ -151,7 +151,7 @@ def _fractions(f: Finding) -> Interval:
     return Interval(low, high, f.method)
 
 
-def _with_fall(c: Ceiling, p: float | None, rule: Rule) -> Ceiling:
+def _with_fall(c: Ceiling, p: float | None, rule: CeilingRule) -> Ceiling:
     """The ceiling with its adjusted p, which its finding names too."""
     if p is None:
         return c

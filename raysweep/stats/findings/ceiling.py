@@ -26,7 +26,7 @@ Attempts = Mapping[tuple[str, str], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CeilingRule:
     """What is asked. floor, ceilings: bands, ascending. delta, infra_max, alpha: fractions (alpha of one side).
 
     limits: per band what is known of its enforcement, as `findings.limits.limit_status` says it.
@@ -90,7 +90,7 @@ def moments(p: Pair) -> TaskMoments:
     )
 
 
-def look(cube: Cube, model: str, band: str, rule: Rule, how: Draws, attempts: Attempts) -> Ceiling:
+def look(cube: Cube, model: str, band: str, rule: CeilingRule, how: Draws, attempts: Attempts) -> Ceiling:
     """One ceiling before its verdict; how.level is 1 - 2 alpha."""
     columns, everywhere = (cube.column(model, band), cube.column(model, rule.floor)), cube.in_bucket(None)
     y, q = (pair(cube, values, *columns, everywhere) for values in (cube.y, cube.q))
@@ -119,21 +119,21 @@ def look(cube: Cube, model: str, band: str, rule: Rule, how: Draws, attempts: At
     )
 
 
-def _fixed(p: Pair, m: TaskMoments, estimand: str, model: str, band: str, rule: Rule, level: float) -> Finding:
+def _fixed(p: Pair, m: TaskMoments, estimand: str, model: str, band: str, rule: CeilingRule, level: float) -> Finding:
     label = _label(estimand, model, band, rule)
     value = fmean(m.means) if m.blocks else None
     interval = difference_interval(m, level)
     return contrast_finding(p, label, value, interval, level, over="tasks fixed", cautions=pair_cautions(p))
 
 
-def _sampled(p: Pair, estimand: str, model: str, band: str, rule: Rule, how: Draws) -> Finding:
+def _sampled(p: Pair, estimand: str, model: str, band: str, rule: CeilingRule, how: Draws) -> Finding:
     value, interval = mean_contrast(p, how)
     return contrast_finding(
         p, _label(estimand, model, band, rule), value, interval, how.level, cautions=pair_cautions(p)
     )
 
 
-def _label(estimand: str, model: str, band: str, rule: Rule) -> dict[str, str | None]:
+def _label(estimand: str, model: str, band: str, rule: CeilingRule) -> dict[str, str | None]:
     return {"estimand": estimand, "model": model, "arm": band, "reference": rule.floor, "bucket": None}
 
 
@@ -164,7 +164,7 @@ def infra_rate(cube: Cube, model: str, band: str, alpha: float, attempts: Attemp
     )
 
 
-def _needed_for_rate(rate: Finding, m: TaskMoments, rule: Rule) -> int | None:
+def _needed_for_rate(rate: Finding, m: TaskMoments, rule: CeilingRule) -> int | None:
     """Blocks per task for the rate's bound to come below --infra-max."""
     if rule.infra_max is None or rate.value is None or not m.blocks:
         return None

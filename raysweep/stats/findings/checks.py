@@ -22,7 +22,7 @@ from raysweep.stats.methods.permutation import platform_p
 from raysweep.vocabulary import CheckStatus
 
 SHOWN = 5
-"""Names told in a sentence."""
+"""So many names are listed in a sentence."""
 
 
 def run_checks(

@@ -44,7 +44,7 @@ def band_contrasts(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ContrastCell:
     """One contrast in one bucket (or over all), before its draws."""
 
     label: Label
@@ -55,7 +55,7 @@ class Cell:
 
 def _cells(
     cube: Cube, reference: str, buckets: Sequence[str | None], *, estimand: str, model: str, band: str, level: float
-) -> Iterator[Cell]:
+) -> Iterator[ContrastCell]:
     columns = cube.column(model, band), cube.column(model, reference)
     values, clean = cube.q if estimand == "q_trial" else cube.y, estimand == "success_given_clean"
     whole = pair(cube, values, *columns, cube.in_bucket(None))
@@ -67,7 +67,7 @@ def _cells(
             ask, blocks = clean_ask(cube, p, columns, sides, level), clean_blocks(cube, whole, columns, sides)
         fixed = blocks_fixed(blocks, cube.task, cube.bucket, p.complete, level)
         label: Label = {"estimand": estimand, "model": model, "arm": band, "reference": reference, "bucket": bucket}
-        yield Cell(label, p, ask, ask.interval if ask.value is None and ask.interval is not None else fixed)
+        yield ContrastCell(label, p, ask, ask.interval if ask.value is None and ask.interval is not None else fixed)
 
 
 def contrast_finding(

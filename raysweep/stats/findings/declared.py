@@ -19,7 +19,7 @@ from raysweep.stats.methods.calibration import clopper_pearson
 
 QUANTILES = {"0.5": 0.5, "0.95": 0.95, "max": 1.0}
 MULTIPLES = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-"""Multiples of the spec that are always told; those of the run's own bands come to them."""
+"""Multiples of the spec that are always reported, beside those of the run's own bands."""
 MARGIN = "1 - largest observed / declared"
 SHARE = "share of trials, Clopper-Pearson"
 
@@ -31,7 +31,7 @@ def grid(o: Observed) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class MeasureUse:
     """One measure in the least constrained bands (`arm`), n trials of the ledger.
 
     values: (n,). spec: (T,), what it stands against. cut: (n,), the trial was cut short, so that it needed more.
@@ -50,7 +50,7 @@ class Side:
     level: float
 
     @classmethod
-    def of(cls, o: Observed, measure: str, quantity: str, level: float) -> Side:
+    def of(cls, o: Observed, measure: str, quantity: str, level: float) -> MeasureUse:
         """The side of one measure."""
         values = o.measures[measure]
         bands, widest = o.widest(quantity)
@@ -65,7 +65,7 @@ def declared_against_observed(o: Observed, level: float) -> tuple[Finding, ...]:
     """Quantiles, shares that m x the spec clears, and margins: of the set (in multiples of the spec), then per task."""
     found: list[Finding] = []
     for measure, quantity in MEASURES.items():
-        side = Side.of(o, measure, quantity, level)
+        side = MeasureUse.of(o, measure, quantity, level)
         found += _set(side)
         found += _tasks(side)
     found += _declared(o)
@@ -109,7 +109,7 @@ def cut_short(quantity: str, trials: int) -> tuple[Caution, ...]:
     return (Caution("cut_time", message, "run these tasks again with a longer limit"),)
 
 
-def _set(s: Side) -> Iterator[Finding]:
+def _set(s: MeasureUse) -> Iterator[Finding]:
     """Of all tasks together, in multiples of each task's own spec."""
     o, ratio = s.o, s.values / s.spec[s.o.task]
     trials = s.trials[np.isfinite(ratio[s.trials])]
@@ -133,7 +133,7 @@ def _set(s: Side) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _tasks(s: Side) -> Iterator[Finding]:
+def _tasks(s: MeasureUse) -> Iterator[Finding]:
     """Per task, in the measure's own unit."""
     for code, mine in enumerate(s.o.by_task(s.trials)):
         if not len(mine):
@@ -151,7 +151,7 @@ def _tasks(s: Side) -> Iterator[Finding]:
 
 
 def _quantiles(
-    s: Side, estimand: str, values: Floats, group: Facet, n_tasks: int, warnings: Sequence[Caution]
+    s: MeasureUse, estimand: str, values: Floats, group: Facet, n_tasks: int, warnings: Sequence[Caution]
 ) -> Iterator[Finding]:
     if not len(values):
         return
@@ -162,7 +162,7 @@ def _quantiles(
         )  # fmt: skip
 
 
-def _clears(s: Side, trials: Ints, ratio: Floats, task: Facet | None) -> Iterator[Finding]:
+def _clears(s: MeasureUse, trials: Ints, ratio: Floats, task: Facet | None) -> Iterator[Finding]:
     """Shares of `trials` that m x the spec clears; one that was cut short is cleared by no multiple."""
     needs = np.sort(np.where(s.cut[trials], np.inf, ratio))
     n, counts = len(trials), np.searchsorted(needs, s.multiples, side="right")

@@ -74,14 +74,14 @@ def factor_findings(
         return
     counted = table.select(NEEDED)
     for factor in design.factors:
-        told = not_honoured(table, factor)
+        cautions = not_honoured(table, factor)
         for band in dict.fromkeys(a.band for a in cube.arms if is_moved(a.model)):
             part = along(cube, factor, band)
             if len(part.arms) < 2:
                 continue
             rows = rows_along(counted, cube, factor, band)
             for f in _contrasts(rows, part, _own_design(design, factor, band), how, family):
-                yield replace(f, facet=Facet(FacetKind.FACTOR, factor.name), warnings=(*told, *f.warnings))
+                yield replace(f, facet=Facet(FacetKind.FACTOR, factor.name), warnings=(*cautions, *f.warnings))
     moved = only(cube, moved_arms(cube))
     yield from arm_rates(moved, how)
     yield from infra_rates(counted.filter(pc.match_substring(counted["_model"], MOVED)), moved, how)
@@ -95,11 +95,11 @@ def _contrasts(rows: pa.Table, part: Cube, design: Design, how: Draws, family: S
 
 
 def not_honoured(table: pa.Table, factor: Swept) -> tuple[Caution, ...]:
-    """What keeps a contrast of egress from being one, by what the sandboxes told of their bounds."""
+    """What keeps a contrast of egress from being one, by what the sandboxes say of their bounds."""
     if factor.name != "egress":
         return ()
-    told = set(_told(table, "egress"))
-    found = {
+    stated = set(_stated(table, "egress"))
+    doubts = {
         "not honoured": Caution(
             "not_honoured",
             "the sandbox does not bound egress: the levels differ by their names alone",
@@ -116,7 +116,7 @@ def not_honoured(table: pa.Table, factor: Swept) -> tuple[Caution, ...]:
             "sweep egress over tasks that have network",
         ),
     }
-    return tuple(caution for value, caution in found.items() if value in told)
+    return tuple(caution for value, caution in doubts.items() if value in stated)
 
 
 def factor_checks(table: pa.Table, design: Design) -> Iterator[Check]:
@@ -131,7 +131,7 @@ def factor_checks(table: pa.Table, design: Design) -> Iterator[Check]:
             yield from _nodes(table, factor)
 
 
-def _told(table: pa.Table, key: str) -> list[str]:
+def _stated(table: pa.Table, key: str) -> list[str]:
     """The values that attempts tell under a key of the column `enforcement`."""
     names, values = pairs(table["enforcement"])
     return [v for v in values.filter(pc.equal(names, key)).unique().to_pylist() if v is not None]

@@ -17,7 +17,7 @@ from raysweep.stats.methods.twoway import Grid
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedModel:
     """One of the two: `model` of `cube`, under the name by which a reader knows it. One run: both have one cube."""
 
     label: str
@@ -33,18 +33,18 @@ class Side:
         return self.cube.present[:, self.cube.column(self.model, band)]
 
 
-def common_tasks(a: Side, b: Side) -> tuple[str, ...]:
+def common_tasks(a: ComparedModel, b: ComparedModel) -> tuple[str, ...]:
     """Tasks that both runs hold, by name, in ascending order."""
     return tuple(sorted(set(a.cube.tasks) & set(b.cube.tasks)))
 
 
-def common_bands(a: Side, b: Side) -> tuple[str, ...]:
+def common_bands(a: ComparedModel, b: ComparedModel) -> tuple[str, ...]:
     """Bands that both models have, by name, in the order of A."""
     return tuple(band for band in a.cube.bands(a.model) if band in b.cube.bands(b.model))
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DateCells:
     """A contrast as one set of dates shows it: cells (T, D), means (T,), nan without a block, attempts (T,)."""
 
     grid: Grid
@@ -52,12 +52,12 @@ class Part:
     attempts: Ints
 
 
-def total(parts: Sequence[Part]) -> Floats:
+def total(parts: Sequence[DateCells]) -> Floats:
     """Task contrasts (T,): the sum over the parts."""
     return np.asarray(np.sum([p.means for p in parts], axis=0), dtype=np.float64)
 
 
-def pooled_parts(bands: Sequence[Sequence[Part]]) -> list[Part]:
+def pooled_parts(bands: Sequence[Sequence[DateCells]]) -> list[DateCells]:
     """Parts of the mean over bands, with equal weight; a cell counts where every band has a block in it."""
     pooled = []
     for parts in zip(*bands, strict=True):
@@ -65,7 +65,7 @@ def pooled_parts(bands: Sequence[Sequence[Part]]) -> list[Part]:
         values = np.stack([p.grid.values for p in parts]).mean(axis=0)
         cells = Grid(values, np.where((counts > 0).all(axis=0), counts.sum(axis=0), 0))
         means = np.stack([p.means for p in parts]).mean(axis=0)
-        pooled.append(Part(cells, means, np.sum([p.attempts for p in parts], axis=0)))
+        pooled.append(DateCells(cells, means, np.sum([p.attempts for p in parts], axis=0)))
     return pooled
 
 
@@ -73,8 +73,8 @@ def pooled_parts(bands: Sequence[Sequence[Part]]) -> list[Part]:
 class Both:
     """The two sides on their common tasks, with the places of those in either cube."""
 
-    a: Side
-    b: Side
+    a: ComparedModel
+    b: ComparedModel
     in_a: tuple[int, ...]
     in_b: tuple[int, ...]
 
@@ -83,7 +83,7 @@ class Both:
         """Both models ran in the same blocks."""
         return self.a.cube is self.b.cube
 
-    def parts(self, band_a: str, band_b: str, missing: float | None = None) -> list[Part]:
+    def parts(self, band_a: str, band_b: str, missing: float | None = None) -> list[DateCells]:
         """A at one band minus B at another: one part within a run (complete blocks), else A, and B with its sign.
 
         missing: what a trial of A counts that was tried and has no result (B's counts 1 - missing); None: left out.
@@ -111,7 +111,7 @@ class Both:
         return lost, tried
 
 
-def _part(cube: Cube, values: Floats, places: tuple[int, ...], arms: int) -> Part:
+def _part(cube: Cube, values: Floats, places: tuple[int, ...], arms: int) -> DateCells:
     everything, rows = np.ones(len(values), dtype=bool), list(places)
     grid, (means, counts) = date_grid(cube, values, everything), cube.task_means(values, everything)
-    return Part(Grid(grid.values[rows], grid.counts[rows]), means[rows], arms * counts[rows])
+    return DateCells(Grid(grid.values[rows], grid.counts[rows]), means[rows], arms * counts[rows])

@@ -1,8 +1,8 @@
 """The kill curve: which share of trials m x the memory spec would have killed, judged by the least constrained trials.
 
 An estimate, not a bound: sampled anon + shmem misses spikes, the high-water mark counts page cache that the kernel
-would have dropped, and a program may behave differently under a limit. So both curves are told, and what limits at the
-bands' own multipliers did kill stands beside.
+would have dropped, and a program may behave differently under a limit. So both curves are reported, beside what the
+limits of the bands really killed.
 """
 
 from __future__ import annotations

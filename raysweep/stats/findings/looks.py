@@ -19,8 +19,8 @@ from raysweep.stats.design import PRIMARY_OF, Design, is_registered
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import points
-from raysweep.stats.findings.progress import Progress
-from raysweep.stats.findings.sample import Sample, infra_sample, sample
+from raysweep.stats.findings.progress import CompleteDates
+from raysweep.stats.findings.sample import ContrastSample, infra_sample, sample
 from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK
 from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
@@ -40,7 +40,7 @@ class Look:
 
 
 def looks(
-    table: pa.Table, planned: pa.Table, design: Design, at: Progress, cube: Cube | None = None
+    table: pa.Table, planned: pa.Table, design: Design, at: CompleteDates, cube: Cube | None = None
 ) -> tuple[Look, ...]:
     """Every planned look that the complete dates allow, in order, each on the data of its own dates; () without looks.
 
@@ -67,14 +67,14 @@ ATTEMPTS = ("block_id", "task", "_model", "band", "outcome", "cause_class")
 """What a rate over attempts reads."""
 
 
-def _attempts(table: pa.Table, at: Progress, dates: int, design: Design) -> pa.Table | None:
+def _attempts(table: pa.Table, at: CompleteDates, dates: int, design: Design) -> pa.Table | None:
     """The attempts of a look where the primary is a rate over them."""
     if design.primary != "infra_rate":
         return None
     return table.select(ATTEMPTS).filter(pa.array(at.within(table["block_id"], dates)))
 
 
-def _samples(cube: Cube, rows: Bools, attempts: pa.Table | None, design: Design) -> dict[_Key, Sample]:
+def _samples(cube: Cube, rows: Bools, attempts: pa.Table | None, design: Design) -> dict[_Key, ContrastSample]:
     """The registered contrasts on the blocks `rows` (and `attempts`) of one look."""
     primary = PRIMARY_OF.get(design.primary, design.primary)
     keys = [
@@ -88,7 +88,9 @@ def _samples(cube: Cube, rows: Bools, attempts: pa.Table | None, design: Design)
     return {(m, b): infra_sample(attempts, m, (b, design.reference), cube.n_dates(rows)) for m, b in keys}
 
 
-def _contrast(key: _Key, samples: Sequence[Sample], after: Sequence[int], dates: int, design: Design) -> list[Finding]:
+def _contrast(
+    key: _Key, samples: Sequence[ContrastSample], after: Sequence[int], dates: int, design: Design
+) -> list[Finding]:
     """One contrast at every look; looks whose noise cannot be estimated spend nothing."""
     alpha = 1 - design.confidence
     able = [j for j, s in enumerate(samples) if s.value is not None and s.se > 0]
@@ -98,7 +100,7 @@ def _contrast(key: _Key, samples: Sequence[Sample], after: Sequence[int], dates:
     return [_finding(key, j, s, bounds.get(j, math.inf), design) for j, s in enumerate(samples)]
 
 
-def _finding(key: _Key, index: int, s: Sample, boundary: float, design: Design) -> Finding:
+def _finding(key: _Key, index: int, s: ContrastSample, boundary: float, design: Design) -> Finding:
     interval = s.interval(boundary)
     low, high = (None, None) if interval is None else interval
     look = f"at look {index + 1} of {design.looks}"
@@ -124,7 +126,7 @@ def _finding(key: _Key, index: int, s: Sample, boundary: float, design: Design) 
     )
 
 
-def _why_none(s: Sample) -> Iterator[Caution]:
+def _why_none(s: ContrastSample) -> Iterator[Caution]:
     if s.value is None:
         yield Caution("no_pairs", "no block has a result in both arms", "run the missing arm, or let the run go on")
     elif len(s.values) < 2:

@@ -19,7 +19,7 @@ from raysweep.stats.methods.variance import Squares, dates_for, mean_squares, oc
 
 TARGET_RMS = 0.02 / math.sqrt(2)
 """What "how many more dates" is asked for: a cosine amplitude of 2 points, its root mean square over the day."""
-ONE_DATE = "a bucket cannot be told from the luck of its date"
+ONE_DATE = "a bucket cannot be separated from the luck of its date"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ TOLD_BY = {"qos_class", "image_digest"}
 SAMPLE = 4096
 CLOCK_OFF_S = 2.0
 SHOWN = 5
-"""Tasks told in a sentence."""
+"""So many tasks are named in a sentence."""
 SHARED = "set `sandbox.tenancy: exclusive` for calibration"
 
 

@@ -162,8 +162,8 @@ def _when(measured: Sequence[Measured]) -> str:
     moments = " and ".join(m for m in ("before", "after") if any(r["moment"] == m for r in rows))
     first, last = min(r["t_queued"] for r in rows), max(r["t_queued"] for r in rows)
     names = list(occasions)
-    told = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} occasions"
-    return f"{moments} the trials ({told}; {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC)"
+    where = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} occasions"
+    return f"{moments} the trials ({where}; {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC)"
 
 
 def _sentence(m: Measured) -> str:

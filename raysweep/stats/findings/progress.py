@@ -12,7 +12,7 @@ from raysweep.stats.arrays import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CompleteDates:
     """How far the dates of a plan are. blocks, date: (n,) names of planned blocks and index of their planned date.
 
     closed: leading dates that are complete. A date is when every block of it has a complete run; blocks that were tried
@@ -33,7 +33,7 @@ class Progress:
         return np.asarray(pc.is_in(blocks, value_set=of).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def progress(table: pa.Table, planned: pa.Table) -> Progress:
+def progress(table: pa.Table, planned: pa.Table) -> CompleteDates:
     """Dates of `planned` (one row per trial, `date` or `occasion`) that are complete in `table` (attempts, is_final).
 
     A plan without either column counts as one date.
@@ -55,7 +55,7 @@ def progress(table: pa.Table, planned: pa.Table) -> Progress:
     full = [bool(done[date == d].all()) for d in range(dates)]
     shut = [full[d] or (begun[d] and bool((tried | done)[date == d].all())) for d in range(dates)]
     closed = next((d for d in range(dates) if not shut[d]), dates)
-    return Progress(names, date, dates, closed, bool(tried[date >= closed].any()), bool(done.all()))
+    return CompleteDates(names, date, dates, closed, bool(tried[date >= closed].any()), bool(done.all()))
 
 
 def _ended(table: pa.Table) -> pa.ChunkedArray:

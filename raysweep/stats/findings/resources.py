@@ -26,7 +26,7 @@ TAILS = (0.9, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One estimand of every row: values (n,), nan where unknown. share: its mean is told, not its quantiles."""
+    """One estimand of every row: values (n,), nan where unknown. share: its mean is reported, not its quantiles."""
 
     name: str
     values: Floats
@@ -66,10 +66,10 @@ def resources(table: pa.Table, arm: Ints, cube: Cube) -> Iterator[Finding]:
     counts = [{"n_tasks": len(np.unique(cube.task[rows])), "n_dates": cube.n_dates(rows)} for rows in cube.present.T]
     for measure in measures(table, cube):
         for key, more, known in zip(cube.arms, counts, groups.known(measure.values), strict=True):
-            yield from _told(measure, known, key.model, key.band, **more)
+            yield from _of_arm(measure, known, key.model, key.band, **more)
 
 
-def _told(measure: Measure, known: Floats, model: str, band: str, **more: object) -> Iterator[Finding]:
+def _of_arm(measure: Measure, known: Floats, model: str, band: str, **more: object) -> Iterator[Finding]:
     if not len(known):
         return
     more |= {"n_attempts": len(known)}

@@ -57,7 +57,7 @@ def weekday_of(label: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class OccasionTimes:
     """When occasions were: angles (B,) of the buckets on the day's circle, days (D,) of the full dates or None."""
 
     angles: Floats
@@ -94,11 +94,11 @@ def rhythms(cube: Cube, design: Design) -> Iterator[Finding]:
     if isinstance(hours, Caution):
         yield plain(cells, "daily_amplitude", DAILY, None, "none", cautions=(hours,))
         return
-    clock = Clock(2 * math.pi * hours / DAY_HOURS, _days(cube, parts))
+    clock = OccasionTimes(2 * math.pi * hours / DAY_HOURS, _days(cube, parts))
     yield from _daily(cells, parts, clock, design.confidence)
     if clock.days is None or len(clock.days) < LEAST_DAYS:
         yield plain(cells, "weekly_amplitude", WEEKLY, None, "none", cautions=(_few_days(parts, clock),))
-        yield _share(cells, parts, Clock(clock.angles, None))
+        yield _share(cells, parts, OccasionTimes(clock.angles, None))
         return
     yield from _weekly(cells, parts, clock, clock.days, design.confidence)
     yield _period(cells, _periodogram(cube, cells, hours, design), design.confidence)
@@ -135,7 +135,7 @@ def _days(cube: Cube, parts: Decomposed) -> Floats | None:
     return np.array(known, dtype=np.float64) if len(set(known)) == len(days) else None
 
 
-def _few_days(parts: Decomposed, clock: Clock) -> Caution:
+def _few_days(parts: Decomposed, clock: OccasionTimes) -> Caution:
     if clock.days is None:
         text = "the dates are not days, or those of several runs: they have no week of their own"
         return Caution("no_days", text, "use a period of 24h; read each run's own report")
@@ -144,7 +144,7 @@ def _few_days(parts: Decomposed, clock: Clock) -> Caution:
     return Caution("few_days", text, f"run {LEAST_DAYS - n} more complete date(s): {LEAST_DAYS} are needed")
 
 
-def _daily(cells: Occasions, parts: Decomposed, clock: Clock, level: float) -> Iterator[Finding]:
+def _daily(cells: Occasions, parts: Decomposed, clock: OccasionTimes, level: float) -> Iterator[Finding]:
     found = cosinor(parts.grid, clock.angles, parts.squares, level)
     text = "the windows are not evenly spaced: what they flatten is not corrected"
     uneven = () if even(clock.angles) else (Caution("uneven_windows", text, "use windows of one length"),)
@@ -181,7 +181,7 @@ def _amplitude(
     )
 
 
-def _weekly(cells: Occasions, parts: Decomposed, clock: Clock, days: Floats, level: float) -> Iterator[Finding]:
+def _weekly(cells: Occasions, parts: Decomposed, clock: OccasionTimes, days: Floats, level: float) -> Iterator[Finding]:
     found = weekly(parts.grid, days, parts.squares, level)
     yield _amplitude(cells, "weekly", found, level, "peak day")
     if found is not None and found.rejects:
@@ -229,7 +229,7 @@ def _period(cells: Occasions, found: Periodogram | None, level: float) -> Findin
     return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * found.peak, method)
 
 
-def _share(cells: Occasions, parts: Decomposed, clock: Clock) -> Finding:
+def _share(cells: Occasions, parts: Decomposed, clock: OccasionTimes) -> Finding:
     which = "daily" if clock.days is None else "daily, weekly and joint"
     share = rhythm_share(parts.grid, clock.angles, clock.days, parts.squares)
     if share is None:

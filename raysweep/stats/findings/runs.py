@@ -110,7 +110,7 @@ def _spread(p: Pair, label: dict[str, str | None], level: float) -> Finding:
         facet=Facet(FacetKind.RUN),
     )
     if found is None:
-        text = "a run cannot be told from its dates: no run has two dates that differ"
+        text = "a run cannot be separated from its dates: no run has two dates that differ"
         return replace(plain, warnings=(Caution("one_date", text, "run at least 2 dates in each run"),))
     most = 100.0 if within_unit(p.arm[p.complete], p.reference[p.complete]) else math.inf
     c = found.component

@@ -21,7 +21,7 @@ from raysweep.stats.methods.sequential import nominal_level, repeated_interval
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ContrastSample:
     """A contrast at one look. values: (T,) of the tasks in use, linearised for ratios, fractions, their mean the value.
 
     pairs: (complete blocks, 2) y of arm and reference where both are 0 or 1 and rare; sides: (T, 2) their
@@ -66,7 +66,7 @@ class Sample:
         return (max(-1.0, plain[0]), min(1.0, plain[1])) if self.bounded else plain
 
 
-def sample(cube: Cube, rows: Bools, estimand: str, model: str, bands: tuple[str, str]) -> Sample:
+def sample(cube: Cube, rows: Bools, estimand: str, model: str, bands: tuple[str, str]) -> ContrastSample:
     """The contrast of bands (arm, reference) of a model on the blocks `rows`, for estimands of trials."""
     arm, reference = (cube.column(model, b) for b in bands)
     y = cube.q if estimand == "q_trial" else cube.y
@@ -81,18 +81,20 @@ def sample(cube: Cube, rows: Bools, estimand: str, model: str, bands: tuple[str,
     used, pairs = counts > 0, np.stack([y[complete, arm], y[complete, reference]], axis=1)
     sides = np.stack([side[used] for side, _ in both], axis=1)
     few = len(pairs) > 0 and is_binary(pairs) and (rare(*pairs.T) or any(few_tasks(s) for s in sides.T))
-    plain = Sample(mean_ratio(means).value, means[used], attempts, dates, bounded=bounded)
+    plain = ContrastSample(mean_ratio(means).value, means[used], attempts, dates, bounded=bounded)
     return replace(plain, pairs=pairs, sides=sides, counts=counts[used]) if few else plain
 
 
-def _ratio_sample(sides: Sequence[Ratio], attempts: int, dates: int, bounded: bool = True) -> Sample:
+def _ratio_sample(sides: Sequence[Ratio], attempts: int, dates: int, bounded: bool = True) -> ContrastSample:
     first, second = sides
     if first.value is None or second.value is None:
-        return Sample(None, np.zeros(0), attempts, dates)
-    return Sample(first.value - second.value, first.influence - second.influence, attempts, dates, bounded=bounded)
+        return ContrastSample(None, np.zeros(0), attempts, dates)
+    return ContrastSample(
+        first.value - second.value, first.influence - second.influence, attempts, dates, bounded=bounded
+    )
 
 
-def infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int) -> Sample:
+def infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int) -> ContrastSample:
     """The contrast of the shares of all attempts in `table` (with `_model`) that ended in a resource cause.
 
     Tasks in which either arm has no attempt are left out.
@@ -105,7 +107,7 @@ def infra_sample(table: pa.Table, model: str, bands: tuple[str, str], dates: int
     sides = [Ratio(rates[:, i], rates[:, i + 1], everyone) for i in (0, 2)]
     attempts = int(rates[:, 1].sum() + rates[:, 3].sum())
     if not len(rates):
-        return Sample(None, np.zeros(0), attempts, dates)
+        return ContrastSample(None, np.zeros(0), attempts, dates)
     events, trials = rates.sum(axis=0)[[0, 2]], rates.sum(axis=0)[[1, 3]]
     few = bool(np.any(np.minimum(events, trials - events) < RARE_EVENTS)) or any(
         few_tasks(rates[:, i] / rates[:, i + 1]) for i in (0, 2)

@@ -133,7 +133,9 @@ def _spreads(cells: Occasions, parts: Decomposed, level: float) -> Iterator[Find
     yield plain(cells, "time_of_day_range", BUCKET, span, "largest minus smallest bucket mean; biased upward by noise")
     occasion = occasion_component(parts.squares, parts.df, level)
     if occasion is None:
-        why = Caution("no_noise", "an occasion cannot be told from repeat-to-repeat noise", "add tasks, or harder ones")
+        why = Caution(
+            "no_noise", "an occasion cannot be separated from repeat-to-repeat noise", "add tasks, or harder ones"
+        )
         yield plain(cells, "occasion_sd", Facet(FacetKind.OCCASION), None, "none", cautions=(why,))
     else:
         yield spread_finding(cells, "occasion_sd", Facet(FacetKind.OCCASION), occasion, level, cautions=_sparse(parts))

@@ -1,7 +1,7 @@
 """What a success contrast is made of: infrastructure deaths rescued, and other successes.
 
 Belongs here: arithmetic on p, q, c (p = (1 - q) c: success, share of trials that infrastructure ended, success of the
-others). Bounds come first: they need one assumption. Kitagawa 1955 splits exactly but is accounting, not causal: it
+others). PartBounds come first: they need one assumption. Kitagawa 1955 splits exactly but is accounting, not causal: it
 credits rescued trials with the average success of clean ones.
 """
 
@@ -15,14 +15,14 @@ from raysweep.stats.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PartBounds:
     """Ends of what rescued trials and other successes contribute to dp; each pair ascending."""
 
     rescued: tuple[float, float]
     other: tuple[float, float]
 
 
-def bounds(dp: float, dq: float) -> Bounds:
+def bounds(dp: float, dq: float) -> PartBounds:
     """Bounds on the parts of dp: rescued trials between 0 and -dq, other successes the rest, dp + dq to dp.
 
     They assume that a higher limit neither turns a success into a failure nor kills what the lower limit spared. dq > 0
@@ -30,7 +30,7 @@ def bounds(dp: float, dq: float) -> Bounds:
     """
     rescued = (min(0.0, -dq), max(0.0, -dq))
     other = (min(dp, dp + dq), max(dp, dp + dq))
-    return Bounds(rescued, other)
+    return PartBounds(rescued, other)
 
 
 @dataclass(frozen=True, slots=True)

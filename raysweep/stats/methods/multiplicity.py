@@ -1,4 +1,4 @@
-"""p-values of several tests told together."""
+"""p-values of several tests, adjusted together."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def tasks_and_runs(means: Floats, grid: Grid, level: float) -> Interval:
 
 def _apart() -> Caution:
     return Caution(
-        "runs_apart", "the runs share no tasks, so a run cannot be told from its tasks", "run the same tasks"
+        "runs_apart", "the runs share no tasks, so a run cannot be separated from its tasks", "run the same tasks"
     )
 
 

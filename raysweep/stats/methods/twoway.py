@@ -22,11 +22,13 @@ from raysweep.stats.finding import Caution
 from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK, Interval
 
 LEAST_DATES = 3
-"""Below this many dates their spread has at most one degree of freedom: only the number missing is told."""
+"""Below this many dates their spread has at most one degree of freedom: only the number missing is reported."""
 TINY = 1e-18
 """A variance of fractions below this is the rounding of equal values."""
 APART = Caution(
-    "dates_apart", "the dates share no tasks, so a date cannot be told from its tasks", "run every task on every date"
+    "dates_apart",
+    "the dates share no tasks, so a date cannot be separated from its tasks",
+    "run every task on every date",
 )
 
 
