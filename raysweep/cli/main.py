@@ -14,8 +14,8 @@ import typer
 from raysweep import __version__
 from raysweep.cli.cluster import app as cluster_app
 from raysweep.cli.options import LogForm, MetricsPort
-from raysweep.cli.packages import missing_package
 from raysweep.errors import ExitCode, InputError, RaysweepError, bad_input
+from raysweep.packages import missing_package
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath

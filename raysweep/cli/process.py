@@ -7,7 +7,7 @@ import io
 import os
 import sys
 
-from raysweep.cli.packages import missing_package
+from raysweep.packages import missing_package
 
 try:
     from raysweep.cli.main import main

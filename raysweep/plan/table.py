@@ -30,7 +30,7 @@ OWN = {
     "image": ("string", "the image of the task's sandboxes as it was named; null where there is none"),
     "image_digest": ("string", "what that name meant when the run was made; null where it could not be resolved"),
 }
-"""Arrow type and meaning of the columns that the ledger does not have."""
+"""Arrow type and meaning of the columns that the ledger does not have, or has with each attempt's own value."""
 COLUMNS: tuple[str, ...] = (
     "plan_id", "block_id", "trial_id", "task", "task_digest", "model", "agent", "band", "factors", "repeat", "bucket",
     "date", "order", "position", "seed",

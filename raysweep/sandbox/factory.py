@@ -10,6 +10,7 @@ from typing import Any
 from raysweep.clock import Clock
 from raysweep.errors import UnsuitableError
 from raysweep.kind import UnusableKindError, find_kind, load
+from raysweep.packages import missing_package
 from raysweep.sandbox.protocol import SandboxProvider
 
 
@@ -34,6 +35,5 @@ class ProviderRecipe:
         except UnusableKindError as error:
             raise UnsuitableError(error.message, error.remedy) from error
         except ModuleNotFoundError as error:
-            missing = f"sandboxes of the kind {self.kind} need the Python module {error.name}, which is not installed"
-            raise UnsuitableError(missing, f"pip install {error.name} (a package may have another name)") from error
+            raise (missing_package(error) or error) from error
         return make(owner, self.scratch, clock, self.options)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli.packages import missing_package
 from raysweep.errors import ExitCode
+from raysweep.packages import missing_package
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RAY = """

@@ -34,7 +34,7 @@ def test_columns_have_the_names_and_types_of_the_ledger():
     schema, ledger = plan_table(make_plan(sweep, tasks), sweep, tasks).schema, arrow_schema()
     assert schema.names == list(COLUMNS)
     own = [name for name in schema.names if name not in ledger.names]
-    assert own == ["date", "order", "agent_timeout_s", "image", "image_digest"]
+    assert own == ["date", "order", "image", "image_digest"]
     assert all(schema.field(n).type == ledger.field(n).type for n in schema.names if n not in own)
 
 
