@@ -71,9 +71,9 @@ def _ladder(c: Calibration, one: Ladder) -> Iterator[str]:
         stop = one.ceilings[len(one.passed)].band
         were = "were" if len(skipped) > 1 else "was"
         yield f"{one.model}: {', '.join(skipped)} {were} not tested: the sequence stopped at {stop}."
-    found = one.recommended_sampled
-    if found != one.recommended:
-        said = f"{found} would be recommended" if found else "no ceiling can be recommended"
+    other_tasks = one.recommended_sampled
+    if other_tasks != one.recommended:
+        said = f"{other_tasks} would be recommended" if other_tasks else "no ceiling can be recommended"
         yield f"{one.model}: for other tasks like these {said}."
 
 

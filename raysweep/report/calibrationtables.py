@@ -76,7 +76,7 @@ def _ceilings(c: Calibration, one: Ladder) -> Table:
 def _declared(findings: Sequence[Finding]) -> Table:
     """The set in multiples of the spec: quantiles, what the spec itself clears, the margin and whose it is."""
     groups = {Facet(FacetKind.TRIALS, group) for group in GROUPS}
-    found = {(f.estimand, f.facet): f for f in findings}
+    by_facet = {(f.estimand, f.facet): f for f in findings}
     arms = {f.arm for f in findings if f.arm and f.facet and f.facet.within in groups}
     table = _table(
         f"Used, in multiples of what tasks declare; trials of {', '.join(sorted(arms)) or NONE}",
@@ -85,16 +85,16 @@ def _declared(findings: Sequence[Finding]) -> Table:
         "tightest task",
     )
     for measure in MEASURES:
-        margin = found.get((f"{measure}_margin", None))
+        margin = by_facet.get((f"{measure}_margin", None))
         if margin is None or margin.value is None:
             continue
         task = next((w.message.removeprefix("the largest is of ") for w in margin.warnings), "")
-        clears = found.get((f"{measure}_clears", Facet(FacetKind.MULTIPLE, 1.0)))
+        clears = by_facet.get((f"{measure}_clears", Facet(FacetKind.MULTIPLE, 1.0)))
         tail = (_share(clears), f"{number(100 * margin.value)} %", task)
         for group in GROUPS:
             of = Facet(FacetKind.TRIALS, group)
             cells = [
-                _multiple(found.get((f"{measure}_of_spec", Facet(FacetKind.QUANTILE, q, of))))
+                _multiple(by_facet.get((f"{measure}_of_spec", Facet(FacetKind.QUANTILE, q, of))))
                 for q in ("0.5", "0.95", "max")
             ]
             first = group == "all"

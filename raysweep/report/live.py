@@ -19,47 +19,47 @@ OPEN = ("peek", "look", "stopped")
 """Labels of a sweep that goes on, or went on after it was decided."""
 
 
-def snapshot_line(found: Snapshot, **more: Any) -> dict[str, Any]:
+def snapshot_line(snapshot: Snapshot, **more: Any) -> dict[str, Any]:
     """{attempts, done, planned, complete, label, findings} and `more`; every finding carries the label's code."""
-    label = asdict(found.label)
-    if found.label.code in OPEN:
+    label = asdict(snapshot.label)
+    if snapshot.label.code in OPEN:
         label["message"] += f"; {REPEATED}"
     return {
         **more,
-        "attempts": found.attempts,
-        "done": found.done,
-        "planned": found.planned,
-        "complete": found.complete,
+        "attempts": snapshot.attempts,
+        "done": snapshot.done,
+        "planned": snapshot.planned,
+        "complete": snapshot.complete,
         "label": label,
-        "findings": [{"label": found.label.code, **asdict(f)} for f in found.findings],
+        "findings": [{"label": snapshot.label.code, **asdict(f)} for f in snapshot.findings],
     }
 
 
-def live_view(found: Snapshot, state: str) -> RenderableType:
+def live_view(snapshot: Snapshot, state: str) -> RenderableType:
     """The look as it is shown in a terminal. state: one line on where the sweep is."""
-    mark, style = MARKS[found.label.status]
-    counts = f"{found.done} of {found.planned} trials done, {found.attempts} attempts"
+    mark, style = MARKS[snapshot.label.status]
+    counts = f"{snapshot.done} of {snapshot.planned} trials done, {snapshot.attempts} attempts"
     parts: list[RenderableType] = [
         Text(f"{state}: {counts}", style="bold"),
-        Text.assemble((f"{mark:>2}  ", style), found.label.message, (f" -> {found.label.remedy}", "dim")),
+        Text.assemble((f"{mark:>2}  ", style), snapshot.label.message, (f" -> {snapshot.label.remedy}", "dim")),
     ]
-    if found.label.code in OPEN:
+    if snapshot.label.code in OPEN:
         parts.append(Text(f" {MARKS[CheckStatus.WARNING][0]}  {REPEATED}", style=MARKS[CheckStatus.WARNING][1]))
-    if found.findings:
-        parts.append(_table(found))
+    if snapshot.findings:
+        parts.append(_table(snapshot))
     return Group(*parts)
 
 
-def _table(found: Snapshot) -> Table:
+def _table(snapshot: Snapshot) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading, right in (("model", False), ("band", False), ("what", False), ("value", True), ("interval", True)):
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "what")
     table.add_column("label", style="dim")
     table.add_column("method, over what", overflow="fold", style="dim")
-    for f in found.findings:
+    for f in snapshot.findings:
         level = f"{100 * f.level:g} %" if f.level is not None else ""
         how = f"{level} {f.method}; {f.resampled_over}".strip()
-        table.add_row(f.model, f.arm, _what(f), value_text(f), interval_text(f), found.label.code, how)
+        table.add_row(f.model, f.arm, _what(f), value_text(f), interval_text(f), snapshot.label.code, how)
     return table
 
 

@@ -116,7 +116,7 @@ def _rate_table(analysis: Analysis) -> Table:
     estimands = ("success", "q_trial", "success_given_clean", "infra_rate_resource", "infra_rate_platform")
     for estimand in estimands:
         table.add_column(ESTIMANDS[estimand].heading, justify="right")
-    found = {
+    by_arm = {
         (f.estimand, f.model, f.arm): f
         for f in analysis.findings
         if f.reference is None and f.bucket is None and f.facet is None
@@ -124,7 +124,7 @@ def _rate_table(analysis: Analysis) -> Table:
     for model, band in analysis.arms:
         cells = []
         for estimand in estimands:
-            f = found.get((estimand, model, band))
+            f = by_arm.get((estimand, model, band))
             cells.append(NONE if f is None or f.value is None else amount(f.value, f.unit))
         table.add_row(escape(model), band, *cells)  # rich takes brackets for its markup
     return table

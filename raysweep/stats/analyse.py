@@ -94,13 +94,13 @@ def analyse(
     peek = peek_label(table, planned, design, cube)
     seen = looks(table, planned, design, progress(table, planned), cube) if len(table) else ()
     looked = [f for look in seen for f in look.findings]
-    found = tuple(infer(table, cube, design, how, looked=looked, checks=checks)) if len(table) else ()
-    found = tuple(doubted(f, measured) for f in found)
+    findings = tuple(infer(table, cube, design, how, looked=looked, checks=checks)) if len(table) else ()
+    findings = tuple(doubted(f, measured) for f in findings)
     return Analysis(
         design=design,
-        verdict=(*refusals(measured), *verdict(found, registered=design.registered)),
+        verdict=(*refusals(measured), *verdict(findings, registered=design.registered)),
         checks=checks if peek is None else (peek, *checks),
-        findings=found,
+        findings=findings,
         details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,

@@ -229,8 +229,8 @@ class _Work:
         a, b = self.both.a.label, self.both.b.label
         whose: list[tuple[str, str | None]] = [(a, b)] if self.both.one_run else [(a, None), (b, None)]
         for (arm, reference), part in zip(whose, parts, strict=True):
-            found = date_spread(Grid(part.grid.values[self.used], part.grid.counts[self.used]))
-            if found is not None:
+            spread = date_spread(Grid(part.grid.values[self.used], part.grid.counts[self.used]))
+            if spread is not None:
                 yield Finding(
                     estimand="date_sd",
                     model=None,
@@ -238,7 +238,7 @@ class _Work:
                     reference=reference,
                     bucket=None,
                     facet=Facet(FacetKind.COMPARE),
-                    value=100 * math.sqrt(max(0.0, found.date_variance)),
+                    value=100 * math.sqrt(max(0.0, spread.date_variance)),
                     low=None,
                     high=None,
                     level=None,
@@ -246,7 +246,7 @@ class _Work:
                     resampled_over="",
                     n_tasks=int(self.used.sum()),
                     n_attempts=int(part.attempts[self.used].sum()),
-                    n_dates=found.dates,
+                    n_dates=spread.dates,
                 )
 
 

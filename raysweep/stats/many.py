@@ -63,17 +63,17 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
     parts = [_Part.of(run) for run in merged.runs]
     each = [(p.run.name, c) for p in parts for c in _checks_of(p)]
-    found = [*infer(table, cube, design, how, looked=_looked(parts, merged, cube), checks=[c for _, c in each])]
+    findings = [*infer(table, cube, design, how, looked=_looked(parts, merged, cube), checks=[c for _, c in each])]
     own = replace(design, registered=all(r.design.registered for r in merged.runs) and not merged.left_out)
-    found += run_findings(reference_part(table, cube, design)[1], own, how)
+    findings += run_findings(reference_part(table, cube, design)[1], own, how)
     measured = measure(merged.probes)
-    sentences = verdict(found, registered=all(r.design.registered for r in merged.runs))
+    sentences = verdict(findings, registered=all(r.design.registered for r in merged.runs))
     refused = [s for r in merged.runs for s in refusals(measure(r.view.probes), r.name)]
     return Analysis(
         design=design,
         verdict=(*refused, *sentences),
         checks=_ordered([*_about(merged, cube), *enough(cube, design), *(_of_run(name, c) for name, c in each)]),
-        findings=tuple(doubted(f, measured) for f in found),
+        findings=tuple(doubted(f, measured) for f in findings),
         details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,

@@ -47,16 +47,16 @@ class Ordered:
 
     def cautions(self) -> tuple[Caution, ...]:
         """What is missing."""
-        found = []
+        cautions = []
         if self.absent:
             message = f"no trial with a result at {', '.join(self.absent)}: left out of the order"
-            found.append(Caution("missing_arm", message, "run these bands, or take them out of the sweep"))
+            cautions.append(Caution("missing_arm", message, "run these bands, or take them out of the sweep"))
         if len(self.bands) < LEAST_ORDERED:
             message = f"{len(self.bands)} ordered bands with data: at least {LEAST_ORDERED} are needed"
-            found.append(Caution("few_bands", message, "run more bands"))
+            cautions.append(Caution("few_bands", message, "run more bands"))
         elif not self.rows.any():
-            found.append(Caution("no_blocks", "no block has a result in every band", "let the run go on"))
-        return tuple(found)
+            cautions.append(Caution("no_blocks", "no block has a result in every band", "let the run go on"))
+        return tuple(cautions)
 
 
 def ordered(cube: Cube, design: Design, model: str) -> Ordered | None:
@@ -98,9 +98,9 @@ def multiples(table: pa.Table, bands: tuple[str, ...]) -> dict[str, float]:
         name = f"limit_{resource}_mult"
         if name in table.column_names:
             rows = table.group_by("band").aggregate([(name, "min")]).to_pylist()
-            found = {r["band"]: r[f"{name}_min"] for r in rows if r["band"] in bands}
-            if len(set(found.values())) > 1:
-                return {band: float(m) for band, m in found.items() if m is not None}
+            limits = {r["band"]: r[f"{name}_min"] for r in rows if r["band"] in bands}
+            if len(set(limits.values())) > 1:
+                return {band: float(m) for band, m in limits.items() if m is not None}
     matches = {band: NAMED.fullmatch(band) for band in bands}
     return {band: float(m.group(1)) for band, m in matches.items() if m is not None}
 
@@ -116,13 +116,13 @@ def _finding(cube: Cube, bands: Ordered, multipliers: dict[str, float], how: Dra
         cautions.append(Caution("no_deaths", message, "add a band with a lower limit"))
     if len(f) < 2 or not died or len(bands.bands) < LEAST_ORDERED:
         return _plain(cube, bands, how, "none", tuple(cautions))
-    found = change_point(f.mean(axis=0), how.sums(f) / len(f), how.level, units=len(f))
-    names = [bands.bands[m] for m in found.members]
+    point = change_point(f.mean(axis=0), how.sums(f) / len(f), how.level, units=len(f))
+    names = [bands.bands[m] for m in point.members]
     numbers = [multipliers[n] for n in names if n in multipliers]
     shares = ", ".join(f"{b} {100 * m:.1f} %" for b, m in zip(bands.bands, f.mean(axis=0).tolist(), strict=True))
     method = f"bands that one-sided max-t bounds cannot exclude from the largest share of failed trials ({shares})"
     return _plain(
-        cube, bands, how, method, (*cautions, *_what_it_lacks(bands, found, names, numbers)),
+        cube, bands, how, method, (*cautions, *_what_it_lacks(bands, point, names, numbers)),
         value=numbers[0] if len(names) == 1 and numbers else None,
         low=min(numbers, default=None),
         high=max(numbers, default=None),
@@ -130,14 +130,14 @@ def _finding(cube: Cube, bands: Ordered, multipliers: dict[str, float], how: Dra
     )  # fmt: skip
 
 
-def _what_it_lacks(bands: Ordered, found: ChangePoint, names: list[str], numbers: list[float]) -> Iterator[Caution]:
+def _what_it_lacks(bands: Ordered, point: ChangePoint, names: list[str], numbers: list[float]) -> Iterator[Caution]:
     if len(names) > 1:
         message = f"the data cannot tell which of {', '.join(names)} it is; the largest share was at "
-        yield Caution("several", message + bands.bands[found.peak], "more tasks or repeats narrow the set")
+        yield Caution("several", message + bands.bands[point.peak], "more tasks or repeats narrow the set")
     elif not numbers:
         yield Caution("no_number", f"{names[0]} has no multiplier", "add bands between it and the one below")
-    if found.peak in {0, len(bands.bands) - 1}:
-        message = f"the largest share is at the end of the order, {bands.bands[found.peak]}"
+    if point.peak in {0, len(bands.bands) - 1}:
+        message = f"the largest share is at the end of the order, {bands.bands[point.peak]}"
         yield Caution("at_the_end", f"{message}: the change point may lie beyond the bands", "add bands beyond it")
 
 

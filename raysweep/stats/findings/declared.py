@@ -63,13 +63,13 @@ class MeasureUse:
 
 def declared_against_observed(o: Observed, level: float) -> tuple[Finding, ...]:
     """Quantiles, shares that m x the spec clears, and margins: of the set (in multiples of the spec), then per task."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for measure, quantity in MEASURES.items():
         side = MeasureUse.of(o, measure, quantity, level)
-        found += _set(side)
-        found += _tasks(side)
-    found += _declared(o)
-    return tuple(found)
+        findings += _set(side)
+        findings += _tasks(side)
+    findings += _declared(o)
+    return tuple(findings)
 
 
 def _declared(o: Observed) -> Iterator[Finding]:
@@ -155,9 +155,9 @@ def _quantiles(
 ) -> Iterator[Finding]:
     if not len(values):
         return
-    for name, found in zip(QUANTILES, np.quantile(values, list(QUANTILES.values())).tolist(), strict=True):
+    for name, quantile in zip(QUANTILES, np.quantile(values, list(QUANTILES.values())).tolist(), strict=True):
         yield plain(
-            estimand, None, s.arm, Facet(FacetKind.QUANTILE, name, group), found,
+            estimand, None, s.arm, Facet(FacetKind.QUANTILE, name, group), quantile,
             method="quantile over trials", n_tasks=n_tasks, n_attempts=len(values), warnings=tuple(warnings),
         )  # fmt: skip
 

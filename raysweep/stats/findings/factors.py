@@ -42,13 +42,13 @@ def registered_family(table: pa.Table, cube: Cube, design: Design, how: Draws) -
     if not design.registered or not design.level_contrasts:
         return ()
     bands, at_reference = reference_part(table, cube, design)
-    found = list(contrast_tests(at_reference, bands, design, how))
+    tests = list(contrast_tests(at_reference, bands, design, how))
     for factor in design.factors:
         part, own = along(cube, factor, design.reference), _own_design(design, factor, design.reference)
         if own.registered and len(part.arms) > 1:
             rows = rows_along(table.select(NEEDED), cube, factor, design.reference)
-            found += contrast_tests(part, rows, own, how)
-    return tuple(f for f in found if f.registered)
+            tests += contrast_tests(part, rows, own, how)
+    return tuple(f for f in tests if f.registered)
 
 
 def _own_design(design: Design, factor: Swept, band: str) -> Design:

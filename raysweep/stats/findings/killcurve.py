@@ -29,13 +29,13 @@ ESTIMATE = Caution(
 
 def kill_curve(o: Observed, level: float) -> tuple[Finding, ...]:
     """Per model: both curves over the grid of multiples, and kills_measured at the bands' own multipliers."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for code, model in enumerate(o.models):
         mine = np.asarray(o.model == code, dtype=np.bool_)
         curves = list(_curves(o, model, mine, level))
-        found += curves
-        found += _measured(o, model, mine, level, curves)
-    return tuple(found)
+        findings += curves
+        findings += _measured(o, model, mine, level, curves)
+    return tuple(findings)
 
 
 def _curves(o: Observed, model: str, mine: Bools, level: float) -> Iterator[Finding]:

@@ -95,8 +95,8 @@ def _contrast(
     alpha = 1 - design.confidence
     able = [j for j, s in enumerate(samples) if s.value is not None and s.se > 0]
     information = rising([1 / samples[j].se ** 2 for j in able])
-    found = boundaries(information, [obrien_fleming(after[j] / dates, alpha) for j in able])
-    bounds = dict(zip(able, found, strict=True))
+    limits = boundaries(information, [obrien_fleming(after[j] / dates, alpha) for j in able])
+    bounds = dict(zip(able, limits, strict=True))
     return [_finding(key, j, s, bounds.get(j, math.inf), design) for j, s in enumerate(samples)]
 
 

@@ -67,12 +67,12 @@ def _others(table: pa.Table) -> pa.Array:
         node = pc.binary_join_element_wise(table[RUN], node, "/")
     start, end = (pc.cast(table[f"t_agent_{side}"], pa.int64()) for side in ("start", "end"))
     known = np.asarray(pc.and_(pc.is_valid(node), pc.and_(pc.is_valid(start), pc.is_valid(end))))
-    found = np.full(len(table), np.nan)
+    others = np.full(len(table), np.nan)
     if known.any():
         mask = pa.array(known)
         codes = node.filter(mask).combine_chunks().dictionary_encode().indices.to_numpy()
-        found[known] = overlapping(codes, *(np.asarray(t.filter(mask), dtype=np.float64) for t in (start, end)))
-    return pa.array(found, mask=~known)
+        others[known] = overlapping(codes, *(np.asarray(t.filter(mask), dtype=np.float64) for t in (start, end)))
+    return pa.array(others, mask=~known)
 
 
 def overlapping(node: Floats, start: Floats, end: Floats) -> Floats:

@@ -63,11 +63,11 @@ def _missing(cube: Cube, counts: Ints, names: Sequence[str]) -> Iterator[Missing
     for column, arm in enumerate(cube.arms):
         rows = _blocks_of(cube, column)
         absent = int(np.sum(rows & ~cube.present[:, column]))
-        found = {names[code]: int(counts[column, code]) for code in np.flatnonzero(counts[column]).tolist()}
-        if not rows.any() or not (found or absent):
+        counted = {names[code]: int(counts[column, code]) for code in np.flatnonzero(counts[column]).tolist()}
+        if not rows.any() or not (counted or absent):
             continue
-        found |= {NOT_RUN: absent} if absent else {}
-        reasons = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        counted |= {NOT_RUN: absent} if absent else {}
+        reasons = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
         y = cube.y[:, column]
         ends = (np.where(np.isfinite(y), y, end) for end in (0.0, 1.0))
         low, high = (_success(cube, values, rows) if bounded else None for values in ends)

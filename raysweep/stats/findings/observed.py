@@ -111,17 +111,17 @@ def declared(table: pa.Table, planned: pa.Table, tasks: tuple[str, ...]) -> dict
     A spec is what was asked / its multiplier: of the limit where there is one (the cpu request of a band whose request
     equals its limit is 1 millicore lower, see plan.asked), else of the request. Agent time: plan.parquet alone has it.
     """
-    found = {name: np.full(len(tasks), np.nan) for name in UNITS}
+    specs = {name: np.full(len(tasks), np.nan) for name in UNITS}
     for resource in ("memory", "cpu"):
         for source in (planned, table):
             for side in ("limit", "request"):
                 asked, mult = f"{side}_{resource}_asked", f"{side}_{resource}_mult"
                 if {asked, mult, "task"} <= set(source.column_names):
                     spec = np.rint(numbers(source[asked]) / numbers(source[mult]))
-                    _fill(found[resource], _codes(source["task"], tasks), spec)
+                    _fill(specs[resource], _codes(source["task"], tasks), spec)
     if {"agent_timeout_s", "task"} <= set(planned.column_names):
-        _fill(found["agent_time"], _codes(planned["task"], tasks), numbers(planned["agent_timeout_s"]))
-    return found
+        _fill(specs["agent_time"], _codes(planned["task"], tasks), numbers(planned["agent_timeout_s"]))
+    return specs
 
 
 def _fill(into: Floats, task: Ints, values: Floats) -> None:

@@ -116,13 +116,13 @@ def decompose(cells: Occasions, level: float) -> Decomposed | Caution:
         return Caution("one_date", text, "complete at least 2 dates in a run")
     flat = (tasks, buckets * len(dates))
     counts = cells.counts[:, :, dates].reshape(flat)
-    found = occasion_means(cells.values[:, :, dates].reshape(flat), counts)
-    if not np.isfinite(found.means).all():
+    adjusted = occasion_means(cells.values[:, :, dates].reshape(flat), counts)
+    if not np.isfinite(adjusted.means).all():
         return Caution("occasions_apart", "occasions share no tasks", "let every task run in every bucket")
-    grid = found.means.reshape(buckets, len(dates))
-    squares = mean_squares(grid, found.spread, found.square, run)
+    grid = adjusted.means.reshape(buckets, len(dates))
+    squares = mean_squares(grid, adjusted.spread, adjusted.square, run)
     filled = np.count_nonzero(counts) / (max(1, cells.tasks) * flat[1])
-    return Decomposed(grid, dates, squares, found.square, found.df, filled)
+    return Decomposed(grid, dates, squares, adjusted.square, adjusted.df, filled)
 
 
 def _first_dates(cells: Occasions, level: float) -> str:

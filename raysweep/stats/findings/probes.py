@@ -81,28 +81,28 @@ class Measured:
 
     def memory_faults(self) -> tuple[Caution, ...]:
         """Why the memory limit, or that there is none, does not hold."""
-        found = []
+        faults = []
         lived = [r for r in self.past if not r["killed"]]
         if lived and self.memory is not None:
             message = (
                 f"{self.band}: {len(lived)} of {len(self.past)} probes held {format_bytes(lived[0]['past_bytes'])} past"
                 f" a memory limit of {format_bytes(self.memory)}: it was not enforced"
             )
-            found.append(Caution("probe_past_lived", message, REMEDY))
+            faults.append(Caution("probe_past_lived", message, REMEDY))
         died = [r for r in self.held if not r["held"]]
         if self.memory is None and died:
             message = (
                 f"{self.band}: {len(died)} of {len(self.held)} probes could not hold"
                 f" {format_bytes(died[0]['held_bytes'])}, although the band has no memory limit"
             )
-            found.append(Caution("probe_uncapped_died", message, "run on a machine with more free memory"))
+            faults.append(Caution("probe_uncapped_died", message, "run on a machine with more free memory"))
         elif own := [r for r in died if r["held_cause"] == "oom_limit"]:
             message = (
                 f"{self.band}: {len(own)} of {len(self.held)} probes were killed at"
                 f" {format_bytes(own[0]['held_bytes'])}, below the memory limit of {format_bytes(self.memory)}"
             )
-            found.append(Caution("probe_died_below", message, REMEDY))
-        return tuple(found)
+            faults.append(Caution("probe_died_below", message, REMEDY))
+        return tuple(faults)
 
     def cpu_faults(self) -> tuple[Caution, ...]:
         """Why the cpu limit does not hold."""

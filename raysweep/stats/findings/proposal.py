@@ -69,16 +69,16 @@ def _proposals(o: Observed, enough: int) -> Iterator[Proposal]:
         for quantity, measure, arm, by_task in sides:
             declared, mine = float(o.declared[quantity][code]), by_task[code]
             value = declared if math.isfinite(declared) else None
-            found: tuple[float | None, str, tuple[Caution, ...]]
+            decision: tuple[float | None, str, tuple[Caution, ...]]
             if value is None:
-                found = None, "declared value unknown", (unknown(quantity, task),)
+                decision = None, "declared value unknown", (unknown(quantity, task),)
             elif not len(mine):
                 why = Caution("nothing_observed", f"no trial of {task} has {measure}", "see `raysweep doctor`")
-                found = None, "nothing observed", (why,)
+                decision = None, "nothing observed", (why,)
             else:
-                found = _decision(o, quantity, measure, value, mine, everything[code], enough)
+                decision = _decision(o, quantity, measure, value, mine, everything[code], enough)
             seen = float(o.measures[measure][mine].max()) if len(mine) else None
-            yield _proposal(task, quantity, value, seen, arm, len(mine), *found)
+            yield _proposal(task, quantity, value, seen, arm, len(mine), *decision)
 
 
 def _proposal(

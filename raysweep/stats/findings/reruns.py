@@ -13,14 +13,14 @@ from raysweep.vocabulary import CheckStatus
 
 def checks(table: pa.Table, planned: pa.Table) -> Iterator[Check]:
     """Codes "superseded" (note) and "blocks_lacking" (warning); nothing where every attempt counts."""
-    found = reruns(table)
-    said = sentence(found)
+    again = reruns(table)
+    said = sentence(again)
     if said is not None:
         remedy = "they stay in the ledger and count in shares of all attempts only"
         yield Check("superseded", CheckStatus.NOTE, said, remedy)
-    if found.lacking:
-        n = len(found.lacking)
-        message = f"{n} block{' has' if n == 1 else 's have'} no complete run: {named(found.lacking, planned)}"
+    if again.lacking:
+        n = len(again.lacking)
+        message = f"{n} block{' has' if n == 1 else 's have'} no complete run: {named(again.lacking, planned)}"
         yield Check(
             "blocks_lacking", CheckStatus.WARNING, message, "`raysweep run` again while windows and `block_reruns` last"
         )

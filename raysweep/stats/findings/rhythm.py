@@ -121,10 +121,10 @@ def rhythm_details(cube: Cube, design: Design) -> Iterator[Finding]:
     hours, days = bucket_hours(cube, design), _days(cube, parts)
     if isinstance(hours, Caution) or days is None or len(days) < LEAST_DAYS:
         return
-    found = _periodogram(cube, cells, hours, design)
-    if found is not None:
-        method = f"Lomb-Scargle power over its mean under permutation; false-alarm level {found.level:.2f}"
-        for period, power in zip(found.periods, found.relative, strict=True):
+    spectrum = _periodogram(cube, cells, hours, design)
+    if spectrum is not None:
+        method = f"Lomb-Scargle power over its mean under permutation; false-alarm level {spectrum.level:.2f}"
+        for period, power in zip(spectrum.periods, spectrum.relative, strict=True):
             yield plain(cells, "periodogram", Facet(FacetKind.PERIOD, float(24 * period)), float(power), method)
 
 
@@ -145,15 +145,15 @@ def _few_days(parts: Decomposed, clock: OccasionTimes) -> Caution:
 
 
 def _daily(cells: Occasions, parts: Decomposed, clock: OccasionTimes, level: float) -> Iterator[Finding]:
-    found = cosinor(parts.grid, clock.angles, parts.squares, level)
+    harmonic = cosinor(parts.grid, clock.angles, parts.squares, level)
     text = "the windows are not evenly spaced: what they flatten is not corrected"
     uneven = () if even(clock.angles) else (Caution("uneven_windows", text, "use windows of one length"),)
-    yield _amplitude(cells, "daily", found, level, "peak hour", uneven)
-    if found is None or found.peak_low is None or found.peak_high is None:
+    yield _amplitude(cells, "daily", harmonic, level, "peak hour", uneven)
+    if harmonic is None or harmonic.peak_low is None or harmonic.peak_high is None:
         why = Caution("no_peak_hour", "no peak hour: no daily rhythm is shown", "run more dates")
         yield plain(cells, "peak_hour", DAILY, None, "none", cautions=(why,))
         return
-    value, low, high = (v * DAY_HOURS / (2 * math.pi) for v in (found.peak, found.peak_low, found.peak_high))
+    value, low, high = (v * DAY_HOURS / (2 * math.pi) for v in (harmonic.peak, harmonic.peak_low, harmonic.peak_high))
     turn = DAY_HOURS * math.floor(value / DAY_HOURS)
     method = "cosinor, Fieller; hour of the day in the sweep's zone, limits may pass midnight"
     yield plain(
@@ -163,18 +163,23 @@ def _daily(cells: Occasions, parts: Decomposed, clock: OccasionTimes, level: flo
 
 
 def _amplitude(
-    cells: Occasions, rhythm: str, found: Harmonic | None, level: float, peak: str, cautions: tuple[Caution, ...] = ()
+    cells: Occasions,
+    rhythm: str,
+    harmonic: Harmonic | None,
+    level: float,
+    peak: str,
+    cautions: tuple[Caution, ...] = (),
 ) -> Finding:
     """Amplitude where the joint test rejects; else no value, and in `high` what is not excluded."""
     estimand, facet = f"{rhythm}_amplitude", Facet(FacetKind.RHYTHM, rhythm)
-    if found is None:
+    if harmonic is None:
         none = Caution("no_noise", "there is no noise to test a rhythm against", "run more dates")
         return plain(cells, estimand, facet, None, "none", cautions=(none, *cautions))
-    low, high = (100 * math.sqrt(max(0.0, v)) for v in (found.square.low, found.square.high))
-    method = f"cosinor, {f_text(found.test)}; divided by the window factor, noise makes it too large"
-    value: float | None = 100 * found.amplitude
-    if not found.rejects:
-        text = f"no {rhythm} rhythm shown, so no {peak}: {f_text(found.test)}; up to {high:.1f} points not excluded"
+    low, high = (100 * math.sqrt(max(0.0, v)) for v in (harmonic.square.low, harmonic.square.high))
+    method = f"cosinor, {f_text(harmonic.test)}; divided by the window factor, noise makes it too large"
+    value: float | None = 100 * harmonic.amplitude
+    if not harmonic.rejects:
+        text = f"no {rhythm} rhythm shown, so no {peak}: {f_text(harmonic.test)}; up to {high:.1f} points not excluded"
         value, cautions = None, (Caution("no_rhythm", text, "run more dates"), *cautions)
     return plain(
         cells, estimand, facet, value, method, low=low, high=high, level=level, over="dates", cautions=cautions
@@ -182,10 +187,10 @@ def _amplitude(
 
 
 def _weekly(cells: Occasions, parts: Decomposed, clock: OccasionTimes, days: Floats, level: float) -> Iterator[Finding]:
-    found = weekly(parts.grid, days, parts.squares, level)
-    yield _amplitude(cells, "weekly", found, level, "peak day")
-    if found is not None and found.rejects:
-        value = (found.peak * 7 / (2 * math.pi)) % 7
+    harmonic = weekly(parts.grid, days, parts.squares, level)
+    yield _amplitude(cells, "weekly", harmonic, level, "peak day")
+    if harmonic is not None and harmonic.rejects:
+        value = (harmonic.peak * 7 / (2 * math.pi)) % 7
         method = f"cosinor over the week; nearest day: {WEEKDAYS[round(value) % 7]}"
         yield plain(cells, "peak_weekday", WEEKLY, value, method)
     both = daily_by_weekly(parts.grid, clock.angles, days, parts.squares, level)
@@ -212,21 +217,21 @@ def _periodogram(cube: Cube, cells: Occasions, hours: Floats, design: Design) ->
     )
 
 
-def _period(cells: Occasions, found: Periodogram | None, level: float) -> Finding:
-    if found is None:
+def _period(cells: Occasions, spectrum: Periodogram | None, level: float) -> Finding:
+    if spectrum is None:
         none = Caution(
             "no_spread", "all occasions gave the same score: no period can be looked for", "use harder tasks"
         )
         return plain(cells, "rhythm_period", ANY_RHYTHM, None, "none", cautions=(none,))
-    shortest, longest = 24 * found.periods.min(), 24 * found.periods.max()
+    shortest, longest = 24 * spectrum.periods.min(), 24 * spectrum.periods.max()
     method = (
-        f"Lomb-Scargle periodogram, {len(found.periods)} periods of {shortest:.3g} to {longest:.3g} hours;"
-        f" false-alarm probability by permutation {found.p:.2g}"
+        f"Lomb-Scargle periodogram, {len(spectrum.periods)} periods of {shortest:.3g} to {longest:.3g} hours;"
+        f" false-alarm probability by permutation {spectrum.p:.2g}"
     )
-    if found.p > 1 - level:
+    if spectrum.p > 1 - level:
         why = Caution("no_period", "no period stands out from what permuted occasions give", "run more dates")
         return plain(cells, "rhythm_period", ANY_RHYTHM, None, method, cautions=(why,))
-    return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * found.peak, method)
+    return plain(cells, "rhythm_period", ANY_RHYTHM, 24 * spectrum.peak, method)
 
 
 def _share(cells: Occasions, parts: Decomposed, clock: OccasionTimes) -> Finding:

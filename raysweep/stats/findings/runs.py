@@ -99,7 +99,7 @@ def _spread(p: Pair, label: dict[str, str | None], level: float) -> Finding:
     cells = date_grid(p.cube, p.difference, p.complete)
     seen = cells.counts.sum(axis=0) > 0
     m = occasion_means(cells.values[:, seen], cells.counts[:, seen]).means
-    found = run_spread(m, p.cube.run_of_date[seen], level) if np.isfinite(m).all() else None
+    spread = run_spread(m, p.cube.run_of_date[seen], level) if np.isfinite(m).all() else None
     plain = contrast_finding(
         p,
         label | {"estimand": "run_sd"},
@@ -109,15 +109,15 @@ def _spread(p: Pair, label: dict[str, str | None], level: float) -> Finding:
         over="dates",
         facet=Facet(FacetKind.RUN),
     )
-    if found is None:
+    if spread is None:
         text = "a run cannot be separated from its dates: no run has two dates that differ"
         return replace(plain, warnings=(Caution("one_date", text, "run at least 2 dates in each run"),))
     most = 100.0 if within_unit(p.arm[p.complete], p.reference[p.complete]) else math.inf
-    c = found.component
+    c = spread.component
     value, low, high = (min(most, 100 * math.sqrt(max(0.0, v))) for v in (c.value, c.low, c.high))
     text = "no upper limit can be set: so few runs tell hardly anything of the spread between them"
     wide = (Caution("unbounded", text, "add runs"),) if high >= 100.0 else ()
-    method = f"{MLS}, dates within runs as noise; {f_text(found.test)}"
+    method = f"{MLS}, dates within runs as noise; {f_text(spread.test)}"
     return replace(plain, value=value, low=low, high=high, method=method, warnings=wide)
 
 
@@ -128,12 +128,12 @@ def _by_bucket(cube: Cube, level: float, model: str) -> Iterator[Finding]:
     if not isinstance(parts, Decomposed) or parts.squares.runs < 2:
         return
     s = parts.squares
-    found = effect_component(
+    component = effect_component(
         s.run_bucket, s.df_run_bucket, s.under_run_bucket, s.df_rest, size=s.buckets * s.dates, level=level
     )
-    if found is not None:
+    if component is not None:
         test = FTest(s.run_bucket / s.under_run_bucket, s.df_run_bucket, s.df_rest)
         method = f"RMS over runs and buckets, noncentral F inversion; {f_text(test)}"
         yield spread_finding(
-            cells, "time_of_day_by_run", Facet(FacetKind.RUN_BY_BUCKET), found, level, method=method, model=model
+            cells, "time_of_day_by_run", Facet(FacetKind.RUN_BY_BUCKET), component, level, method=method, model=model
         )

@@ -43,8 +43,8 @@ class ContrastSample:
     def se(self) -> float:
         """Standard error over sampled tasks; 0 where it cannot be estimated."""
         n = len(self.values)
-        found = float(np.std(self.values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-        return found if found > 1e-12 else 0.0
+        error = float(np.std(self.values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+        return error if error > 1e-12 else 0.0
 
     @property
     def method(self) -> str:

@@ -50,12 +50,12 @@ def _family(cube: Cube, design: Design, how: Draws, model: str, bands: list[str]
     units = len(means)
     if units < 2:
         return
-    found = max_t(means.mean(axis=0), how.sums(means) / units, how.level, units=units)
-    family = int(found.used.sum())
+    joint = max_t(means.mean(axis=0), how.sums(means) / units, how.level, units=units)
+    family = int(joint.used.sum())
     for column, (band, p) in enumerate(pairs):
-        if found.used[column] and family > 1:
+        if joint.used[column] and family > 1:
             method = f"max-t band, simultaneous over {family} contrasts of the model"
-            interval = Interval(float(found.low[column]), float(found.high[column]), method)
+            interval = Interval(float(joint.low[column]), float(joint.high[column]), method)
             label: dict[str, str | None] = {"estimand": "success", "model": model, "arm": band}
             label |= {"reference": design.reference, "bucket": None}
             plain = contrast_finding(
