@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from raysweep.stats.analyse import Analysis, Member, described, doubted, infer
 from raysweep.stats.cube import Cube, build_cube, with_labels
 from raysweep.stats.finding import Check, Finding
-from raysweep.stats.findings.checks import enough, named, run_checks
+from raysweep.stats.findings.checks import by_seriousness, enough, named, run_checks
 from raysweep.stats.findings.looks import looks
 from raysweep.stats.findings.mechanism import NODE_KEYS
 from raysweep.stats.findings.probes import measure, probe_findings, refusals
@@ -72,7 +72,7 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     return Analysis(
         design=design,
         verdict=(*refused, *sentences),
-        checks=_ordered([*_about(merged, cube), *enough(cube, design), *(_of_run(name, c) for name, c in each)]),
+        checks=by_seriousness([*_about(merged, cube), *enough(cube, design), *(_of_run(name, c) for name, c in each)]),
         findings=tuple(doubted(f, measured) for f in findings),
         details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
@@ -96,11 +96,6 @@ def _checks_of(part: _Part) -> Iterator[Check]:
 
 def _of_run(name: str, check: Check) -> Check:
     return replace(check, message=f"{name}: {check.message}")
-
-
-def _ordered(checks: Sequence[Check]) -> tuple[Check, ...]:
-    rank = {CheckStatus.WARNING: 0, CheckStatus.NOTE: 1, CheckStatus.OK: 2}
-    return tuple(sorted(checks, key=lambda c: rank[c.status]))
 
 
 def _looked(parts: Sequence[_Part], merged: Merged, cube: Cube) -> list[Finding]:

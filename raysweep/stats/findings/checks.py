@@ -51,8 +51,12 @@ def run_checks(
         *_same(cube),
         *_rewards(cube),
     ]
-    rank = {CheckStatus.WARNING: 0, CheckStatus.NOTE: 1, CheckStatus.OK: 2}
-    return tuple(sorted(found, key=lambda c: rank[c.status]))
+    return by_seriousness(found)
+
+
+def by_seriousness(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Warnings first, then notes, then what is well; else in their order."""
+    return tuple(sorted(checks, key=lambda check: list(CheckStatus).index(check.status)))
 
 
 def enough(cube: Cube, design: Design) -> tuple[Check, ...]:
