@@ -22,7 +22,8 @@ class Agent(Protocol):
       event loop; any other agent gets a thread and an event loop of its own.
     - `trusted` (bool, False where absent): it runs only code that its user wrote or has read. For others `doctor` asks
       for stricter sandboxes.
-    - `warm() -> None`: called once in each runner before its first trial of this agent, for imports that take seconds.
+    - `warm() -> None`: called once in each runner before its first trial of this agent, for imports that take seconds;
+      a trial waits for its end for at most 600 s. What it raises is the error of every attempt in that runner.
     - `async prepare(sandbox, task) -> None`: called in phase "setup", for what the agent needs inside; bounded by
       `prepare_timeout_s` (600 where absent). What it raises is the agent's error.
     """

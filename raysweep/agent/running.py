@@ -11,9 +11,10 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from raysweep.agent.facts import TRACE_LIMIT, plain_text, usable_facts
 from raysweep.agent.guard import FromThread, GuardedSandbox
 from raysweep.record.evidence import AgentFacts
 from raysweep.sandbox.protocol import Sandbox
@@ -22,8 +23,6 @@ GRACE_S = 5.0
 """What an agent may take beyond its time limit to end by itself."""
 CANCEL_S = 2.0
 """How long an agent that was cancelled may take to end before it is left behind."""
-TRACE_LIMIT = 16 << 20
-"""Bytes of an agent's own trace files in all; a file that goes beyond is left out."""
 ERROR_TRACE = "agent-error.txt"
 _log = logging.getLogger(__name__)
 Work = Callable[[Sandbox], Coroutine[Any, Any, AgentFacts]]
@@ -48,7 +47,7 @@ async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative
     """
     loop = asyncio.get_running_loop()
     guard = GuardedSandbox(sandbox, loop.time() + limit_s + GRACE_S)
-    running = _OnLoop(work(guard)) if cooperative else _InThread(work, FromThread(guard, loop), loop)
+    running = _OnLoop(work, guard) if cooperative else _InThread(work, FromThread(guard, loop), loop)
     try:
         done, _ = await asyncio.wait({running.result}, timeout=limit_s + GRACE_S)
         if not done:
@@ -56,6 +55,8 @@ async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative
             await asyncio.wait({running.result}, timeout=CANCEL_S)
     except asyncio.CancelledError:
         running.cancel()
+        await asyncio.wait({running.result}, timeout=CANCEL_S)
+        running.forget()
         raise
     finally:
         guard.close()
@@ -79,15 +80,25 @@ def _cut_off(limit_s: float, *, stuck: bool) -> str:
 class _OnLoop:
     """An agent's work as a task of this event loop."""
 
-    def __init__(self, work: Coroutine[Any, Any, AgentFacts]) -> None:
-        self.result: asyncio.Future[AgentFacts] = asyncio.ensure_future(work)
+    def __init__(self, work: Work, sandbox: Sandbox) -> None:
+        self.result: asyncio.Task[AgentFacts] = asyncio.create_task(self._main(work, sandbox))
 
     def cancel(self) -> None:
         self.result.cancel()
 
     def forget(self) -> None:
-        """Nobody will ask how it ended."""
+        """Nobody will ask how it ended; a task that takes no cancellation would keep its loop from closing."""
         self.result.add_done_callback(_retrieve)
+        if not self.result.done():
+            asyncio._unregister_task(self.result)  # noqa: SLF001 - documented: hides a task from all_tasks
+
+    async def _main(self, work: Work, sandbox: Sandbox) -> AgentFacts:
+        try:
+            return await work(sandbox)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            raise _AgentRaisedError(error) from error
 
 
 class _InThread:
@@ -97,7 +108,7 @@ class _InThread:
         self.result: asyncio.Future[AgentFacts] = loop.create_future()
         self._loop = loop
         self._own: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[AgentFacts] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._cancelled = False
         threading.Thread(target=self._main, args=(work, sandbox), name="raysweep-agent", daemon=True).start()
 
@@ -112,22 +123,32 @@ class _InThread:
         self.result.add_done_callback(_retrieve)
 
     def _main(self, work: Work, sandbox: Sandbox) -> None:
-        async def main() -> AgentFacts:
+        async def main() -> None:
             self._own, self._task = asyncio.get_running_loop(), asyncio.current_task()
             if self._cancelled:
-                raise asyncio.CancelledError
-            return await work(sandbox)
+                return
+            try:
+                facts = await work(sandbox)
+            except BaseException as error:  # noqa: BLE001 - SystemExit of an agent is an error like any other
+                self._tell(_failed, error)
+            else:
+                self._tell(_succeeded, facts)
+            _name_leaks()
 
-        try:
-            facts = asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - SystemExit of an agent is an error like any other
-            self._tell(_failed, error)
-        else:
-            self._tell(_succeeded, facts)
+        with contextlib.suppress(BaseException):  # tasks and threads that the agent left behind: its end is known
+            asyncio.run(main())
+        self._tell(_failed, asyncio.CancelledError("the agent was cut off"))
 
     def _tell(self, how: Callable[[asyncio.Future[AgentFacts], Any], None], what: object) -> None:
         with contextlib.suppress(RuntimeError):  # the runner's loop has ended: nobody waits any more
             self._loop.call_soon_threadsafe(how, self.result, what)
+
+
+def _name_leaks() -> None:
+    """Log which tasks an agent leaves on the event loop of its own, which ends them."""
+    left = sorted(task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task())
+    if left:
+        _log.warning("an agent left tasks behind, which were cancelled: %s", ", ".join(left))
 
 
 def _succeeded(result: asyncio.Future[AgentFacts], facts: AgentFacts) -> None:
@@ -156,33 +177,16 @@ def _end_of(result: asyncio.Future[AgentFacts]) -> AgentEnd:
     if error is not None:
         cause = error.args[0] if isinstance(error, _AgentRaisedError) else error
         return error_end(cause)
-    facts: object = result.result()
-    if not isinstance(facts, AgentFacts):
-        return error_end(TypeError(f"the agent returned {type(facts).__name__}, not AgentFacts"))
-    kept, left_out = _bounded(facts.traces)
-    printed = facts.printed
-    if left_out:
-        printed = f"{printed or ''} traces left out above {TRACE_LIMIT >> 20} MiB: {', '.join(left_out)}".strip()
-    return AgentEnd(replace(facts, traces={}, printed=printed), kept)
+    try:
+        return AgentEnd(*usable_facts(result.result()))
+    except (TypeError, ValueError) as wrong:
+        return error_end(wrong)
 
 
 def error_end(error: BaseException) -> AgentEnd:
     """An agent that raised: its last line as the error, the traceback as a file of the trace."""
     text = "".join(traceback.format_exception(error))
     last = traceback.format_exception_only(error)[-1].strip()
-    return AgentEnd(AgentFacts(error=last[:1000]), {ERROR_TRACE: text.encode(errors="replace")[-TRACE_LIMIT:]})
-
-
-def _bounded(traces: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
-    """(the files that fit TRACE_LIMIT, in order, below agent/; names of the others)."""
-    kept: dict[str, bytes] = {}
-    left_out = []
-    room = TRACE_LIMIT
-    for name, data in traces.items():
-        plain = name.replace("/", "_").lstrip(".")
-        if len(data) > room or not plain:
-            left_out.append(name)
-            continue
-        room -= len(data)
-        kept[f"agent-{plain}"] = bytes(data)
-    return kept, left_out
+    return AgentEnd(
+        AgentFacts(error=plain_text(last)), {ERROR_TRACE: text.encode(errors="backslashreplace")[-TRACE_LIMIT:]}
+    )

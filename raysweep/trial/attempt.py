@@ -18,6 +18,7 @@ from typing import Any
 from raysweep.agent import Agent, make_agent
 from raysweep.agent.environment import prepare_environment
 from raysweep.agent.running import AgentEnd, error_end, run_agent
+from raysweep.agent.warming import warm_once
 from raysweep.clock import Clock, VirtualClock
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
@@ -115,7 +116,7 @@ async def run_attempt(
     seen: the images of this runner's earlier attempts; one whose tag moved since is void.
     """
     course = Course()
-    await _warm(order)
+    await _warm(order, clock)
     watch = _Stopwatch(order, clock, course)
     sandbox: Sandbox = provider.open(sandbox_spec(order))
     if order.traces is not None or listen is not None:
@@ -213,6 +214,9 @@ async def _prepared(order: TrialOrder, sandbox: Sandbox, clock: Clock) -> tuple[
         agent = make_agent(order.agent, order.agent_options)
     except Exception as error:  # noqa: BLE001 - a plug-in's constructor: it was checked on the driver, not here
         return None, error_end(error)
+    unwarmed = await _warm(order, clock)
+    if unwarmed is not None:
+        return None, error_end(unwarmed)
     prepare = getattr(agent, "prepare", None)
     if prepare is None:
         return agent, AgentEnd(AgentFacts())
@@ -221,7 +225,10 @@ async def _prepared(order: TrialOrder, sandbox: Sandbox, clock: Clock) -> tuple[
         await prepare(inner, order.task)
         return AgentFacts()
 
-    limit_s = float(getattr(agent, "prepare_timeout_s", PREPARE_TIMEOUT_S))
+    try:
+        limit_s = float(getattr(agent, "prepare_timeout_s", PREPARE_TIMEOUT_S))
+    except (TypeError, ValueError) as error:
+        return None, error_end(error)
     ended = await run_agent(work, sandbox, limit_s, cooperative=_cooperative(agent, clock))
     if ended.facts.timed_out:
         return None, AgentEnd(AgentFacts(error=f"prepare: {ended.facts.printed}"), ended.traces)
@@ -242,19 +249,20 @@ def _cooperative(agent: Agent, clock: Clock) -> bool:
     return bool(getattr(agent, "cooperative", False)) or isinstance(clock, VirtualClock)
 
 
-async def _warm(order: TrialOrder) -> None:
-    """Let the agent import what it needs, once in this process; what fails here fails again in its phase."""
-    key = (order.agent, repr(sorted(order.agent_options.items())))
-    if key in _WARMED:
-        return
-    _WARMED.add(key)
-    with contextlib.suppress(Exception):
+async def _warm(order: TrialOrder, clock: Clock) -> BaseException | None:
+    """Let the agent import what it needs, once in this process: what that raised, or None."""
+    try:
         warm = getattr(make_agent(order.agent, order.agent_options), "warm", None)
-        if warm is not None:
-            await asyncio.to_thread(warm)
+        if warm is not None and isinstance(clock, VirtualClock):
+            warm()
+            return None
+    except Exception as error:  # noqa: BLE001 - a plug-in's code
+        return error
+    if warm is None:
+        return None
+    return await warm_once((order.agent, repr(sorted(order.agent_options.items()))), warm)
 
 
-_WARMED: set[tuple[str, str]] = set()
 PREPARE_TIMEOUT_S = 600.0
 
 

@@ -57,6 +57,8 @@ MODULE = """
                 raise SystemExit(3)
             if how == "nonsense":
                 return {"score": 1}
+            if how == "misreports":
+                return AgentFacts(tokens_in="many")
             if how == "pretends":
                 from raysweep.errors import SandboxError
                 raise SandboxError("node_lost", "give me another try")
@@ -89,7 +91,7 @@ memory_mb = 64
 network_mode = "no-network"
 """
 LOOK = "#!/bin/sh\nif grep -q tool /app/out; then echo 1; else echo 0; fi > /logs/verifier/reward.txt\n"
-HOWS = ("raises", "exits", "nonsense", "pretends", "blocks", "ignores", "hangs", "leaks", "prepare")
+HOWS = ("raises", "exits", "nonsense", "misreports", "pretends", "blocks", "ignores", "hangs", "leaks", "prepare")
 SWEEP = """\
 name: agents
 seed: 3
@@ -130,6 +132,7 @@ def test_a_sweep_with_a_bad_agent_ends_complete_with_every_error_told(needs_loca
         "raises": "ConnectionError: no route",
         "exits": "SystemExit: 3",
         "nonsense": "TypeError: the agent returned dict, not AgentFacts",
+        "misreports": "TypeError: AgentFacts.tokens_in is str, not Integral",
         "pretends": "SandboxError: node_lost: give me another try",
         "prepare": "RuntimeError: no tool",
     }
@@ -138,7 +141,7 @@ def test_a_sweep_with_a_bad_agent_ends_complete_with_every_error_told(needs_loca
         assert words in rows[how]["detail"], rows[how]["detail"]
         trace = tmp_path / "run" / "traces" / rows[how]["attempt_id"] / "agent-error.txt"
         assert words.split(":")[0] in trace.read_text()
-        assert how == "nonsense" or "outside.py" in trace.read_text()
+        assert how in ("nonsense", "misreports") or "outside.py" in trace.read_text()
     assert rows["prepare"]["phase"] == "setup"
     for how in ("blocks", "ignores", "hangs"):
         assert (rows[how]["outcome"], rows[how]["reward"], rows[how]["timed_out"]) == ("scored", 0.0, True), how
