@@ -6,7 +6,7 @@ What needs draws is asked for all at once (`settle`), so that one product with t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,15 @@ from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.clean import clean_ask, clean_blocks, clean_ratio
 from raysweep.stats.findings.pair import Pair, mean_ask, pair, pair_cautions
 from raysweep.stats.methods.interval import Ask, Draws, Interval, settle
+from raysweep.stats.methods.permutation import DUST, sign_flip
 from raysweep.stats.methods.tasksfixed import blocks_fixed
 
 Label = dict[str, str | None]
 CONTRASTED = ("success", "q_trial", "success_given_clean")
+MEANS = ("success", "q_trial")
+"""Contrasts that are means of block differences."""
+FEW_BLOCKS = 10
+"""Up to so many blocks that differ the interval also has to agree with the exact exchange of arms."""
 
 
 def band_contrasts(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
@@ -84,6 +89,8 @@ def contrast_finding(
 ) -> Finding:
     """A contrast in points; the interval is kept within what the estimand can reach (rewards in 0..1)."""
     _, counts = p.by_task
+    if label["estimand"] in MEANS:
+        interval = held_by_exchange(p, interval, level)
     low, high = clip(interval.low, interval.high, -1.0, 1.0) if p.in_unit else (
         interval.low, interval.high,
     )  # fmt: skip
@@ -106,6 +113,28 @@ def contrast_finding(
         registered=registered,
         warnings=(*cautions, *interval.cautions),
     )
+
+
+def held_by_exchange(p: Pair, interval: Interval, level: float) -> Interval:
+    """The interval, widened to hold 0 where exchanging the arms within blocks says that so few blocks show nothing.
+
+    Without any effect the arms of a block are exchangeable, so with up to FEW_BLOCKS blocks that differ all 2^m
+    exchanges are counted (`methods.permutation.sign_flip`). Two tasks that agree by chance are no claim: p = 0.5.
+    """
+    if interval.low is None or interval.high is None or interval.low <= 0 <= interval.high:
+        return interval
+    rows = np.flatnonzero(p.complete)
+    differs = rows[np.abs(p.difference[rows]) > DUST]
+    if len(differs) > FEW_BLOCKS:
+        return interval
+    _, counts = p.by_task
+    flip = sign_flip(p.difference[differs] / counts[p.cube.task[differs]], seed=0)  # exact: no draw is made
+    if flip.p is None or flip.p <= 1 - level:
+        return interval
+    text = f"{len(differs)} blocks differ, and exchanging the arms within blocks gives p = {flip.p:.2g}: no claim"
+    caution = Caution("few_blocks", text, "add tasks or repeats")
+    low, high = min(interval.low, 0.0), max(interval.high, 0.0)
+    return replace(interval, low=low, high=high, cautions=(*interval.cautions, caution))
 
 
 def points(value: float | None) -> float | None:
