@@ -1,22 +1,34 @@
 """Merging of old segments into few large ones, by the writer and under its lock; never in place.
 
-A merge is one create-only write of a range of segments as one file (see record.segments). A crash before it leaves
-everything as it was; a crash after it leaves superfluous files, which the next writer removes. What a merged file
-stands for is kept for GRACE_S, because a listing takes time and must not miss both.
+A merge is one create-only write of a range of segments as one file (see record.segments), outside the folder that plain
+readers look at. On a local disk the file then takes the place of its parts there in one moment; where the place cannot
+do that (a bucket), the parts stay for plain readers, and our own read the merged file. A crash leaves what was there or
+what is to be there, and files that the next writer puts away.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from raysweep.clock import Clock
 from raysweep.record.epoch import counted, read_epochs
+from raysweep.record.exchange import MARK
 from raysweep.record.lock import Lock
-from raysweep.record.segments import Part, cover, listed, merged_name, read_segment, segment_bytes
+from raysweep.record.segments import (
+    ASIDE,
+    FOLDER,
+    Part,
+    cover,
+    listed,
+    merged_name,
+    read_segment,
+    segment_bytes,
+)
 from raysweep.record.store import Store
 from raysweep.record.versions import joined, min_reader_of
 
@@ -28,6 +40,7 @@ FAN = 32
 MERGED_ROWS = 1 << 16
 """A file with more rows is merged no further, and no merge is planned that makes one of more than twice as many."""
 GRACE_S = 60.0
+"""What is superfluous is kept for so long, because a listing takes time and must not miss what stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +92,49 @@ def merge(store: Store, files: Sequence[Sized]) -> Part:
     return Part(epoch, first, last, len(table), name)
 
 
-_Earlier: TypeAlias = tuple[list[list[Sized]], list[Part]]
+def put_aside(store: Store, parts: Sequence[Part]) -> None:
+    """Take files that do not count out of plain readers' sight; our own still see what they held."""
+    for part in parts:
+        data = store.get(part.name)
+        with suppress(FileExistsError):
+            store.put_new(f"{ASIDE}/{part.name.removeprefix(FOLDER + '/')}", data)
+        store.remove(part.name)
+
+
+@dataclass(slots=True)
+class _Earlier:
+    """What earlier writers left.
+
+    files: what counts, by epoch. shown: merged files that plain readers do not see yet. covered: files in their sight
+    that one of `files` stands for, doubled: those for which one stands that they see too. surplus: files in their sight
+    of writers that were fenced off. outdone: merged files for which wider ones stand.
+    """
+
+    files: list[list[Sized]] = field(default_factory=list)
+    shown: list[Part] = field(default_factory=list)
+    covered: list[Part] = field(default_factory=list)
+    doubled: list[Part] = field(default_factory=list)
+    surplus: list[Part] = field(default_factory=list)
+    outdone: list[Part] = field(default_factory=list)
 
 
 def _earlier(store: Store, epoch: int, sealed_rows: int) -> _Earlier:
-    """Files of each epoch before `epoch`, and what is superfluous among them."""
+    """What the epochs before `epoch` left."""
     epochs = read_epochs(store)
-    found: list[list[Sized]] = []
-    superfluous: list[Part] = []
+    left = _Earlier()
     for number, parts in listed(store).items():
-        if number < epoch:
-            taken, more = cover(parts, counted(epochs, number))
-            superfluous += more
-            found.append([Sized(p, sealed_rows if p.rows is None else p.rows, 0) for p in taken])
-    return found, superfluous
+        if number >= epoch:
+            continue
+        count = counted(epochs, number)
+        plain = [part for part in parts if part.plain]
+        taken, covered = cover(parts, count)
+        left.files.append([Sized(p, sealed_rows if p.rows is None else p.rows, 0) for p in taken])
+        left.shown += [part for part in taken if not part.plain]
+        left.covered += [part for part in covered if part.plain]
+        left.doubled += cover(plain, count)[1]
+        left.surplus += [part for part in plain if count is not None and part.last > count]
+        left.outdone += cover([part for part in parts if not part.plain], count)[1]
+    return left
 
 
 class Compactor:
@@ -105,13 +147,12 @@ class Compactor:
         self._store, self._lock, self._clock = store, lock, clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="raysweep-compact")
         self._files: list[Sized] = []
-        self._ended: deque[list[Sized]] = deque()
-        self._looking: Future[_Earlier] | None = self._thread.submit(_earlier, store, lock.epoch, sealed_rows)
         self._busy: tuple[list[Sized], list[Sized], Future[Part]] | None = None
         self._superfluous: deque[tuple[float, str]] = deque()
+        self._ended = deque(self._put_in_order(_earlier(store, lock.epoch, sealed_rows)))
 
     def sealed(self, part: Part, table: pa.Table) -> None:
-        """Tell of a segment that was sealed just now."""
+        """Take note of a segment that was sealed just now."""
         self._files.append(Sized(part, len(table), 0, table))
 
     def step(self) -> None:
@@ -119,10 +160,6 @@ class Compactor:
 
         The error of a merge, and LockLostError, are raised here.
         """
-        if self._looking is not None and self._looking.done():
-            self._ended, superfluous = deque(self._looking.result()[0]), self._looking.result()[1]
-            self._looking = None
-            self._retire(superfluous)
         if self._busy is not None:
             if not self._busy[2].done():
                 return
@@ -131,8 +168,31 @@ class Compactor:
         self._begin()
 
     def close(self) -> None:
-        """Wait for the merge under way, and end; its failure harms nothing and is not told."""
+        """Wait for the merge under way, and end; its failure harms nothing and is not reported."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _put_in_order(self, left: _Earlier) -> list[list[Sized]]:
+        """Let plain readers see what counts, once each, before this writer's first row; the files by epoch."""
+        self._retire(name for name in self._store.names("") if name.startswith(FOLDER + MARK))
+        self._retire(part.name for part in left.outdone)
+        put_aside(self._store, left.surplus)
+        if not (left.shown or left.covered):
+            return left.files
+        if not self._show(left.shown, left.covered):
+            for part in left.doubled:
+                self._store.remove(part.name)
+            return left.files
+        return [[Sized(_plain(f.part), f.rows, f.level) for f in files] for files in left.files]
+
+    def _show(self, merged: Sequence[Part], parts: Sequence[Part]) -> bool:
+        """Let merged files take the place of their parts in one moment; False where the place cannot do that."""
+        before = self._store.regroup(FOLDER, [_file(part) for part in parts], [part.name for part in merged])
+        if before is None:
+            return False
+        self._retire([before])
+        for part in merged:
+            self._store.remove(part.name)  # it has a second name now
+        return True
 
     def _begin(self) -> None:
         chosen, files = due(self._files), self._files
@@ -150,13 +210,23 @@ class Compactor:
         files, chosen, future = self._busy
         self._busy = None
         part = future.result()
+        self._lock.beat(force=True)  # who lost the lock changes no names
+        if self._show([part], self._covered(part, chosen)):
+            part = _plain(part)
+        self._retire(f.part.name for f in chosen if not f.part.plain)
         at = files.index(chosen[0])
         files[at : at + len(chosen)] = [Sized(part, part.rows or 0, 1 + max(f.level for f in chosen))]
-        self._retire([f.part for f in chosen])
 
-    def _retire(self, parts: Sequence[Part]) -> None:
+    def _covered(self, part: Part, chosen: Sequence[Sized]) -> list[Part]:
+        """The files in plain readers' sight that the merged one stands for."""
+        parts = [file.part for file in chosen]
+        if not all(one.plain for one in parts):
+            parts = listed(self._store).get(part.epoch, [])
+        return [one for one in parts if one.plain and part.first <= one.first and one.last <= part.last]
+
+    def _retire(self, names: Iterable[str]) -> None:
         now = self._clock.monotonic()
-        self._superfluous.extend((now + GRACE_S, part.name) for part in parts)
+        self._superfluous.extend((now + GRACE_S, name) for name in names)
 
     def _remove_superfluous(self) -> None:
         now = self._clock.monotonic()
@@ -167,3 +237,12 @@ class Compactor:
             if not self._superfluous or self._superfluous[0][0] > now:
                 return
             self._store.remove(self._superfluous.popleft()[1])
+
+
+def _file(part: Part) -> str:
+    return part.name.rpartition("/")[2]
+
+
+def _plain(part: Part) -> Part:
+    """The part as plain readers see it."""
+    return replace(part, name=f"{FOLDER}/{_file(part)}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from raysweep.clock import Clock
 from raysweep.errors import LockLostError
-from raysweep.record.compact import Compactor
+from raysweep.record.compact import Compactor, put_aside
+from raysweep.record.epoch import counted, epoch_name, read_epochs
 from raysweep.record.lock import Lock
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.schema import Row, to_table
@@ -78,9 +79,19 @@ class LedgerWriter:
             raise LockLostError(f"{self._store.where}: another writer wrote {name}") from None
         self._sealed += 1
         part = Part(self._lock.epoch, self._sealed, self._sealed, None, name)
+        self._put_aside_where_fenced(part)
         self._compactor.sealed(part, table)
         self._rows = []
         self._compactor.step()
+
+    def _put_aside_where_fenced(self, part: Part) -> None:
+        """LockLostError where another writer began meanwhile; the segment goes out of sight where it does not count."""
+        if not self._store.exists(epoch_name(part.epoch + 1)):
+            return
+        count = counted(read_epochs(self._store), part.epoch)
+        if count is not None and part.last > count:
+            put_aside(self._store, [part])
+        raise LockLostError(f"{self._store.where}: another writer took over (epoch {part.epoch + 1} began)")
 
     def close(self) -> None:
         """Wait for a merge that is under way; to be called before the lock is released."""

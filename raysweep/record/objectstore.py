@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -166,6 +166,9 @@ class ObjectStore:
                 obstore.delete(self._store, name)
             except FileNotFoundError:
                 return
+
+    def regroup(self, folder: str, without: Collection[str], bring: Collection[str]) -> None:
+        """As Store.regroup: a bucket changes one name at a time."""
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:

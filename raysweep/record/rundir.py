@@ -55,7 +55,7 @@ def create_or_resume(
         return store, _resumed(store, sweep_text, plan_id)
     if isinstance(path, Path):
         _refuse_foreign_files(path)
-        for rest in ("ledger", "probes"):
+        for rest in ("ledger", "merged", "probes"):
             shutil.rmtree(path / rest, ignore_errors=True)
     else:
         _refuse_foreign_objects(store)
@@ -123,7 +123,7 @@ def _refuse_other_sweep(store: Store, sweep_text: str) -> None:
 
 _OURS = {
     "sweep.yaml", "plan.parquet", "environment.json", "registration.json", "ledger", "lock", "traces", "report",
-    "probes",
+    "probes", "merged",
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _refuse_foreign_files(path: Path) -> None:
 def _refuse_foreign_objects(store: Store) -> None:
     """A prefix of a bucket is never cleared: two drivers may be making it now."""
     foreign = [name for name in store.names("") if name not in _OURS]
-    foreign += [f"{folder}/{name}" for folder in ("ledger", "probes") for name in store.names(folder)]
+    foreign += [f"{folder}/{name}" for folder in ("ledger", "merged", "probes") for name in store.names(folder)]
     if foreign:
         raise bad_input(
             f"holds objects and no run.json ({', '.join(foreign[:5])})",

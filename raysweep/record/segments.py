@@ -1,10 +1,11 @@
 """Segments of the ledger: their names, which of them count, and their bytes.
 
 A segment is numbered within its epoch. A merged segment stands for a range of them: `merged-<epoch>-<first>-<last>-
-<rows>.parquet` holds the same rows in the same order, in one file. It becomes visible in one write, and what it stands
-for is removed later, so at every moment each row is in exactly one of the files that `segments` names. Whoever reads
-names first and files later meets FileNotFoundError where a file was merged in between: list again, and know rows by
-their attempt_id.
+<rows>.parquet` holds the same rows in the same order, in one file. Two folders hold them: FOLDER is what everybody may
+read with any tool, each row once at every moment; ASIDE is for raysweep's own readers, with merged files whose parts
+are still in FOLDER, and with what writers sealed that were fenced off. At every moment each row is in exactly one of
+the files that `segments` names. Whoever reads names first and files later meets FileNotFoundError where a file was
+merged in between: list again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "ledger"
+ASIDE = "merged"
 _SEGMENT = re.compile(r"segment-(\d+)-(\d+)\.parquet")
 _MERGED = re.compile(r"merged-(\d+)-(\d+)-(\d+)-(\d+)\.parquet")
 _DIGEST_KEY = b"raysweep:sha256"
@@ -45,6 +47,11 @@ class Part:
     rows: int | None
     name: str
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is in the folder that readers of any kind look at."""
+        return self.name.startswith(f"{FOLDER}/")
+
 
 def segment_name(epoch: int, number: int) -> str:
     """Name of the number-th (1, 2, ...) segment of an epoch."""
@@ -52,21 +59,24 @@ def segment_name(epoch: int, number: int) -> str:
 
 
 def merged_name(epoch: int, first: int, last: int, rows: int) -> str:
-    """Name of the file that stands for segments first..last of an epoch, `rows` rows in all."""
-    return f"{FOLDER}/merged-{epoch:04d}-{first:06d}-{last:06d}-{rows:08d}.parquet"
+    """Name under which the file that stands for segments first..last of an epoch is written, `rows` rows in all."""
+    return f"{ASIDE}/merged-{epoch:04d}-{first:06d}-{last:06d}-{rows:08d}.parquet"
 
 
 def listed(store: Store) -> dict[int, list[Part]]:
     """All files of segments that are there, by epoch, in order, whether they count or not."""
-    found: defaultdict[int, list[Part]] = defaultdict(list)
-    for name in store.names(FOLDER):
-        if one := _SEGMENT.fullmatch(name):
-            epoch, number = int(one[1]), int(one[2])
-            found[epoch].append(Part(epoch, number, number, None, f"{FOLDER}/{name}"))
-        elif many := _MERGED.fullmatch(name):
-            epoch, first, last, rows = (int(g) for g in many.groups())
-            found[epoch].append(Part(epoch, first, last, rows, f"{FOLDER}/{name}"))
-    return {epoch: sorted(parts, key=lambda p: (p.first, -p.last)) for epoch, parts in sorted(found.items())}
+    files: defaultdict[int, list[Part]] = defaultdict(list)
+    # ASIDE first: a file that goes from there to FOLDER is then in at least one of the two listings.
+    aside = store.names(ASIDE)
+    for folder, names in ((FOLDER, store.names(FOLDER)), (ASIDE, aside)):
+        for name in names:
+            if one := _SEGMENT.fullmatch(name):
+                epoch, number = int(one[1]), int(one[2])
+                files[epoch].append(Part(epoch, number, number, None, f"{folder}/{name}"))
+            elif many := _MERGED.fullmatch(name):
+                epoch, first, last, rows = (int(g) for g in many.groups())
+                files[epoch].append(Part(epoch, first, last, rows, f"{folder}/{name}"))
+    return {epoch: sorted(parts, key=lambda p: (p.first, -p.last)) for epoch, parts in sorted(files.items())}
 
 
 def sealed_counts(store: Store) -> dict[str, int]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from raysweep.errors import InputError, bad_input
+from raysweep.record.exchange import exchange
 
 
 class Store(Protocol):
@@ -45,7 +47,15 @@ class Store(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove the blob; nothing happens when there is none."""
+        """Remove the blob, or a folder that `regroup` returned; nothing happens when there is none."""
+        ...
+
+    def regroup(self, folder: str, without: Collection[str], bring: Collection[str]) -> str | None:
+        """In one moment for whoever lists `folder`: the names `without` go, the blobs `bring` have a name there too.
+
+        Returns the name of a folder with what was there before, to be removed when no listing can still be in it; None
+        where the place cannot do this, and nothing is changed.
+        """
         ...
 
 
@@ -93,7 +103,16 @@ class LocalStore:
     def remove(self, name: str) -> None:
         """As Store.remove."""
         with named_failures(self.root / name):
-            (self.root / name).unlink(missing_ok=True)
+            if (self.root / name).is_dir():
+                shutil.rmtree(self.root / name, ignore_errors=True)
+            else:
+                (self.root / name).unlink(missing_ok=True)
+
+    def regroup(self, folder: str, without: Collection[str], bring: Collection[str]) -> str | None:
+        """As Store.regroup."""
+        with named_failures(self.root / folder):
+            before = exchange(self.root / folder, without, [self.root / name for name in bring])
+        return None if before is None else before.name
 
 
 @contextmanager

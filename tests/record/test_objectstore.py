@@ -154,9 +154,12 @@ def test_what_a_late_writer_seals_does_not_count(bucket):
         ledger.append(row(n))
     successor = ObjectLock(ObjectStore(bucket), SystemClock(), renew_s=RENEW_S)
     assert successor.acquire({}) == 2
-    for n in range(10, 20):  # its renewal is not due yet: it can not know
+    for n in range(10, 19):  # its renewal is not due yet: it can not know
         ledger.append(row(n))
-    assert store.exists(segment_name(1, 2))
+    with pytest.raises(LockLostError):  # it looks behind itself after the seal
+        ledger.append(row(19))
+    assert not store.exists(segment_name(1, 2))
+    assert store.names("merged") == [segment_name(1, 2).removeprefix("ledger/")]
     assert trials(store) == sorted(f"t{n}" for n in range(10))
 
 
