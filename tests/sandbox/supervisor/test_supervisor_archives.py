@@ -207,6 +207,22 @@ def test_an_archive_above_the_bound_is_refused_before_it_is_made(client, tmp_pat
     assert client.ask("get", str(tmp_path / "many"), "0").errno == errno.EFBIG
 
 
+@pytest.mark.parametrize("key", ["path", "linkpath", "size", "mtime", "comment"])
+def test_a_record_of_an_extension_that_ends_with_its_equals_sign_is_damage(client, tmp_path, key):
+    """Its value would have a length of -1."""
+    record = f" {key}="
+    record = f"{len(record) + 1}{record}" if len(record) < 9 else f"{len(record) + 2}{record}"
+    header = tarfile.TarInfo("extension")
+    header.type, header.size = tarfile.XHDTYPE, len(record)
+    data = header.tobuf(tarfile.USTAR_FORMAT) + record.encode().ljust(512, b"\0") + archive(("a", b"x"))
+    assert client.put(str(tmp_path / "dest"), data).errno == errno.EBADMSG
+
+
+def test_a_time_before_all_others_is_no_trouble(client, tmp_path):
+    times = {"pax_headers": {"mtime": "-9223372036854775808.5"}}
+    assert client.put(str(tmp_path / "dest"), archive(("a", b"x", 0o644, times))).status == "ok"
+
+
 def test_a_wrong_digest_is_refused_and_nothing_is_unpacked(client, tmp_path):
     data = archive(("a", b"x"))
     for digest in ("0" * 64, "", hashlib.sha256(data + b"x").hexdigest()):

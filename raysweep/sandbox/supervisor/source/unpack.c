@@ -124,7 +124,7 @@ static struct timespec parse_time(const char *text) {
     const char *dot = strchr(text, '.');
     long unit = 100000000;
     for (; dot && dot[1] >= '0' && dot[1] <= '9' && unit; dot++, unit /= 10) t.tv_nsec += (dot[1] - '0') * unit;
-    if (*text == '-' && t.tv_nsec) {
+    if (*text == '-' && t.tv_nsec && t.tv_sec > INT64_MIN) {
         t.tv_sec--;
         t.tv_nsec = 1000000000 - t.tv_nsec;
     }
@@ -142,7 +142,7 @@ static bool parse_pax(char *text, size_t len, struct extension *e) {
         if (record <= 0 || record > end - text || *key != ' ' || key >= text + record) return false;
         key++;
         char *value = memchr(key, '=', (size_t)(text + record - key));
-        if (!value) return false;
+        if (!value || value == text + record - 1) return false;  // a record ends with a newline after its value
         size_t size = (size_t)(text + record - 1 - ++value);
         char **place = !strncmp(key, "path=", 5)       ? &e->name
                        : !strncmp(key, "linkpath=", 9) ? &e->link
