@@ -59,7 +59,7 @@ def calibrate_command(paths: Sequence[RunPath], options: Options, *, as_json: bo
     from raysweep.stats.calibrate import ADMISSIBLE, UNDECIDED, calibrate
 
     margin, most = points_option("--delta", options.delta), _percent(options.infra_max)
-    data = _data(paths, options.assumed)
+    data = calibration_data(paths, options.assumed)
     found = calibrate(
         data.table, data.planned, data.design, floor=options.floor, delta=margin, infra_max=most, probes=data.probes
     )
@@ -99,7 +99,8 @@ class _Data:
     notes: tuple[str, ...] = ()
 
 
-def _data(paths: Sequence[RunPath], assumed: Sequence[str]) -> _Data:
+def calibration_data(paths: Sequence[RunPath], assumed: Sequence[str]) -> _Data:
+    """The tables of one run, or of several as one; InputError for runs whose designs differ."""
     from raysweep.record.reader import read_ledger
 
     if len(paths) == 1:

@@ -15,6 +15,7 @@ from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
+    from raysweep.stats.compare import Comparison
     from raysweep.stats.findings.gap import ComparedModel
     from raysweep.stats.methodology import Difference
 
@@ -45,14 +46,39 @@ def compare_command(
     ledger is empty. Within one run methodology is the same by construction.
     """
     from raysweep.report.comparison import comparison_document, print_comparison
+
+    paths = [first] if second is None else [first, second]
+    made = comparison(paths, models, options)
+    if as_json:
+        runs, where = [v.facts["run_id"] for v in made.views], _provenance(paths, made.views)
+        emit(comparison_document(made.found, runs=runs, provenance=where, assumed=made.assumed, noted=made.noted))
+    else:
+        from rich.console import Console
+
+        print_comparison(made.found, Console(), assumed=made.assumed, noted=made.noted)
+    return EXIT[made.found.claim]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison, the runs it was made of, and what was assumed or noted of their methodology."""
+
+    found: Comparison
+    views: Sequence[LedgerView]
+    assumed: tuple[Difference, ...]
+    noted: tuple[Difference, ...]
+
+
+def comparison(paths: Sequence[RunPath], models: tuple[str, str] | None, options: Options) -> Compared:
+    """Compare two runs, or two models of one; errors as `compare_command`, nothing is printed."""
     from raysweep.stats.compare import Question, compare
     from raysweep.stats.methodology import noted
 
     temporal = points_option("--temporal-sd", options.temporal_sd)
-    views = [_read(path) for path in ((first,) if second is None else (first, second))]
-    a, b = _sides([first] if second is None else [first, second], views, models)
+    views = [_read(path) for path in paths]
+    a, b = _sides(paths, views, models)
     assumed: tuple[Difference, ...] = ()
-    if second is None:
+    if len(paths) == 1:
         if options.assumed:
             raise bad_input("one run has one methodology", "leave it out", key="--assume-comparable")
     else:
@@ -60,17 +86,8 @@ def compare_command(
     question = Question(
         temporal_sd=temporal, floor=options.floor, ceiling=options.ceiling, assumed=tuple(d.field for d in assumed)
     )
-    found = compare(a, b, question)
-    also = noted(*views) if len(views) == 2 else ()
-    if as_json:
-        runs = [v.facts["run_id"] for v in views]
-        where = _provenance([first] if second is None else [first, second], views)
-        emit(comparison_document(found, runs=runs, provenance=where, assumed=assumed, noted=also))
-    else:
-        from rich.console import Console
-
-        print_comparison(found, Console(), assumed=assumed, noted=also)
-    return EXIT[found.claim]
+    also = tuple(noted(*views)) if len(views) == 2 else ()
+    return Compared(compare(a, b, question), views, assumed, also)
 
 
 def _read(path: RunPath) -> LedgerView:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raysweep.cli import compose
@@ -79,11 +81,40 @@ def drive(session: Session, ledger: LedgerWriter, told: tuple[int | None, Logs])
         tell_moved(session.study.sweep, session.images)
     planned, run_id = session.study.plan.trials, session.facts["run_id"]
     with Telemetry(run_id, planned, done, *told) as telemetry, ProgressView(planned, done) as view:
-        main = _run(session, ledger, view, telemetry)
-        return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
+
+        def observe(progress: Progress) -> None:
+            view(progress)
+            telemetry.progress(progress)
+
+        return run_session(session, ledger, observe, lambda driver: stop_on_signals(driver, tell), telemetry.row)
 
 
-async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telemetry: Telemetry) -> Result:
+def run_session(
+    session: Session,
+    ledger: LedgerWriter,
+    observe: Callable[[Progress], None],
+    started: Callable[[Driver], None],
+    ended: Callable[[Row], None] = lambda _: None,
+) -> Result:
+    """Run what is left of the session's blocks; prints nothing.
+
+    observe: called as the run goes on. started: gets the driver, on its event loop, before its first trial. ended: gets
+    the row of each attempt.
+    """
+    main = _run(session, ledger, Watchers(observe, started, ended))
+    return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Who hears of a run: `observe` where it is, `started` its driver, `ended` the row of each attempt."""
+
+    observe: Callable[[Progress], None]
+    started: Callable[[Driver], None]
+    ended: Callable[[Row], None]
+
+
+async def _run(session: Session, ledger: LedgerWriter, watchers: Watchers) -> Result:
     from raysweep.schedule.driver import Result
 
     run_id = session.facts["run_id"]
@@ -94,7 +125,7 @@ async def _run(session: Session, ledger: LedgerWriter, view: ProgressView, telem
     done = queue.missing == queue.for_good
     if done or (session.turn is not None and nothing_begun(session)):
         return Result(queue.missing, for_good=queue.for_good)  # no runner is started for nothing
-    result = await _with_runners(session, queue, ledger, provider, view, telemetry)
+    result = await _with_runners(session, queue, ledger, provider, watchers)
     # What a lost runner left behind. Not after an error: the run may be another driver's by then.
     await provider.gc(run_id)
     return result
@@ -105,14 +136,13 @@ async def _with_runners(
     queue: Queue,
     ledger: LedgerWriter,
     provider: SandboxProvider,
-    view: ProgressView,
-    telemetry: Telemetry,
+    watchers: Watchers,
 ) -> Result:
     stops, executor = Stops(session), executor_of(session, provider)
     try:
         await executor.start(session.facts["run_id"])
-        driver = _driver(session, queue, executor, ledger, stops, view, telemetry)
-        _stop_on_signals(driver)
+        driver = _driver(session, queue, executor, ledger, stops, watchers)
+        watchers.started(driver)
         result = await driver.run()
         if stops.decided is not None:  # only now: a record must not stand without the rows that decided
             write_record(session.store, stops.decided, session.clock.now())
@@ -127,8 +157,7 @@ def _driver(
     executor: Executor,
     ledger: LedgerWriter,
     stops: Stops,
-    view: ProgressView,
-    telemetry: Telemetry,
+    watchers: Watchers,
 ) -> Driver:
     from raysweep.schedule.driver import PULSE_S, Driver, Probes
     from raysweep.schedule.resting import Resting
@@ -140,12 +169,8 @@ def _driver(
 
     def count(row: Row) -> Stop | None:
         session.images.note(row)
-        telemetry.row(row)
+        watchers.ended(row)
         return stops.after(row)
-
-    def observe(progress: Progress) -> None:
-        view(progress)
-        telemetry.progress(progress)
 
     return Driver(
         queue=queue,
@@ -154,7 +179,7 @@ def _driver(
         calendar=calendar,
         clock=session.clock,
         make_order=compose.Orders(study, run_id, calendar, traces, session.images),
-        observe=observe,
+        observe=watchers.observe,
         stop=count,
         stopped=stops.at_start(),
         pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
@@ -163,12 +188,12 @@ def _driver(
     )
 
 
-def _stop_on_signals(driver: Driver) -> None:
+def stop_on_signals(driver: Driver, say_so: Callable[[str], None]) -> None:
     """First Ctrl-C (or SIGTERM) stops cleanly; a second one ends the process, which is safe too, only less tidy."""
     loop = asyncio.get_running_loop()
 
     def interrupt(number: int) -> None:
-        tell("stopping: what is in flight is cancelled and recorded; the same command goes on")
+        say_so("stopping: what is in flight is cancelled and recorded; the same command goes on")
         loop.remove_signal_handler(number)
         driver.interrupt()
 

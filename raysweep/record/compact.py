@@ -170,6 +170,12 @@ class Compactor:
     def close(self) -> None:
         """Wait for the merge under way, and end; its failure harms nothing and is not reported."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        for (
+            _,
+            name,
+        ) in self._superfluous:  # none of ours looks into a folder that was exchanged; a run leaves none behind
+            if MARK in name:
+                self._store.remove(name)
 
     def _put_in_order(self, left: _Earlier) -> list[list[Sized]]:
         """Let plain readers see what counts, once each, before this writer's first row; the files by epoch."""
