@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -223,7 +223,7 @@ class Sweep(Part):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _rules(cls, data: Any, validate: ModelWrapValidatorHandler[Sweep], info: ValidationInfo) -> Sweep:
+    def _rules(cls, data: Any, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         sweep = validate(data)
         if isinstance(data, Mapping) and info.context is not KEYS_ONLY:
             raise_faults("Sweep", broken_rules(data))

@@ -44,7 +44,7 @@ def test_a_run_and_its_report_are_those_of_the_commands(tmp_path):
 
 
 def test_tables_have_a_row_for_each_trial_and_each_attempt(tmp_path):
-    study = raysweep.load(simulated(tmp_path, tasks=20, platform="{node_lost: 0.2}"))
+    study = raysweep.load(simulated(tmp_path, tasks=20, platform="{node_lost: 0.05}"))
     run = raysweep.run(study, str(tmp_path / "run"))
     assert study.plan.num_rows == run.plan.num_rows == study.trials == run.trials.num_rows == 80
     assert run.attempts.num_rows > 80

@@ -10,7 +10,7 @@ from raysweep.cli.run import run_command
 from raysweep.cli.status import read_status, status_command
 from raysweep.record.reader import read_ledger
 from raysweep.stats import analyse
-from raysweep.stats.findings.balance import Cell, Cost, cells, checks, cost, missed, words
+from raysweep.stats.findings.balance import Cost, OccasionCount, cells, checks, cost, missed, words
 from support.cli_runs import simulated
 
 TIGHT = """
@@ -70,7 +70,7 @@ def test_a_complete_run_lacks_nothing(tmp_path):
 
 
 def test_only_what_is_over_is_missed_and_a_single_task_has_no_cost():
-    found = (Cell("a", 1, 4, 1, 4), Cell("b", 1, 4, 0, 4), Cell("a", 2, 4, 4, 0))
+    found = (OccasionCount("a", 1, 4, 1, 4), OccasionCount("b", 1, 4, 0, 4), OccasionCount("a", 2, 4, 4, 0))
     assert missed(found, lambda cell: cell.date < 2) == found[:1]
     assert cost(found, 1, 1, 0.95) == Cost(None, None)
     assert words(Cost(None, None)) == ""
