@@ -28,6 +28,18 @@ class GuardedSandbox:
         self._inner = inner
         self._end = end
         self._closed = False
+        self._open = 0
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call is open."""
+        return not self._open
+
+    async def settled(self) -> None:
+        """Return when no call is open: a command that ended in time may still have to wait for a lost stream."""
+        await self._none_open.wait()
 
     def close(self) -> None:
         """The agent's time is over: every further call is a RuntimeError."""
@@ -78,11 +90,17 @@ class GuardedSandbox:
         if self._closed:
             call.close()
             raise RuntimeError("the agent's time is over")
+        self._open += 1
+        self._none_open.clear()
         try:
             return await call
         except SandboxError as error:
             self.lost = self.lost or error
             raise
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._none_open.set()
 
 
 class FromThread:

@@ -42,14 +42,18 @@ async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative
     work: makes the coroutine of its work from the sandbox that it may use. cooperative: the agent says that it never
     blocks its thread, so it runs on this event loop; any other gets a thread and an event loop of its own.
 
-    An agent that has not ended GRACE_S after its limit is cut off: `timed_out`. SandboxError where the sandbox met a
-    platform failure, whatever the agent made of it; one that the agent makes itself is its own error.
+    An agent that has not ended GRACE_S after its limit is cut off: `timed_out`. Calls of its sandbox that are open by
+    then are waited for: their commands ended in time inside, and an answer that is late is the platform's doing.
+    SandboxError where the sandbox met a platform failure, whatever the agent made of it; one that the agent makes
+    itself is its own error.
     """
     loop = asyncio.get_running_loop()
     guard = GuardedSandbox(sandbox, loop.time() + limit_s + GRACE_S)
     running = _OnLoop(work, guard) if cooperative else _InThread(work, FromThread(guard, loop), loop)
     try:
         done, _ = await asyncio.wait({running.result}, timeout=limit_s + GRACE_S)
+        if not done:
+            done = await _after_open_calls(guard, running.result)
         if not done:
             running.cancel()
             await asyncio.wait({running.result}, timeout=CANCEL_S)
@@ -70,6 +74,24 @@ async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative
             _log.warning("an agent did not end %g s after it was cut off; it was left behind", CANCEL_S)
         return AgentEnd(AgentFacts(timed_out=True, printed=_cut_off(limit_s, stuck=stuck)))
     return _end_of(running.result)
+
+
+async def _after_open_calls(
+    guard: GuardedSandbox, result: asyncio.Future[AgentFacts]
+) -> set[asyncio.Future[AgentFacts]]:
+    """{result} once the agent ended on the answers of its open calls; empty where it goes on all the same."""
+    guard.close()
+    if guard.idle:
+        return set()
+    settled: asyncio.Future[Any] = asyncio.ensure_future(guard.settled())
+    both: set[asyncio.Future[Any]] = {result, settled}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        settled.cancel()
+    if not result.done():
+        await asyncio.wait({result}, timeout=CANCEL_S)
+    return {result} if result.done() else set()
 
 
 def _cut_off(limit_s: float, *, stuck: bool) -> str:

@@ -16,6 +16,7 @@ from raysweep.agent.running import ERROR_TRACE, run_agent
 from raysweep.agent.warming import warm_once
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, CommandFacts
+from raysweep.sandbox.protocol import ExecResult
 from raysweep.testing.agent_conformance import PaperSandbox
 
 BOTH = pytest.mark.parametrize("cooperative", [True, False])
@@ -155,3 +156,24 @@ async def test_a_warm_that_raises_or_does_not_end_is_an_error_of_every_trial():
     for _ in range(2):
         assert "did not end within 0.05 s" in str(await warm_once(key, gate.wait, timeout_s=0.05))
     gate.set()
+
+
+@pytest.mark.parametrize("cooperative", [True, False])
+async def test_an_answer_that_is_late_is_not_the_agents(monkeypatch, cooperative):
+    """The command ended in time inside; its answer had to wait for a lost stream."""
+    monkeypatch.setattr(running, "GRACE_S", 0.0)
+
+    class Late(PaperSandbox):
+        async def exec(self, command_id, argv, **options):
+            await asyncio.sleep(0.6)
+            return ExecResult(CommandFacts(exit=0, duration_s=0.1))
+
+    async def work(sandbox):
+        done = await sandbox.exec("agent", ["true"], timeout_s=0.2)
+        with contextlib.suppress(RuntimeError):
+            await sandbox.exec("another", ["true"])
+        return AgentFacts(command=done.facts)
+
+    ended = await run_agent(work, Late(), 0.2, cooperative=cooperative)
+    assert ended.facts.command == CommandFacts(exit=0, duration_s=0.1)
+    assert not ended.facts.timed_out

@@ -71,7 +71,8 @@ MODULE = """
                     except asyncio.CancelledError:
                         pass
             if how == "hangs":
-                await sandbox.exec("agent", ["/bin/sh", "-c", "sleep 3600"])
+                done = await sandbox.exec("agent", ["/bin/sh", "-c", "sleep 3600"])
+                return AgentFacts(command=done.facts)
             if how == "leaks":
                 asyncio.ensure_future(asyncio.sleep(3600))
                 threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()

@@ -1,5 +1,5 @@
 // Fuzz target of the archives: ITERATIONS SEED FOLDER ARCHIVE... mutates archives, unpacks each in a process of its own
-// that has FOLDER as its root, packs what came of it and unpacks that again. Exit 1 at the first one that breaks a
+// that has FOLDER as its root and packs what came of it. Exit 1 at the first one that breaks a
 // sanitizer, whose input is left as FOLDER.input; 77 where this process may not change its root.
 #define _GNU_SOURCE
 #include "fuzz.h"
