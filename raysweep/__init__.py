@@ -14,6 +14,8 @@ _API = (
     "Progress", "Run", "Status", "Study", "calibrate", "compare", "load", "open_run", "run", "run_async",
 )  # fmt: skip
 
+__all__ = ["__version__", *_API]  # noqa: PLE0604 - names from a tuple of this module
+
 
 def __getattr__(name: str) -> Any:
     if name in _API:

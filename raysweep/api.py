@@ -8,9 +8,11 @@ that cannot enforce the bands, IncompleteError where there is nothing to look at
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,8 +210,23 @@ def run(
         KeyboardInterrupt: what was in flight is recorded as cancelled; the same call resumes.
 
     """
+    running = _Running(study, _path(run_dir), progress, blocks)
     try:
-        return _Running(study, _path(run_dir), progress, blocks).to_its_end()
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _uninterrupted(running.to_its_end)
+    with ThreadPoolExecutor(1, thread_name_prefix="raysweep-run") as pool:  # a notebook: its event loop runs already
+        work = pool.submit(running.to_its_end)
+        try:
+            return _uninterrupted(work.result)
+        except KeyboardInterrupt:
+            running.interrupt()
+            raise
+
+
+def _uninterrupted(work: Callable[[], Run]) -> Run:
+    try:
+        return work()
     except _InterruptedRunError:
         raise KeyboardInterrupt from None
 
@@ -242,6 +259,10 @@ class _Running:
     def __init__(
         self, study: Study, path: RunPath, progress: Callable[[Progress], None] | None, blocks: int | None
     ) -> None:
+        if blocks is not None and blocks < 1:
+            raise bad_input(
+                "not a number of blocks", "give 1 or more, or leave it out", key="blocks", value=str(blocks)
+            )
         self._study, self._path, self._progress, self._blocks = study._study, path, progress, blocks  # noqa: SLF001
         self._driver: Driver | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -287,7 +308,8 @@ class _Running:
         """Stop cleanly; from any thread."""
         self._interrupted.set()
         if self._loop is not None and self._driver is not None:
-            self._loop.call_soon_threadsafe(self._driver.interrupt)
+            with contextlib.suppress(RuntimeError):  # it ended meanwhile
+                self._loop.call_soon_threadsafe(self._driver.interrupt)
 
     def _started(self, driver: Driver) -> None:
         from raysweep.cli.drive import stop_on_signals  # noqa: PLC0415 - as above

@@ -113,3 +113,21 @@ def test_bad_input_is_an_error_with_its_remedy(tmp_path):
     run = raysweep.run(raysweep.load(simulated(tmp_path)), tmp_path / "run")
     with pytest.raises(InputError, match="is a run directory"):
         run.report(tmp_path / "run")
+
+
+async def test_run_works_where_an_event_loop_runs_as_in_a_notebook(tmp_path):
+    assert raysweep.run(raysweep.load(simulated(tmp_path)), tmp_path / "run").status().complete
+
+
+@pytest.mark.parametrize("blocks", [0, -1])
+def test_a_pilot_has_at_least_one_block(tmp_path, blocks):
+    with pytest.raises(InputError, match="not a number of blocks"):
+        raysweep.run(raysweep.load(simulated(tmp_path)), tmp_path / "run", blocks=blocks)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_star_import_gives_the_api():
+    names: dict[str, object] = {}
+    exec("from raysweep import *", names)
+    assert {"load", "run", "open_run"} <= names.keys()
+    assert "importlib" not in names

@@ -54,7 +54,7 @@ def test_a_sweep_at_work_refuses_others_and_pays_for_a_killed_runner_with_its_at
     assert f"process {driver.pid}" in second.stderr
     gc = slow.command("gc", slow.run)
     assert gc.returncode == 2
-    assert "going on" in gc.stderr
+    assert "still active" in gc.stderr
     told = json.loads(slow.command("status", slow.run, "--json").stdout)
     assert told["planned"] == 24
     assert told["complete"] is False
