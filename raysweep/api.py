@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.errors import IncompleteError, UnsuitableError, bad_input
+from raysweep.errors import IncompleteError, bad_input
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,7 +201,8 @@ def run(
 
     Returns:
         The run. `status().complete` is False where blocks are left: platform failures used up their retries, the budget
-        is spent, or windows are still to come.
+        is spent, windows are still to come, or the registered rule stopped the sweep (`raysweep run --go-on` runs what
+        is left).
 
     Raises:
         InputError: the directory is another sweep's, or cannot be written.
@@ -270,26 +271,24 @@ class _Running:
         self._raised: BaseException | None = None
 
     def to_its_end(self) -> Run:
-        from raysweep.cli.compose import planned_sandboxes, recipe  # noqa: PLC0415 - late, as in the commands
-        from raysweep.cli.directory import run_directory  # noqa: PLC0415 - as above
+        from raysweep.cli.directory import run_directory  # noqa: PLC0415 - late, as in the commands
         from raysweep.cli.drive import run_session  # noqa: PLC0415 - as above
         from raysweep.cli.environment import environment  # noqa: PLC0415 - as above
+        from raysweep.cli.run import refuse_unsuitable  # noqa: PLC0415 - as above
         from raysweep.cli.session import open_session  # noqa: PLC0415 - as above
         from raysweep.clock import SystemClock  # noqa: PLC0415 - as above
         from raysweep.record.ledger import LedgerWriter  # noqa: PLC0415 - as above
         from raysweep.record.place import lock_of  # noqa: PLC0415 - as above
+        from raysweep.record.stopped import read_stop  # noqa: PLC0415 - as above
 
-        checks = recipe(self._study.sweep)("driver").doctor(planned_sandboxes(self._study))
-        failed = [check for check in checks if check.required and not check.ok]
-        if failed:
-            remedies = dict.fromkeys(check.remedy for check in failed if check.remedy)
-            missing = "; ".join(f"{check.name}: {check.found}" for check in failed)
-            raise UnsuitableError(missing, " | ".join(remedies) or "see raysweep doctor")
+        refuse_unsuitable(self._study)
         store, facts = run_directory(self._study, self._path)
         system = SystemClock()
         lock = lock_of(store, system)
         lock.acquire({"environment": environment()})
         try:
+            if read_stop(store) is not None:  # the registered rule ended the sweep: nothing more is begun
+                return Run(self._path)
             session = open_session(self._study, self._path, store, facts, self._blocks)
             ledger = LedgerWriter(store, lock, system)
             try:

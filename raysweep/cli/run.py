@@ -56,7 +56,7 @@ def run_command(
     over = _over_before(study, asked)
     if over is not None:
         return over
-    _refuse_unsuitable(study)
+    refuse_unsuitable(study)
     store, facts = run_directory(study, asked.path)
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.place import lock_of
@@ -156,7 +156,7 @@ def _rule(session: Session) -> Rule:
     return Rule(read_attempts(session.store, COLUMNS), frame.planned, design_of(frame))
 
 
-def _refuse_unsuitable(study: Study) -> None:
+def refuse_unsuitable(study: Study) -> None:
     """Exit 4 before anything is written when the sandbox cannot enforce the bands here."""
     checks = compose.recipe(study.sweep)("driver").doctor(compose.planned_sandboxes(study))
     failed = [c for c in checks if c.required and not c.ok]

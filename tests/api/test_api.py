@@ -131,3 +131,10 @@ def test_a_star_import_gives_the_api():
     exec("from raysweep import *", names)
     assert {"load", "run", "open_run"} <= names.keys()
     assert "importlib" not in names
+
+
+def test_a_sweep_that_the_registered_rule_stopped_is_not_continued(tmp_path):
+    study = raysweep.load(simulated(tmp_path, tasks=10))
+    pilot = raysweep.run(study, tmp_path / "run", blocks=2)
+    (tmp_path / "run" / "stopped.json").write_text(json.dumps({"reason": "decided"}))
+    assert raysweep.run(study, tmp_path / "run").attempts.num_rows == pilot.attempts.num_rows == 4
