@@ -327,6 +327,10 @@ def main() -> None:
         code = error.exit_code
     except BrokenPipeError:
         code = _reader_gone()
+    except SystemExit as end:  # the command-line library ends with 1 where it meets a broken pipe first
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = _reader_gone()
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         code = ExitCode.INTERRUPTED

@@ -100,7 +100,35 @@ def test_output_that_knows_ascii_only_is_no_error(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_goes_is_no_error_of_ours(tmp_path):
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])
+def test_a_reader_that_goes_is_no_error_of_ours(tmp_path, lines):
+    """Whether the pipe breaks while the command writes, or only when what is left is flushed."""
+    sweep(tmp_path)
+    script = f"""\
+import os, sys
+import raysweep.cli.main as command
+from raysweep.cli.check import check_command as check
+
+def much(*given, **named):
+    print("x\\n" * {lines}, end="")
+    return check(*given, **named)
+
+import raysweep.cli.check
+raysweep.cli.check.check_command = much
+here, there = os.pipe()
+os.dup2(there, 1)
+os.close(here)  # the reader has gone before the first byte
+sys.argv = ["raysweep", "check", "sweep.yaml"]
+command.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 141, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_head_is_no_error_of_ours(tmp_path):
     sweep(tmp_path)
     script = (
         '"$RAYSWEEP" run sweep.yaml --run-dir run >/dev/null && "$RAYSWEEP" report run --json | head -c 10 >/dev/null'
