@@ -6,17 +6,15 @@ Each is a kind of fault that users of such tools have reported: what ran before 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from raysweep.record.reader import read_ledger
+from support.cli_runs import raysweep
 
 pytestmark = pytest.mark.e2e
 LOCAL = "{kind: local, pids: 64}"
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 SWEEP = """\
 name: odd-tasks
 seed: 7
@@ -71,11 +69,6 @@ def make(root: Path, name: str, test_sh: str = LOOK, agent: str = DONE, files: d
         (folder / path).write_text(text, newline="")
     (root / "sweep.yaml").write_text(SWEEP)
     return folder
-
-
-def raysweep(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [RAYSWEEP, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_odd_tasks import DONE, LOCAL, LOOK, SWEEP, TOML, make, raysweep
+from test_odd_tasks import DONE, LOCAL, LOOK, SWEEP, TOML, make
 
 from raysweep.record.reader import read_ledger
+from support.cli_runs import raysweep
 
 pytestmark = pytest.mark.e2e
 WORKER = "block = bytearray(150 << 20)\nfor i in range(0, len(block), 4096):\n    block[i] = 1\n"

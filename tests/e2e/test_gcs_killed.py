@@ -13,7 +13,7 @@ import pytest
 
 from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
-from support.cli_runs import RAYSWEEP, raysweep, simulated
+from support.cli_runs import RAYSWEEP, raysweep_process, simulated
 from support.seen import processes
 
 pytestmark = pytest.mark.e2e
@@ -78,11 +78,11 @@ def test_the_command_ends_resumable_leaves_nothing_and_the_same_command_ends_equ
     before = {r["attempt_id"] for r in rows(run)}
     assert 0 < len(before) < 24
 
-    done = raysweep("run", config, "--run-dir", run)
+    done = raysweep_process("run", config, "--run-dir", run)
     assert done.returncode == 0, done.stderr
     after = rows(run)
     assert len(after) == len({r["attempt_id"] for r in after}) == 24, "what was sealed did not run again"
     assert before < {r["attempt_id"] for r in after}
-    done = raysweep("run", simulated(tmp_path, tasks=6), "--run-dir", tmp_path / "undisturbed")
+    done = raysweep_process("run", simulated(tmp_path, tasks=6), "--run-dir", tmp_path / "undisturbed")
     assert done.returncode == 0, done.stderr
     assert finals(run) == finals(tmp_path / "undisturbed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.record.reader import read_ledger
-from support.cli_runs import raysweep
+from support.cli_runs import raysweep_process
 from support.packages import install
 from support.task_folders import make_task
 
@@ -124,7 +124,7 @@ def sweep(folder: Path, executor: str, extra: str = "") -> Path:
 
 @pytest.mark.parametrize("executor", ["inprocess", pytest.param("ray", marks=pytest.mark.ray)])
 def test_a_sweep_with_a_bad_agent_ends_complete_with_every_error_told(needs_local, agents, tmp_path, executor):
-    done = raysweep("run", sweep(tmp_path, executor), "--run-dir", tmp_path / "run", **agents)
+    done = raysweep_process("run", sweep(tmp_path, executor), "--run-dir", tmp_path / "run", **agents)
     assert done.returncode == 0, done.stderr
     rows = {row["model"]: row for row in read_ledger(tmp_path / "run").table.to_pylist() if row["band"] == "1x"}
     assert all(row["attempt"] == 1 for row in rows.values())
@@ -152,7 +152,7 @@ def test_a_sweep_with_a_bad_agent_ends_complete_with_every_error_told(needs_loca
 
 def test_check_names_a_plug_in_that_cannot_be_used(agents, tmp_path):
     path = sweep(tmp_path, "inprocess", ", {name: x, agent: bda}")
-    done = raysweep("check", path, "--json", **agents)
+    done = raysweep_process("check", path, "--json", **agents)
     assert done.returncode == 2
     assert "models.x" in done.stderr
     assert "did you mean 'bad'" in done.stderr
@@ -160,7 +160,7 @@ def test_check_names_a_plug_in_that_cannot_be_used(agents, tmp_path):
     broken = install(tmp_path / "other", "raysweep-broken", modules, {"raysweep.agents": {"broken": "broken:A"}})
     path = sweep(tmp_path, "inprocess", ", {name: x, agent: broken}")
     both = {"PYTHONPATH": f"{agents['PYTHONPATH']}:{broken['PYTHONPATH']}"}
-    done = raysweep("check", path, **both)
+    done = raysweep_process("check", path, **both)
     assert done.returncode == 2, done.stderr
     assert "package raysweep-broken cannot be imported (RuntimeError: not today)" in done.stderr
     assert "Traceback" not in done.stderr

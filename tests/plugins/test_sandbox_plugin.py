@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.record.reader import read_ledger
-from support.cli_runs import raysweep
+from support.cli_runs import raysweep_process
 from support.packages import install
 
 KIND = '''
@@ -103,14 +103,14 @@ def sweep(folder: Path, sandbox: str) -> Path:
 
 def problem(folder: Path, sandbox: str, environment: dict[str, str]) -> str:
     """What `check` says of a sweep that it refuses, on one line."""
-    done = raysweep("check", sweep(folder, sandbox), **environment)
+    done = raysweep_process("check", sweep(folder, sandbox), **environment)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return " ".join((done.stdout + done.stderr).split())
 
 
 def test_its_options_are_checked_as_those_of_a_built_in_kind(aside, tmp_path):
-    done = raysweep("check", sweep(tmp_path, "{kind: aside, sample: 0.5}"), **aside)
+    done = raysweep_process("check", sweep(tmp_path, "{kind: aside, sample: 0.5}"), **aside)
     assert done.returncode == 0, done.stderr
     for sandbox, words in {
         "{kind: aside, sample: 9}": ("sandbox.sample", "must be at most 5", "9"),
@@ -150,13 +150,13 @@ def test_a_package_that_cannot_be_used_is_named_with_a_remedy_and_harms_no_other
     said = problem(tmp_path, "{kind: aside}", environment)
     assert words in said
     assert all(word in said for word in ("sandbox.kind", "aside", "install a version of"))
-    assert raysweep("check", sweep(tmp_path, "{kind: local}"), **environment).returncode == 0
+    assert raysweep_process("check", sweep(tmp_path, "{kind: local}"), **environment).returncode == 0
 
 
 def test_a_provider_whose_module_is_missing_makes_the_machine_unsuitable(tmp_path):
     modules = {"aside/__init__.py": "", "aside/kind.py": KIND, "aside/provider.py": "import there_is_no_such_module"}
     environment = install(tmp_path / "site", "raysweep-aside", modules, {GROUP: {"aside": "aside.kind:KIND"}})
-    done = raysweep("doctor", "--config", sweep(tmp_path, "{kind: aside}"), **environment)
+    done = raysweep_process("doctor", "--config", sweep(tmp_path, "{kind: aside}"), **environment)
     assert done.returncode == 4, done.stdout + done.stderr
     assert "there_is_no_such_module" in done.stderr
     assert "pip install" in done.stderr
@@ -165,7 +165,7 @@ def test_a_provider_whose_module_is_missing_makes_the_machine_unsuitable(tmp_pat
 @pytest.mark.sandbox
 def test_a_sweep_runs_in_it(aside, tmp_path, needs_local):
     environment = {**aside, "RAYSWEEP_SCRATCH": str(needs_local)}
-    done = raysweep("run", sweep(tmp_path, "{kind: aside}"), "--run-dir", tmp_path / "run", **environment)
+    done = raysweep_process("run", sweep(tmp_path, "{kind: aside}"), "--run-dir", tmp_path / "run", **environment)
     assert done.returncode == 0, done.stderr
     rows = read_ledger(tmp_path / "run").table.to_pylist()
     assert [(row["outcome"], row["reward"]) for row in rows] == [("scored", 1.0)] * 2

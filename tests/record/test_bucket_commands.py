@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,8 @@ import pytest
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.place import Remote, run_path
 from raysweep.record.reader import read_ledger
+from support.cli_runs import raysweep as command
 
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 SWEEP = """\
 name: bucket
 tasks: {source: "synthetic:12", defaults: {cpus: 1, memory: 64Mi}}
@@ -35,10 +32,7 @@ def raysweep(tmp_path, s3_server):
     (tmp_path / "sweep.yaml").write_text(SWEEP)
 
     def run(*arguments):
-        done = subprocess.run(
-            [RAYSWEEP, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
-            env={**os.environ, **s3_server.environment},
-        )  # fmt: skip
+        done = command(*arguments, cwd=tmp_path, **s3_server.environment)
         return done.returncode, done.stdout, done.stderr
 
     return run

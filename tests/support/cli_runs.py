@@ -1,12 +1,17 @@
-"""The real command line in processes of its own, and small sweeps for it."""
+"""The real command line, in this process or in one of its own, and small sweeps for it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+from raysweep.cli.main import main
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 PATIENCE_S = 120.0
@@ -34,8 +39,28 @@ def simulated(folder: Path, *, extra="", tasks=4, executor="inprocess", duration
     return path
 
 
-def raysweep(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """One command to its end, both streams captured."""
+def raysweep(*arguments: object, cwd: Path = Path(), **environment: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end in this process, both streams captured: neither is a terminal."""
+    command = ["raysweep", *map(str, arguments)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", command),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    for stream in (out, err):
+        stream.seek(0)
+    return subprocess.CompletedProcess(command, code if isinstance(code, int) else 0, out.read(), err.read())
+
+
+def raysweep_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end in a process of its own, for what a process shows only: Ray, credentials, exit."""
     return subprocess.run(
         [RAYSWEEP, *map(str, arguments)],
         capture_output=True,
