@@ -20,8 +20,6 @@ import time
 from pathlib import Path
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.record.ledger import LedgerWriter
@@ -32,6 +30,8 @@ from raysweep.schedule.driver import Driver
 from raysweep.schedule.queue import Queue
 from raysweep.schedule.ray_embedded import init_ray
 from raysweep.schedule.ray_executor import RayExecutor
+from raysweep.study import compose, load
+from raysweep.study.load import Study
 
 SWEEP = """
 name: engine
@@ -50,7 +50,7 @@ runner: {{concurrency: {slots}}}
 def study_of(trials: int, slots: int, low: str, high: str) -> Study:
     """A simulated sweep with this many trials."""
     sweep = config.parse(SWEEP.format(tasks=trials // 2, slots=slots, low=low, high=high))
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     return Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
 
 

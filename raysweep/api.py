@@ -23,7 +23,6 @@ from raysweep.errors import IncompleteError, bad_input
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from raysweep.cli.compose import Study as _Study
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.schedule.driver import Driver
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from raysweep.stats import Analysis
     from raysweep.stats.calibrate import Calibration
     from raysweep.stats.compare import Comparison
+    from raysweep.study.load import Study as _Study
 
 Place = str | Path
 """A run directory: a local folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."""
@@ -133,8 +133,8 @@ class Run:
             Each Finding has estimand, model, arm, reference, bucket, facet, value, low, high, unit, level, method.
 
         """
-        from raysweep.cli.report import design_of  # noqa: PLC0415 - scipy
         from raysweep.stats import analyse  # noqa: PLC0415 - as above
+        from raysweep.study.sources import design_of  # noqa: PLC0415 - scipy
 
         view = self._view()
         return analyse(view.table, view.planned, design=design_of(view), probes=view.probes)
@@ -152,9 +152,9 @@ class Run:
             InputError: `out` is itself a run directory, or cannot be written.
 
         """
-        from raysweep.cli.report import provenance  # noqa: PLC0415 - as above
         from raysweep.record.place import store_at  # noqa: PLC0415 - as above
         from raysweep.report import write_report  # noqa: PLC0415 - as above
+        from raysweep.study.sources import provenance  # noqa: PLC0415 - as above
 
         where = _path(out) if out is not None else self._path / "report"
         store = store_at(where)
@@ -182,7 +182,7 @@ def load(config: Place) -> Study:
         InputError: with every problem of the file, or of all its tasks, at once (`error.problems`).
 
     """
-    from raysweep.cli.compose import load_study  # noqa: PLC0415 - pydantic
+    from raysweep.study.load import load_study  # noqa: PLC0415 - pydantic
 
     return Study(load_study(Path(config)))
 
@@ -271,15 +271,15 @@ class _Running:
         self._raised: BaseException | None = None
 
     def to_its_end(self) -> Run:
-        from raysweep.cli.directory import run_directory  # noqa: PLC0415 - late, as in the commands
-        from raysweep.cli.drive import run_session  # noqa: PLC0415 - as above
-        from raysweep.cli.environment import environment  # noqa: PLC0415 - as above
         from raysweep.cli.run import refuse_unsuitable  # noqa: PLC0415 - as above
-        from raysweep.cli.session import open_session  # noqa: PLC0415 - as above
         from raysweep.clock import SystemClock  # noqa: PLC0415 - as above
         from raysweep.record.ledger import LedgerWriter  # noqa: PLC0415 - as above
         from raysweep.record.place import lock_of  # noqa: PLC0415 - as above
         from raysweep.record.stopped import read_stop  # noqa: PLC0415 - as above
+        from raysweep.study.directory import run_directory  # noqa: PLC0415 - late, as in the commands
+        from raysweep.study.drive import Watchers, run_session  # noqa: PLC0415 - as above
+        from raysweep.study.environment import environment  # noqa: PLC0415 - as above
+        from raysweep.study.session import open_session  # noqa: PLC0415 - as above
 
         refuse_unsuitable(self._study)
         store, facts = run_directory(self._study, self._path)
@@ -292,7 +292,7 @@ class _Running:
             session = open_session(self._study, self._path, store, facts, self._blocks)
             ledger = LedgerWriter(store, lock, system)
             try:
-                result = run_session(session, ledger, self._observe, self._started)
+                result = run_session(session, ledger, Watchers(self._observe, self._started))
             finally:
                 ledger.close()
         finally:
@@ -311,11 +311,12 @@ class _Running:
                 self._loop.call_soon_threadsafe(self._driver.interrupt)
 
     def _started(self, driver: Driver) -> None:
-        from raysweep.cli.drive import stop_on_signals  # noqa: PLC0415 - as above
+        from raysweep.study.drive import stop_on_signals  # noqa: PLC0415 - as above
+        from raysweep.study.notes import silent  # noqa: PLC0415 - as above
 
         self._driver, self._loop = driver, asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
-            stop_on_signals(driver, lambda _: None)
+            stop_on_signals(driver, silent)
         if self._interrupted.is_set():
             driver.interrupt()
 

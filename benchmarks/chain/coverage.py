@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from benchmarks.chain import sweeps
 from benchmarks.chain.world import World, cell
 from benchmarks.coverage.judge import monte_carlo as exact
-from raysweep.cli.report import design_of
 from raysweep.record.reader import LedgerView
 from raysweep.stats import Finding, analyse
 from raysweep.stats.facet import Facet
+from raysweep.study.sources import design_of
 
 SEED = 20260205
 TASKS, DATES = 12, 4

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.chain import sweeps
-from raysweep.cli import compose
-from raysweep.cli.report import design_of
 from raysweep.plan import make_plan
 from raysweep.stats import Finding
 from raysweep.stats.cube import ArmKey, Cube, build_cube, with_labels
 from raysweep.stats.findings.timeofday import time_of_day
+from raysweep.study import compose, load
+from raysweep.study.sources import design_of
 
 TASKS, DATES = 89, 14
 LEVEL = 0.95
@@ -116,7 +116,7 @@ def through_the_chain(given: str) -> Ran:
 def direct(given: str) -> Said:
     """Verdict of the same trials without queue, driver and ledger."""
     sweep, truth = sweeps.stated(given)
-    plan = make_plan(sweep, compose.load_tasks(sweep))
+    plan = make_plan(sweep, load.load_tasks(sweep))
     calendar = compose.calendar(sweep, 0.0)
     tasks = tuple(sorted({b.task for b in plan.blocks}))
     dates = tuple(calendar.occasion(sweep.bucket_names[0], d).label for d in range(1, sweep.dates + 1))

@@ -7,12 +7,12 @@ import io
 from pathlib import Path
 
 from raysweep import config
-from raysweep.cli import compose
 from raysweep.cli.run import run_command
 from raysweep.config import Sweep
 from raysweep.errors import ExitCode
 from raysweep.record.reader import LedgerView, read_ledger
 from raysweep.sandbox.simulated import Truth
+from raysweep.study import compose
 
 HOURS = "1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1, 1.2, 1.3, 1.4, 1.4, 1.4, 1.4, 1.3, 1.3, 1.2, 1.2, 1.1, 1.1"
 FAULTS = f"""

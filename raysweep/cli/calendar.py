@@ -14,11 +14,11 @@ from raysweep.units import format_duration
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from raysweep.cli.compose import Study
     from raysweep.plan.cost import Pilot
     from raysweep.plan.model import Block
     from raysweep.record.place import RunPath
     from raysweep.schedule.agenda import Agenda, Entry, SoFar
+    from raysweep.study.load import Study
 
 NOTES = {
     "shorter": "shorter: the clocks change",
@@ -39,10 +39,10 @@ class Begun:
 
 def begun(study: Study, path: RunPath) -> Begun | None:
     """What there is of the study's run at `path`; None where there is none. InputError: it is another sweep's."""
-    from raysweep.cli.directory import run_directory
-    from raysweep.cli.session import open_session
     from raysweep.record.place import store_at
     from raysweep.schedule.agenda import SoFar
+    from raysweep.study.directory import run_directory
+    from raysweep.study.session import open_session
 
     if not store_at(path).exists("run.json"):
         return None
@@ -56,10 +56,10 @@ def make_agenda(study: Study, now: float, pilot: Pilot | None, run: Begun | None
 
     pilot: mean seconds of a trial; without it every trial counts with all its time limits. run: what there is of it.
     """
-    from raysweep.cli.compose import calendar
     from raysweep.plan.cost import usage
     from raysweep.plan.model import Plan
     from raysweep.schedule.agenda import NOT_BEGUN, agenda
+    from raysweep.study.compose import calendar
 
     sweep = study.sweep
     if sweep.buckets is None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.options import points_option
 from raysweep.cli.output import emit, say, tell
-from raysweep.cli.report import (
+from raysweep.errors import ExitCode, InputError, bad_input
+from raysweep.study.sources import (
     design_of,
     merged_runs,
     names_of,
@@ -18,7 +19,6 @@ from raysweep.cli.report import (
     provenance_of_all,
     refuse_assumed,
 )
-from raysweep.errors import ExitCode, InputError, bad_input
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raysweep.cli.compose import load_study
 from raysweep.cli.output import emit, say
+from raysweep.study.load import load_study
 
 
 def check_command(path: Path, *, as_json: bool) -> None:

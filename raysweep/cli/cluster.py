@@ -47,10 +47,10 @@ def render(config: Config, form: FormName = None) -> None:
 @app.command()
 def prepull(config: Config) -> None:
     """Print a DaemonSet that pulls the sweep's images to every sandbox node: `... | kubectl apply -f -`, then wait."""
-    from raysweep.cli.compose import load_study
-    from raysweep.cli.images import Images, resolve_images
     from raysweep.deploy.prepull import prepull as daemon_set
     from raysweep.deploy.render import as_yaml
+    from raysweep.study.images import Images, resolve_images
+    from raysweep.study.load import load_study
 
     study = load_study(config)
     images = Images(resolve_images(study))

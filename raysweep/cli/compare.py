@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.options import points_option
 from raysweep.cli.output import emit
-from raysweep.cli.report import design_of
 from raysweep.errors import ExitCode, IncompleteError, InputError, Problem, bad_input
+from raysweep.study.sources import design_of
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli.compose import load_study, planned_sandboxes, recipe, scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import ExitCode
 from raysweep.kind import usable_kinds
+from raysweep.study.compose import planned_sandboxes, recipe, scratch_root
+from raysweep.study.load import load_study
 
 if TYPE_CHECKING:
     from raysweep.sandbox.protocol import Check

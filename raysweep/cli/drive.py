@@ -1,201 +1,33 @@
-"""The driver of one session from its start to its end: what is told, what may stop it, and what it leaves behind."""
+"""A session's run on the terminal: its progress and its telemetry."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.cli import compose
-from raysweep.cli.directory import traces_of
 from raysweep.cli.output import ProgressView, tell
-from raysweep.cli.rule import write_record
-from raysweep.cli.session import executor_of, nothing_begun, queue_of
 from raysweep.cli.telemetry import Logs, Telemetry
-from raysweep.clock import VirtualClock
-from raysweep.kind import find_kind
+from raysweep.study.drive import Watchers, run_session, stop_on_signals
 
 if TYPE_CHECKING:
-    from raysweep.cli.session import Session
     from raysweep.record.ledger import LedgerWriter
-    from raysweep.record.schema import Row
-    from raysweep.sandbox.protocol import SandboxProvider
-    from raysweep.schedule.driver import Driver, Progress, Result, Stop
-    from raysweep.schedule.executor import Executor
-    from raysweep.schedule.queue import Queue
-    from raysweep.stats.stop import Decision
-
-VIRTUAL_PULSE_S = 3600.0
-"""Pulse of the driver on the virtual clock: nothing there is sealed or shown by time."""
+    from raysweep.schedule.driver import Progress, Result
+    from raysweep.study.session import Session
 
 
-class Stops:
-    """What may end a sweep before its plan does: the registered rule, the budget, the breaker."""
+def drive(session: Session, ledger: LedgerWriter, metrics_port: int | None, logs: Logs) -> Result:
+    """Run what is left of the session's blocks, and show it."""
+    from raysweep.study.images import moved_tags, some
 
-    def __init__(self, session: Session) -> None:
-        self._meter = compose.budget_meter(session.study, session.store)
-        self._breaker = compose.breaker(session.study.sweep)
-        self._rule = session.rule
-        self.decided: Decision | None = None
-
-    def at_start(self) -> Stop | None:
-        """What the attempts of the ledger have decided or spent."""
-        return self._ruled(self._rule.decided if self._rule else None) or _spent(self._meter.reason())
-
-    def after(self, row: Row) -> Stop | None:
-        """What one more attempt decides; trouble of the platform comes first, as begun blocks do not outlast it."""
-        spent = _spent(self._meter.add(row))
-        ruled = self._ruled(self._rule.add(row) if self._rule else None)
-        trouble = self._breaker.add(row) if self._breaker else None
-        return _troubled(trouble) or ruled or spent
-
-    def _ruled(self, decision: Decision | None) -> Stop | None:
-        from raysweep.schedule.driver import Stop
-
-        self.decided = self.decided or decision
-        return None if decision is None else Stop(decision.reason, "rule")
-
-
-def _spent(reason: str | None) -> Stop | None:
-    from raysweep.schedule.driver import Stop
-
-    return None if reason is None else Stop(reason, "budget")
-
-
-def _troubled(reason: str | None) -> Stop | None:
-    from raysweep.schedule.driver import Stop
-
-    return None if reason is None else Stop(reason, "breaker", finish_blocks=False)
-
-
-def drive(session: Session, ledger: LedgerWriter, told: tuple[int | None, Logs]) -> Result:
-    """Run what is left of the session's blocks. told: port of the metrics (None: none) and form of the logs."""
-    from raysweep.cli.images import tell_moved
-
-    done = session.state.done
+    planned, done, run_id = session.study.plan.trials, session.state.done, session.facts["run_id"]
     if done:
-        tell(f"going on with {session.path}: {done} of {session.study.plan.trials} trials are done")
-    if 0 < done < session.study.plan.trials:
-        tell_moved(session.study.sweep, session.images)
-    planned, run_id = session.study.plan.trials, session.facts["run_id"]
-    with Telemetry(run_id, planned, done, *told) as telemetry, ProgressView(planned, done) as view:
+        tell(f"going on with {session.path}: {done} of {planned} trials are done")
+    if 0 < done < planned and (moved := moved_tags(session.study.sweep, session.images)):
+        tell(f"warning: moved since the run was made: {some(moved)}; the run goes on with the digests of its plan")
+    with Telemetry(run_id, planned, done, metrics_port, logs) as telemetry, ProgressView(planned, done) as view:
 
         def observe(progress: Progress) -> None:
             view(progress)
             telemetry.progress(progress)
 
-        return run_session(session, ledger, observe, lambda driver: stop_on_signals(driver, tell), telemetry.row)
-
-
-def run_session(
-    session: Session,
-    ledger: LedgerWriter,
-    observe: Callable[[Progress], None],
-    started: Callable[[Driver], None],
-    ended: Callable[[Row], None] = lambda _: None,
-) -> Result:
-    """Run what is left of the session's blocks; prints nothing.
-
-    observe: called as the run goes on. started: gets the driver, on its event loop, before its first trial. ended: gets
-    the row of each attempt.
-    """
-    main = _run(session, ledger, Watchers(observe, started, ended))
-    return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
-
-
-@dataclass(frozen=True, slots=True)
-class Watchers:
-    """Who hears of a run: `observe` where it is, `started` its driver, `ended` the row of each attempt."""
-
-    observe: Callable[[Progress], None]
-    started: Callable[[Driver], None]
-    ended: Callable[[Row], None]
-
-
-async def _run(session: Session, ledger: LedgerWriter, watchers: Watchers) -> Result:
-    from raysweep.schedule.driver import Result
-
-    run_id = session.facts["run_id"]
-    provider = compose.recipe(session.study.sweep)("driver")
-    # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
-    await provider.gc(run_id)
-    queue = queue_of(session)
-    done = queue.missing == queue.for_good
-    if done or (session.turn is not None and nothing_begun(session)):
-        return Result(queue.missing, for_good=queue.for_good)  # no runner is started for nothing
-    result = await _with_runners(session, queue, ledger, provider, watchers)
-    # What a lost runner left behind. Not after an error: the run may be another driver's by then.
-    await provider.gc(run_id)
-    return result
-
-
-async def _with_runners(
-    session: Session,
-    queue: Queue,
-    ledger: LedgerWriter,
-    provider: SandboxProvider,
-    watchers: Watchers,
-) -> Result:
-    stops, executor = Stops(session), executor_of(session, provider)
-    try:
-        await executor.start(session.facts["run_id"])
-        driver = _driver(session, queue, executor, ledger, stops, watchers)
-        watchers.started(driver)
-        result = await driver.run()
-        if stops.decided is not None:  # only now: a record must not stand without the rows that decided
-            write_record(session.store, stops.decided, session.clock.now())
-    finally:
-        await executor.close()
-    return result
-
-
-def _driver(
-    session: Session,
-    queue: Queue,
-    executor: Executor,
-    ledger: LedgerWriter,
-    stops: Stops,
-    watchers: Watchers,
-) -> Driver:
-    from raysweep.schedule.driver import PULSE_S, Driver, Probes
-    from raysweep.schedule.resting import Resting
-
-    study, sweep, run_id = session.study, session.study.sweep, session.facts["run_id"]
-    calendar = compose.calendar(sweep, session.facts["created"])
-    rounds = compose.ProbeRounds(study, session.store, run_id, session.images)
-    traces = None if not find_kind(sweep.sandbox.kind).real else traces_of(session.path)
-
-    def count(row: Row) -> Stop | None:
-        session.images.note(row)
-        watchers.ended(row)
-        return stops.after(row)
-
-    return Driver(
-        queue=queue,
-        executor=executor,
-        ledger=ledger,
-        calendar=calendar,
-        clock=session.clock,
-        make_order=compose.Orders(study, run_id, calendar, traces, session.images),
-        observe=watchers.observe,
-        stop=count,
-        stopped=stops.at_start(),
-        pulse=VIRTUAL_PULSE_S if session.virtual else PULSE_S,
-        probes=Probes(rounds.make, rounds.keep, sweep.runner.concurrency),
-        rest=executor.rest if isinstance(executor, Resting) else None,
-    )
-
-
-def stop_on_signals(driver: Driver, say_so: Callable[[str], None]) -> None:
-    """First Ctrl-C (or SIGTERM) stops cleanly; a second one ends the process, which is safe too, only less tidy."""
-    loop = asyncio.get_running_loop()
-
-    def interrupt(number: int) -> None:
-        say_so("stopping: what is in flight is cancelled and recorded; the same command goes on")
-        loop.remove_signal_handler(number)
-        driver.interrupt()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt, number)
+        watchers = Watchers(observe, lambda driver: stop_on_signals(driver, tell), telemetry.row, tell)
+        return run_session(session, ledger, watchers)

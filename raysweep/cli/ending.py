@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from raysweep.cli.output import tell
 from raysweep.errors import ExitCode
 
 if TYPE_CHECKING:
-    from raysweep.cli.session import Session
     from raysweep.schedule.driver import Result
+    from raysweep.study.session import Session
+    from raysweep.study.window import Invocation
 
 
 def exit_code(result: Result, status: dict[str, Any], session: Session, config: Path) -> int:
@@ -48,8 +50,33 @@ def _left(result: Result, session: Session, config: Path, again: str) -> str | N
     tried = f"`raysweep status {session.path}` names what was tried"
     if result.missing == result.for_good:
         return f"{lacking}, and no further one (`block_reruns`): {tried}, the report what it costs"
-    if session.turn is not None:
-        from raysweep.cli.window import parting
-
-        return parting(session.turn, result.missing, again)
+    if session.invocation is not None:
+        return parting(session.invocation, result.missing, again)
     return f"{lacking} (retries, `block_reruns` or windows used up); {tried}; try again with: {again}"
+
+
+def window_json(invocation: Invocation) -> dict[str, Any]:
+    """{window: {bucket, occasion, opens, closes} or null, next_opens}: times ISO 8601 in UTC, null for never."""
+    o = invocation.open
+    window = None if o is None else {
+        "bucket": o.bucket, "occasion": o.label, "opens": _utc(o.opens), "closes": _utc(o.closes)
+    }  # fmt: skip
+    return {"window": window, "next_opens": None if invocation.opens is None else _utc(invocation.opens)}
+
+
+def parting(invocation: Invocation, missing: int, again: str) -> str:
+    """The last words of an invocation that leaves `missing` blocks. again: the command that resumes."""
+    left = f"{missing} blocks are left"
+    if invocation.opens is None:
+        return f"blocks remain ({missing}), but all planned and make-up windows are over. Run them later with: {again}"
+    over = (
+        "no window is open"
+        if invocation.open is None
+        else f"done with window {invocation.open.bucket} of {invocation.open.label}"
+    )
+    return f"{over}; {left}; the next window opens {_utc(invocation.opens)}: {again} --until-window-end"
+
+
+def _utc(moment: float) -> str | None:
+    """ISO 8601; None for a moment that never comes."""
+    return None if moment == float("inf") else dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="seconds")

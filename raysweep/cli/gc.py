@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raysweep.cli.compose import scratch_root
 from raysweep.cli.output import emit, say
 from raysweep.errors import UnsuitableError, bad_input
 from raysweep.kind import usable_kinds
+from raysweep.study.compose import scratch_root
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from raysweep.cli.compose import Study, load_study
 from raysweep.cli.output import emit, say
 from raysweep.config.fault import nearest
 from raysweep.config.starter import shipped, starter
 from raysweep.errors import InputError, bad_input
+from raysweep.study.load import Study, load_study
 
 FILE = "sweep.yaml"
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from raysweep.cli import compose
-from raysweep.cli.images import digests_of, original_images
 from raysweep.cli.output import say
 from raysweep.errors import InputError, bad_input
+from raysweep.study.images import digests_of, original_images
+from raysweep.study.load import load_study
 
 
 def copies(config: Path, mirror: str) -> list[tuple[str, str]]:
     """(image by digest, name of its copy below `mirror`); InputError when an image cannot be resolved."""
     from raysweep.sandbox.images import mirrored, parse_name
 
-    study = compose.load_study(config)
+    study = load_study(config)
     names = sorted({name for name in original_images(study).values() if name is not None})
     if not names:
         kind = study.sweep.sandbox.kind

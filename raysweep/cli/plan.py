@@ -7,21 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli.compose import load_study
 from raysweep.cli.output import emit, say, tell
 from raysweep.clock import SystemClock
 from raysweep.errors import InputError, bad_input
+from raysweep.study.load import load_study
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from raysweep.cli.calendar import Begun
-    from raysweep.cli.compose import Study
     from raysweep.plan.cost import Estimate, Pilot
     from raysweep.plan.describe import Detectable
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
     from raysweep.stats.planning import Assumed, Planning
+    from raysweep.study.load import Study
 
 SPANS = ("t_created", "t_stopped", "t_agent_start", "t_agent_end")
 """Columns that durations are made of."""
@@ -73,11 +73,11 @@ def plan_command(
 def _write_table(study: Study, out: Path, *, look: bool) -> None:
     import pyarrow.parquet as pq
 
-    from raysweep.cli.images import resolve_images
     from raysweep.plan.table import plan_table
+    from raysweep.study.images import resolve_images
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    table = plan_table(study.plan, study.sweep, list(study.tasks.values()), resolve_images(study, look=look))
+    table = plan_table(study.plan, study.sweep, list(study.tasks.values()), resolve_images(study, tell, look=look))
     pq.write_table(table, out, compression="zstd")
 
 
@@ -192,9 +192,9 @@ def _mean_seconds(table: pa.Table) -> Pilot | None:
 
 def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | None) -> Assumed:
     """Rates and variances of the pilot, else the stated ones; InputError where both are given, or a rate is none."""
-    from raysweep.cli.report import design_of
     from raysweep.stats.pilot import pilot_rates
     from raysweep.stats.planning import STUDY_INFRA, stated
+    from raysweep.study.sources import design_of
 
     if view is not None:
         if rate is not None or infra_rate is not None:

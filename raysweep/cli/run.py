@@ -6,26 +6,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli import compose
-from raysweep.cli.directory import run_directory
 from raysweep.cli.drive import drive
-from raysweep.cli.ending import exit_code
-from raysweep.cli.environment import environment
+from raysweep.cli.ending import exit_code, window_json
 from raysweep.cli.output import emit, say, tell
-from raysweep.cli.rule import Rule, refuse_without_looks
-from raysweep.cli.session import for_one_window, nothing_begun, open_session, unborn, untouched
 from raysweep.cli.status import look, status_command
 from raysweep.cli.telemetry import Logs, log_as
 from raysweep.clock import SystemClock
 from raysweep.errors import ExitCode, UnsuitableError
 from raysweep.record.stopped import read_stop
+from raysweep.study import compose
+from raysweep.study.directory import run_directory
+from raysweep.study.environment import environment
+from raysweep.study.load import load_study
+from raysweep.study.rule import Rule, refuse_without_looks
+from raysweep.study.session import for_one_window, new_session, nothing_begun, open_session, result_of_nothing
 
 if TYPE_CHECKING:
-    from raysweep.cli.compose import Study
-    from raysweep.cli.session import Session
     from raysweep.record.place import RunPath
     from raysweep.record.store import Store
     from raysweep.schedule.driver import Result
+    from raysweep.study.load import Study
+    from raysweep.study.session import Session
 
 
 def run_command(
@@ -43,12 +44,12 @@ def run_command(
     """Run or resume a sweep; returns the exit code.
 
     until_window_end: begin only what the window that is open now holds, then end; INCOMPLETE while more is to come,
-    and at once where no window is open. The JSON then has the keys of cli.window.turn_json, too. stop_when_decided: end
-    at a registered look at which the registered rule decides; later calls then begin nothing unless told to go_on.
-    metrics_port: as Telemetry's `port`.
+    and at once where no window is open. The JSON then has the keys of cli.ending.window_json, too.
+    stop_when_decided: end at a registered look at which the registered rule decides; later calls then begin nothing
+    unless go_on. metrics_port: as Telemetry's `port`.
     """
     log_as(logs)
-    study = compose.load_study(config)
+    study = load_study(config)
     if stop_when_decided:
         refuse_without_looks(study.sweep)
     asked = _Asked(config, run_dir or Path("runs") / study.sweep.name, blocks, as_json, until_window_end, go_on)
@@ -57,7 +58,7 @@ def run_command(
     if over is not None:
         return over
     refuse_unsuitable(study)
-    store, facts = run_directory(study, asked.path)
+    store, facts = run_directory(study, asked.path, tell)
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.place import lock_of
 
@@ -75,7 +76,7 @@ def run_command(
             session = replace(session, rule=_rule(session))
         ledger = LedgerWriter(store, lock, system)
         try:
-            result = drive(session, ledger, (metrics_port, logs))
+            result = drive(session, ledger, metrics_port, logs)
         finally:
             ledger.close()
     finally:
@@ -109,9 +110,9 @@ def _over_before(study: Study, asked: _Asked) -> int | None:
     """
     from raysweep.record.place import store_at
 
-    seen = unborn(study, asked.path, asked.blocks)
+    seen = new_session(study, asked.path, asked.blocks)
     if store_at(asked.path).exists("run.json"):
-        store, facts = run_directory(study, asked.path)
+        store, facts = run_directory(study, asked.path, tell)
         stopped = _stopped(store, asked)
         if stopped is not None:
             return _already_stopped(asked, stopped)
@@ -119,15 +120,15 @@ def _over_before(study: Study, asked: _Asked) -> int | None:
             seen = open_session(study, asked.path, store, facts, asked.blocks)
     if not asked.until_window_end or not nothing_begun(seen := for_one_window(seen)):
         return None
-    run_directory(study, asked.path)
-    return _end(asked, seen, untouched(seen))
+    run_directory(study, asked.path, tell)
+    return _end(asked, seen, result_of_nothing(seen))
 
 
 def _end(asked: _Asked, session: Session, result: Result) -> int:
     """Say how far the run is; the exit code."""
     status, lines = look(asked.path)
     if asked.as_json:
-        emit({**status, **_turn_json(session)})
+        emit({**status, **_window_json(session)})
     else:
         for line in lines:
             say(line)
@@ -148,9 +149,9 @@ def _already_stopped(asked: _Asked, stopped: dict[str, Any]) -> int:
 
 
 def _rule(session: Session) -> Rule:
-    from raysweep.cli.report import design_of
     from raysweep.record.reader import read_attempts, read_run
     from raysweep.stats.live import COLUMNS
+    from raysweep.study.sources import design_of
 
     frame = read_run(session.store, str(session.path), attempts=False)
     return Rule(read_attempts(session.store, COLUMNS), frame.planned, design_of(frame))
@@ -167,7 +168,5 @@ def refuse_unsuitable(study: Study) -> None:
         )
 
 
-def _turn_json(session: Session) -> dict[str, Any]:
-    from raysweep.cli.window import turn_json
-
-    return {} if session.turn is None else turn_json(session.turn)
+def _window_json(session: Session) -> dict[str, Any]:
+    return {} if session.invocation is None else window_json(session.invocation)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli.balance import missed_lines
 from raysweep.cli.output import emit, say, status_lines
 from raysweep.clock import SystemClock
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from raysweep.record.place import RunPath
+
+SHOWN = 8
+"""Windows named one by one to a person."""
 
 
 def read_status(path: RunPath) -> dict[str, Any]:
@@ -24,10 +27,10 @@ def read_status(path: RunPath) -> dict[str, Any]:
 
 def look(path: RunPath) -> tuple[dict[str, Any], list[str]]:
     """The status of the run directory, and the lines that say the same and what was superseded to a person."""
-    from raysweep.cli.balance import missed_windows
     from raysweep.record.place import running_at
     from raysweep.record.reader import read_progress
     from raysweep.record.resume import status
+    from raysweep.study.balance import missed_windows
 
     table, planned = read_progress(path)
     clock = SystemClock()
@@ -59,3 +62,19 @@ def status_command(path: RunPath, *, as_json: bool) -> None:
     else:
         for line in lines:
             say(line)
+
+
+def missed_lines(missed: Mapping[str, Any] | None) -> list[str]:
+    """What windows that closed lack, for a person."""
+    if missed is None:
+        return []
+    windows, price = missed["windows"], missed["smallest_contrast"]
+    lines = [f"{missed['blocks']} blocks of {len(windows)} windows that have closed lack a complete run:"]
+    lines += [f"  {w['bucket']} of {w['occasion']}: {w['missing']} of {w['planned']}" for w in windows[:SHOWN]]
+    lines += [f"  and {len(windows) - SHOWN} more windows (--json has all)"] if len(windows) > SHOWN else []
+    if price["planned"] is not None and price["now"] is not None:
+        lines.append(
+            f"  if they are not made up, the smallest contrast that can be detected is {price['now']:.2f} instead of "
+            f"{price['planned']:.2f} points"
+        )
+    return lines

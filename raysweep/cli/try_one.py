@@ -10,16 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli import compose
 from raysweep.cli.output import emit, say, tell
 from raysweep.clock import SystemClock
 from raysweep.config.fault import nearest
 from raysweep.errors import ExitCode, bad_input
+from raysweep.study import compose
+from raysweep.study.load import load_study
 
 if TYPE_CHECKING:
-    from raysweep.cli.compose import Study
     from raysweep.config.factors import ChangedLevels
     from raysweep.schedule.messages import Launch
+    from raysweep.study.load import Study
     from raysweep.trial.attempt import Attempted
 
 
@@ -28,7 +29,7 @@ def try_command(config: Path, task: str, band: str, model: str, factors: Sequenc
 
     factors: levels as NAME=LEVEL; factors that are not named are at their reference.
     """
-    study = compose.load_study(config)
+    study = load_study(config)
     launch = _find(study, config, _levels(study, config, factors), task=task, band=band, model=model)
     done = asyncio.run(_attempt(study, launch, live=not as_json))
     judged = asdict(done.verdict)

@@ -7,8 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from raysweep.cli.report import design_of
 from raysweep.errors import ExitCode
+from raysweep.study.sources import design_of
 from raysweep.units import format_duration
 
 if TYPE_CHECKING:

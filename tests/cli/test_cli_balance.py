@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from raysweep.cli.output import status_lines
-from raysweep.cli.report import design_of
 from raysweep.cli.run import run_command
 from raysweep.cli.status import read_status, status_command
 from raysweep.record.reader import read_ledger
 from raysweep.stats import analyse
 from raysweep.stats.findings.balance import Cost, OccasionCount, cells, checks, cost, missed, words
+from raysweep.study.sources import design_of
 from support.cli_runs import simulated
 
 TIGHT = """

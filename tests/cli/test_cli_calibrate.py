@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from raysweep.cli import compose
-from raysweep.cli.directory import run_directory
 from raysweep.cli.main import main
 from raysweep.clock import SystemClock
 from raysweep.plan.table import TRIAL_COLUMNS, plan_rows
 from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.schema import BY_NAME
+from raysweep.study import load
+from raysweep.study.directory import run_directory
 
 MIB = 1024**2
 SWEEP = """\
@@ -61,7 +61,7 @@ def make_run(
     path = folder / "sweep.yaml"
     text = SWEEP.format(source=source, models=named, bands=limits, repeats=repeats, delta=delta, extra=extra)
     path.write_text(text)
-    study = compose.load_study(path)
+    study = load.load_study(path)
     store, _ = run_directory(study, folder / "run")
     lock = LocalLock(folder / "run", store, SystemClock())
     lock.acquire({})

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from raysweep.cli.plan import plan_command, plan_json
-from raysweep.cli.report import design_of
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
 from raysweep.record.reader import read_ledger
+from raysweep.study.sources import design_of
 from support.cli_runs import simulated
 
 DAYS = """\

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.cli.rule import Dates
 from raysweep.cli.run import run_command
 from raysweep.errors import InputError
 from raysweep.record.reader import read_ledger, with_is_final
 from raysweep.record.resume import unfinished
 from raysweep.record.stopped import RECORD
 from raysweep.stats.findings.progress import progress
+from raysweep.study.rule import Dates
 
 SWEEP = """\
 name: decided
@@ -68,8 +68,8 @@ def test_a_large_effect_stops_the_sweep_early_and_it_stays_stopped_unless_told_t
         assert json.loads(said.out) == told, "nothing is begun"
         assert record["reason"] in said.err
         assert "--go-on" in said.err
-    from raysweep.cli.report import design_of
     from raysweep.stats.stop import peek_label
+    from raysweep.study.sources import design_of
 
     view = read_ledger(run)
     assert peek_label(view.table, view.planned, design_of(view)).code == "stopped"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from raysweep import config
 from raysweep.cli.calendar import make_agenda
-from raysweep.cli.compose import load_study
 from raysweep.cli.run import run_command
 from raysweep.record.reader import read_ledger
+from raysweep.study.load import load_study
 
 CONFIG = Path(__file__).parents[2] / "configs" / "time-of-day.yaml"
 SIMULATED = """

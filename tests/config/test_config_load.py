@@ -13,13 +13,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.cli.compose import calendar
 from raysweep.config import load, parse
 from raysweep.config.bands import Multipliers
 from raysweep.config.buckets import Window, overlap_faults
 from raysweep.config.rules import broken_rules
 from raysweep.config.sandbox import StudyFacts
 from raysweep.errors import ExitCode, InputError, Problem
+from raysweep.study.compose import calendar
 from raysweep.units import GIB, Resources
 from raysweep.vocabulary import PLATFORM_CAUSES
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.cli.compose import load_study
 from raysweep.plan import make_plan
 from raysweep.plan.cost import Pilot, estimate
 from raysweep.plan.describe import describe
 from raysweep.plan.design import arms_of
 from raysweep.plan.table import plan_from_table, plan_table
+from raysweep.study.load import load_study
 from raysweep.trial.order import Conditions
 from support.plan_samples import make_sweep, make_tasks
 

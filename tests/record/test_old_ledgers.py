@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli.report import design_of
 from raysweep.record.reader import read_ledger
 from raysweep.stats import analyse
+from raysweep.study.sources import design_of
 
 LEDGERS = Path(__file__).parent / "ledgers"
 KINDS = ("simulated", "local", "docker", "kubernetes")

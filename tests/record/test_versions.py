@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raysweep.cli.report import design_of
 from raysweep.clock import SystemClock
 from raysweep.dataset.follow import Follower
 from raysweep.errors import InputError
@@ -26,6 +25,7 @@ from raysweep.record.segments import counting, listed, segment_bytes, segment_na
 from raysweep.record.store import LocalStore
 from raysweep.record.versions import READER_VERSION
 from raysweep.stats import analyse
+from raysweep.study.sources import design_of
 from support.ledgers import Ledger, attempts, row
 
 LACKED, ADDED = "throttled_us", "colour"

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.cli import compose
-from raysweep.cli.images import Images
 from raysweep.errors import LockLostError
 from raysweep.probe import run_probe
 from raysweep.record.lock import epoch_name
 from raysweep.record.probes import read_probes
 from raysweep.schedule.driver import Probes
 from raysweep.schedule.executor import RunnerLostError
+from raysweep.study import compose
+from raysweep.study.images import Images
 from support.driving import Rig
 from support.plans import CYCLES, sweep_text
 from support.stated import StatedProvider, enforcing

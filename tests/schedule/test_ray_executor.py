@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
-from raysweep.cli import compose
 from raysweep.clock import SystemClock
 from raysweep.errors import UnsuitableError
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
+from raysweep.study import compose
 from support import telling
 from support.driving import Rig
 from support.plans import sweep_text

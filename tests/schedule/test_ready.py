@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep import config
-from raysweep.cli import compose
 from raysweep.plan import make_plan
 from raysweep.record.resume import RunState, SweepState
 from raysweep.schedule.blockrun import BlockRun
@@ -22,6 +21,7 @@ from raysweep.schedule.calendar import AlwaysOpen, Cycles, Occasion, Window
 from raysweep.schedule.messages import Ended, Finish, Launch, Sleep, Tick
 from raysweep.schedule.queue import Queue
 from raysweep.schedule.ready import TURNS, ReadyTrials
+from raysweep.study import compose
 from raysweep.tasks.load import load_tasks
 from support.driving import Rig
 from support.plans import sweep_text

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from raysweep.cli import compose
 from raysweep.clock import SystemClock, VirtualClock
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
 from raysweep.schedule.resting import GAP_S, LEAD_S, Resting
+from raysweep.study import compose
 from support import driving, telling
 from support.days import DAY, moment, rig
 from support.driving import Rig

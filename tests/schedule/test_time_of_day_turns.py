@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.cli.ending import parting
 from raysweep.cli.run import run_command
-from raysweep.cli.window import arrival, parting, turn_at
 from raysweep.errors import UnsuitableError
 from raysweep.record.reader import read_ledger
 from raysweep.schedule.calendar import AlwaysOpen, Cycles, Window
+from raysweep.study.window import arrival, invocation_at
 from support.plans import sweep_text
 
 DAYS = 'buckets: {windows: {night: "00:00-06:00", day: "12:00-18:00"}, dates: 2, makeup_dates: 1}'
@@ -35,14 +36,14 @@ def invoke(capsys, path: Path, run: Path) -> tuple[int, dict, str]:
 
 
 def test_a_turn_is_the_open_occasion_up_to_the_last_date():
-    turn = turn_at(CYCLES, 50.0, last_date=2)
+    turn = invocation_at(CYCLES, 50.0, last_date=2)
     assert (turn.open.bucket, turn.end, turn.opens) == ("first", 90.0, 100.0)
-    turn = turn_at(CYCLES, 95.0, last_date=2)
+    turn = invocation_at(CYCLES, 95.0, last_date=2)
     assert (turn.open, turn.end, turn.opens) == (None, 95.0, 100.0)
-    assert turn_at(CYCLES, 350.0, last_date=2).opens is None, "the last window has no next one"
-    turn = turn_at(CYCLES, 450.0, last_date=2)
+    assert invocation_at(CYCLES, 350.0, last_date=2).opens is None, "the last window has no next one"
+    turn = invocation_at(CYCLES, 450.0, last_date=2)
     assert (turn.open, turn.end, turn.opens) == (None, 450.0, None)
-    assert turn_at(AlwaysOpen(0.0), 5.0, last_date=1).end == float("inf")
+    assert invocation_at(AlwaysOpen(0.0), 5.0, last_date=1).end == float("inf")
 
 
 def test_in_virtual_time_the_next_invocation_comes_at_an_opening():
@@ -54,7 +55,7 @@ def test_in_virtual_time_the_next_invocation_comes_at_an_opening():
 
 def test_what_is_said_where_no_window_is_left():
     assert "all planned and make-up windows are over" in parting(
-        turn_at(CYCLES, 450.0, last_date=2), 3, "raysweep run X"
+        invocation_at(CYCLES, 450.0, last_date=2), 3, "raysweep run X"
     )
 
 

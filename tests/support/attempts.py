@@ -6,12 +6,13 @@ import uuid
 from pathlib import Path
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.schedule.messages import Launch
+from raysweep.study import compose, load
+from raysweep.study.compose import Orders
+from raysweep.study.load import Study
 from raysweep.trial.attempt import run_attempt
 
 SWEEP = """
@@ -51,7 +52,7 @@ async def attempt(
     task(tmp_path, "one", solve, test)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     sweep = config.load(tmp_path / "sweep.yaml")
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     block = study.plan.blocks[0]
     trial = next(t for t in block.trials if t.arm.band == band)

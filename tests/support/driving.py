@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from raysweep import config
-from raysweep.cli import compose
 from raysweep.clock import Clock, VirtualClock
 from raysweep.plan import make_plan
 from raysweep.record.ledger import LedgerWriter
@@ -23,6 +22,7 @@ from raysweep.schedule.executor import Executor, InProcessExecutor
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.probing import ProbeBook
 from raysweep.schedule.queue import Queue
+from raysweep.study import compose, load
 from raysweep.tasks.load import load_tasks
 
 ANCHOR = 1_000_000.0
@@ -45,7 +45,7 @@ class Rig:
     def __post_init__(self) -> None:
         sweep = config.parse(self.text)
         tasks = load_tasks(sweep.tasks.source, base=Path())
-        self.study = compose.Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
+        self.study = load.Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
         self.path.mkdir(parents=True, exist_ok=True)
         self.store = LocalStore(self.path)
         self.lock: LocalLock | None = None

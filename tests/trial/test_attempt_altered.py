@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.messages import Launch
+from raysweep.study import compose, load
+from raysweep.study.compose import Orders
+from raysweep.study.load import Study
 from raysweep.trial.attempt import run_attempt
 from support.plans import sweep_text
 
@@ -39,7 +40,7 @@ class Altering(SimulatedSandbox):
 
 async def attempt(when, band, **changes):
     sweep = config.parse(sweep_text().replace('["1s", "9s"]', '["0s", "0s"]'))
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     provider = SimulatedProvider(Truth())
     sandbox_class = type("AlteringHere", (Altering,), {"when": when, "changes": changes})

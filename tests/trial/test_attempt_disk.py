@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.sandbox.simulated.faults import Faults
 from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSandbox
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.messages import Launch
+from raysweep.study import compose, load
+from raysweep.study.compose import Orders
+from raysweep.study.load import Study
 from raysweep.trial.attempt import run_attempt
 from support.plans import sweep_text
 
@@ -34,7 +35,7 @@ class Full(SimulatedSandbox):
 async def test_files_that_do_not_fit_are_an_outcome_never_a_bug(phase, outcome, cause):
     text = sweep_text().replace('"synthetic:3", defaults: {cpus: 1, memory: 2Gi}', "bundled:headroom")
     sweep = config.parse(text.replace('["1s", "9s"]', '["0s", "0s"]'))
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     provider = SimulatedProvider(Truth())
     sandbox_class = type("FullHere", (Full,), {"phase": phase})

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.plan import make_plan
 from raysweep.record.evidence import Evidence, PhaseCounters, Verdict
@@ -18,6 +16,9 @@ from raysweep.record.schema import PHASES, to_table
 from raysweep.sandbox.local.provider import LocalProvider
 from raysweep.sandbox.protocol import Capabilities
 from raysweep.schedule.messages import Launch
+from raysweep.study import compose, load
+from raysweep.study.compose import Orders
+from raysweep.study.load import Study
 from raysweep.trial.attempt import run_attempt, sandbox_spec
 from raysweep.trial.row import Course, build_row
 from raysweep.units import Resources
@@ -46,7 +47,7 @@ def orders(folder: Path, solve: str = "true") -> dict[tuple, object]:
     toml.write_text(toml.read_text().replace("timeout_sec = 120", "timeout_sec = 3"))
     (folder / "sweep.yaml").write_text(SWEEP)
     sweep = config.load(folder / "sweep.yaml")
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     clock, (block,) = SystemClock(), study.plan.blocks
     make = Orders(study, f"factors-{uuid.uuid4().hex[:10]}", compose.calendar(sweep, clock.now()), None)

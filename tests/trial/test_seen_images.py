@@ -7,8 +7,6 @@ from dataclasses import replace
 import pytest
 
 from raysweep import config
-from raysweep.cli import compose
-from raysweep.cli.compose import Orders, Study
 from raysweep.clock import SystemClock
 from raysweep.errors import SandboxError
 from raysweep.plan import make_plan
@@ -17,6 +15,9 @@ from raysweep.sandbox.simulated.provider import SimulatedProvider, SimulatedSand
 from raysweep.sandbox.simulated.truth import Truth
 from raysweep.schedule.executor import InProcessExecutor
 from raysweep.schedule.messages import Launch
+from raysweep.study import compose, load
+from raysweep.study.compose import Orders
+from raysweep.study.load import Study
 from raysweep.trial.attempt import sandbox_spec
 from raysweep.trial.images import SeenImages, image_identity, is_moved
 from support.plans import sweep_text
@@ -28,7 +29,7 @@ TAG = "registry.example/task:1"
 @pytest.fixture
 def order():
     sweep = config.parse(sweep_text())
-    tasks = compose.load_tasks(sweep)
+    tasks = load.load_tasks(sweep)
     study = Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
     block = study.plan.blocks[0]
     made = Orders(study, "run-x", compose.calendar(sweep, 0.0), None)(Launch(block, block.trials[0], 1, 1), 0.0)

@@ -1,7 +1,6 @@
 """The images of a sweep: which one each task starts from, its digest as of the making of the run, and tags that moved.
 
-Belongs here: what is looked up where, and what a person is told of it. The digests of a run are those of its
-plan.parquet, whatever a tag means later.
+Belongs here: what is looked up where. The digests of a run are those of its plan.parquet, whatever a tag means later.
 """
 
 from __future__ import annotations
@@ -11,24 +10,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli.output import tell
 from raysweep.config.container import ContainerConfig
 from raysweep.errors import SandboxError, UnsuitableError
+from raysweep.study.notes import Note, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from raysweep.cli.compose import Study
     from raysweep.config import Sweep
     from raysweep.plan.table import TaskImage
     from raysweep.sandbox.docker.engine import Engine
     from raysweep.sandbox.registry import Registries, Resolution
+    from raysweep.study.load import Study
 
 MAKING_S, RESUMING_S = 60.0, 20.0
-"""Longest wait for all look-ups together, when a run is made and when it is gone on with."""
+"""Longest wait for all look-ups together, when a run is made and when it is resumed."""
 AT_ONCE = 8
 SHOWN = 5
-"""Images told in one line."""
+"""Images named in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class Images:
         from raysweep.trial.images import image_identity
 
         name, digest = self.by_task.get(row["task"], (None, None))
-        told = image_identity(dict(row.get("node") or {}))
-        if name is not None and digest is None and told is not None and row.get("cause") != "image":
-            self.seen.setdefault(name, told)
+        identity = image_identity(dict(row.get("node") or {}))
+        if name is not None and digest is None and identity is not None and row.get("cause") != "image":
+            self.seen.setdefault(name, identity)
 
     @property
     def pinned(self) -> dict[str, str]:
@@ -95,25 +94,31 @@ def original_images(study: Study) -> dict[str, str | None]:
     }
 
 
-def resolve_images(study: Study, *, look: bool = True) -> dict[str, TaskImage]:
-    """Name and digest of each task's image; what could not be resolved is told once and stays a tag.
+def resolve_images(study: Study, note: Note = silent, *, look: bool = True) -> dict[str, TaskImage]:
+    """Name and digest of each task's image; a name that could not be resolved stays a tag.
 
-    look: False asks nobody, so that only names that carry a digest have one. UnsuitableError: `sandbox.images` is
-    `require` and a name could not be resolved.
+    Args:
+        study: its sweep says whether to ask.
+        note: gets one line with the names that stay tags.
+        look: False asks nobody, so that only names that carry a digest have one.
+
+    Raises:
+        UnsuitableError: `sandbox.images` is `require` and a name could not be resolved.
+
     """
     by_task = task_images(study)
     asked: str = study.sweep.sandbox.option("images", "tags")
     names = sorted({name for name in by_task.values() if name is not None})
-    found = asyncio.run(_look_up(study.sweep, names, MAKING_S, look=look and asked != "tags"))
-    failed = [f"{name}: {found[name].why}" for name in names if found[name].digest is None]
+    resolved = asyncio.run(_look_up(study.sweep, names, MAKING_S, look=look and asked != "tags"))
+    failed = [f"{name}: {resolved[name].why}" for name in names if resolved[name].digest is None]
     if look and failed and asked == "require":
         raise UnsuitableError(
-            f"{_count(failed)} could not be resolved to a digest ({_some(failed)})",
+            f"{_count(failed)} could not be resolved to a digest ({some(failed)})",
             "name it by digest (NAME@sha256:...), or set sandbox.images to resolve",
         )
     if look and failed and asked == "resolve":
-        tell(f"{_count(failed)} could not be resolved to a digest and stays a tag: {_some(failed)}")
-    return {task: (None, None) if name is None else (name, found[name].digest) for task, name in by_task.items()}
+        note(f"{_count(failed)} could not be resolved to a digest and stays a tag: {some(failed)}")
+    return {task: (None, None) if name is None else (name, resolved[name].digest) for task, name in by_task.items()}
 
 
 def digests_of(sweep: Sweep, names: Iterable[str]) -> dict[str, Resolution]:
@@ -121,17 +126,15 @@ def digests_of(sweep: Sweep, names: Iterable[str]) -> dict[str, Resolution]:
     return asyncio.run(_look_up(sweep, names, MAKING_S))
 
 
-def tell_moved(sweep: Sweep, images: Images) -> None:
-    """Tell which tags mean another image now than when the run was made; it goes on with what it began with."""
+def moved_tags(sweep: Sweep, images: Images) -> list[str]:
+    """The tags that mean another image now than when the run was made, each with both digests, for a person."""
     tags = {name: digest for name, digest in images.pinned.items() if "@" not in name}
     now = asyncio.run(_look_up(sweep, tags, RESUMING_S)) if tags else {}
-    moved = [
+    return [
         f"{name} ({_short(digest)} -> {_short(after)})"
         for name, digest in tags.items()
         if (after := now[name].digest) is not None and after != digest
     ]
-    if moved:
-        tell(f"warning: moved since the run was made: {_some(moved)}; the run goes on with the digests of its plan")
 
 
 def unresolved(images: Images) -> bool:
@@ -147,15 +150,15 @@ def first_seen(attempts: pa.Table, images: Images) -> None:
     if not unresolved(images):
         return
     facts = [pc.map_lookup(attempts["node"], pa.scalar(key), "first") for key in ("image_id", "image_digest")]
-    told = pa.table(
+    attempted = pa.table(
         {
             "task": attempts["task"].cast(pa.string()),
             "cause": attempts["cause"].cast(pa.string()),
             "identity": pc.coalesce(*facts),
         }
     )
-    sound = pc.and_(pc.is_valid(told["identity"]), pc.fill_null(pc.not_equal(told["cause"], "image"), True))
-    first = told.filter(sound).group_by("task", use_threads=False).aggregate([("identity", "first")])
+    sound = pc.and_(pc.is_valid(attempted["identity"]), pc.fill_null(pc.not_equal(attempted["cause"], "image"), True))
+    first = attempted.filter(sound).group_by("task", use_threads=False).aggregate([("identity", "first")])
     for row in first.to_pylist():
         images.note({"task": row["task"], "node": {"image_digest": row["identity_first"]}})
 
@@ -166,26 +169,26 @@ async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look:
     from raysweep.sandbox.registry import Registries, Resolution, docker_auths
 
     late = Resolution(None, f"no answer within {within_s:.0f} s" if look else "not looked up")
-    found = dict.fromkeys(names, late)
+    resolved = dict.fromkeys(names, late)
     asked = []
-    for name in found:
+    for name in resolved:
         try:
             own = parse_name(name).digest
         except ValueError as error:
-            found[name] = Resolution(None, str(error))
+            resolved[name] = Resolution(None, str(error))
             continue
         if own is not None:
-            found[name] = Resolution(own)
+            resolved[name] = Resolution(own)
         elif look:
             asked.append(name)
     if not asked:
-        return found
+        return resolved
     slots = asyncio.Semaphore(AT_ONCE)
     engine = _engine(sweep)
 
     async def one(name: str, registries: Registries) -> None:
         async with slots:
-            found[name] = await _digest(sweep, engine, registries, name)
+            resolved[name] = await _digest(sweep, engine, registries, name)
 
     try:
         async with asyncio.timeout(within_s), Registries(docker_auths()) as registries:
@@ -195,7 +198,7 @@ async def _look_up(sweep: Sweep, names: Iterable[str], within_s: float, *, look:
     finally:
         if engine is not None:
             await engine.close()
-    return found
+    return resolved
 
 
 def _engine(sweep: Sweep) -> Engine | None:
@@ -241,7 +244,8 @@ def _count(names: list[str]) -> str:
     return "1 image" if len(names) == 1 else f"{len(names)} images"
 
 
-def _some(texts: list[str]) -> str:
+def some(texts: list[str]) -> str:
+    """The first few, and how many more there are."""
     more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return "; ".join(texts[:SHOWN]) + more
 

@@ -1,19 +1,15 @@
-"""One invocation of `run` as a value: what it goes on with, the window it ends with, its queue and its executor."""
+"""One invocation of `run` as a value: what its ledger says, the window it ends with, its queue and its executor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cli import compose
-from raysweep.cli.directory import birth, in_virtual_time
 from raysweep.clock import Clock, SystemClock, VirtualClock
+from raysweep.study import compose
+from raysweep.study.directory import first_clock, in_virtual_time
 
 if TYPE_CHECKING:
-    from raysweep.cli.compose import Study
-    from raysweep.cli.images import Images
-    from raysweep.cli.rule import Rule
-    from raysweep.cli.window import Turn
     from raysweep.record.place import RunPath
     from raysweep.record.resume import SweepState
     from raysweep.record.store import Store
@@ -21,13 +17,18 @@ if TYPE_CHECKING:
     from raysweep.schedule.driver import Result
     from raysweep.schedule.executor import Executor
     from raysweep.schedule.queue import Queue
+    from raysweep.study.images import Images
+    from raysweep.study.load import Study
+    from raysweep.study.notes import Note
+    from raysweep.study.rule import Rule
+    from raysweep.study.window import Invocation
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """One invocation of `run` on one run directory, with what the ledger says at its beginning.
 
-    turn: its window, if it ends with one. rule: what may stop the sweep at a look, if that is asked for.
+    invocation: its window, if it ends with one. rule: what may stop the sweep at a look, if that is asked for.
     """
 
     study: Study
@@ -38,7 +39,7 @@ class Session:
     images: Images
     clock: Clock
     blocks: int | None
-    turn: Turn | None = None
+    invocation: Invocation | None = None
     rule: Rule | None = None
 
     @property
@@ -49,10 +50,10 @@ class Session:
 
 def open_session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
     """The session of a run that is there; InputError where its ledger is damaged."""
-    from raysweep.cli.images import Images, first_seen, unresolved
     from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
     from raysweep.record.reader import read_attempts, read_plan
     from raysweep.record.resume import COLUMNS, sweep_state
+    from raysweep.study.images import Images, first_seen, unresolved
 
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
     facts_of_nodes = ("task", "node") if unresolved(images) else ()
@@ -64,25 +65,27 @@ def open_session(study: Study, path: RunPath, store: Store, facts: dict[str, Any
     return Session(study, path, store, facts, state, images, clock, blocks)
 
 
-def unborn(study: Study, path: RunPath, blocks: int | None) -> Session:
+def new_session(study: Study, path: RunPath, blocks: int | None) -> Session:
     """The session of a run that would begin now; nothing is written."""
-    from raysweep.cli.images import Images
     from raysweep.record.place import store_at
     from raysweep.record.resume import SweepState
+    from raysweep.study.images import Images
 
-    created = birth(study.sweep).now()
+    created = first_clock(study.sweep).now()
     clock: Clock = VirtualClock(created) if in_virtual_time(study.sweep) else SystemClock()
     return Session(study, path, store_at(path), {"created": created}, SweepState(), Images(), clock, blocks)
 
 
 def for_one_window(session: Session) -> Session:
     """The session, to end with the window that is open now; in virtual time it waits for one first."""
-    from raysweep.cli.window import arrival, last_date, turn_at
+    from raysweep.study.window import arrival, invocation_at, last_date
 
     calendar, clock = compose.calendar(session.study.sweep, session.facts["created"]), session.clock
     if session.virtual:
         clock = VirtualClock(arrival(calendar, clock.now(), session.state.last))
-    return replace(session, clock=clock, turn=turn_at(calendar, clock.now(), last_date(session.study.sweep)))
+    return replace(
+        session, clock=clock, invocation=invocation_at(calendar, clock.now(), last_date(session.study.sweep))
+    )
 
 
 def queue_of(session: Session) -> Queue:
@@ -94,7 +97,7 @@ def queue_of(session: Session) -> Queue:
     calendar = compose.calendar(sweep, session.facts["created"])
     return Queue(
         plan.blocks[: session.blocks] if session.blocks else plan.blocks,
-        calendar if session.turn is None else Until(calendar, session.turn.end),
+        calendar if session.invocation is None else Until(calendar, session.invocation.end),
         capacity=sweep.runner.concurrency,
         caps=sweep.platform_retries,
         reruns=sweep.block_reruns,
@@ -114,7 +117,7 @@ def nothing_begun(session: Session) -> bool:
     return all(isinstance(i, Finish) for i in queue_of(session).handle(Tick(), session.clock.now()))
 
 
-def untouched(session: Session) -> Result:
+def result_of_nothing(session: Session) -> Result:
     """How an invocation ends that begins nothing."""
     from raysweep.schedule.driver import Result
 
@@ -122,16 +125,16 @@ def untouched(session: Session) -> Result:
     return Result(queue.missing, for_good=queue.for_good)
 
 
-def executor_of(session: Session, provider: SandboxProvider) -> Executor:
-    """What runs the attempts. provider: removes what runners leave when they rest between windows."""
+def executor_of(session: Session, provider: SandboxProvider, note: Note) -> Executor:
+    """What runs the attempts. provider: removes what resting runners leave; note: hears where it cannot."""
     recipe = compose.recipe(session.study.sweep)
     runner = session.study.sweep.runner
     if runner.executor == "inprocess":
         from raysweep.schedule.executor import InProcessExecutor
 
         return InProcessExecutor(recipe("driver", session.clock), session.clock)
-    from raysweep.cli.window import resting
     from raysweep.schedule.ray_executor import RayExecutor
+    from raysweep.study.window import resting
 
     inner = RayExecutor(recipe, runner.concurrency, runner.actors)
-    return resting(inner, session.clock, provider, session.facts["run_id"])
+    return resting(inner, session.clock, provider, session.facts["run_id"], note)

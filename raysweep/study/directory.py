@@ -8,34 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from raysweep.cli.environment import environment
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.config.analysis import Analysis
 from raysweep.config.buckets import DAY
 from raysweep.errors import bad_input
 from raysweep.kind import find_kind
+from raysweep.study.environment import environment
+from raysweep.study.notes import Note, silent
 
 if TYPE_CHECKING:
-    from raysweep.cli.compose import Study
     from raysweep.config import Sweep
     from raysweep.record.place import RunPath
     from raysweep.record.store import Store
+    from raysweep.study.load import Study
 
 
-def run_directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
+def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Store, dict[str, Any]]:
     """Store and facts (run.json) of the study's run directory, made where there is none.
 
-    InputError: another sweep, plan or registration is there. UnsuitableError: an image must have a digest and has none.
+    Args:
+        study: what the directory is of.
+        path: where it is.
+        note: hears of images that have no digest.
+
+    Raises:
+        InputError: another sweep, plan or registration is there.
+        UnsuitableError: an image must have a digest and has none.
+
     """
-    from raysweep.cli.images import resolve_images
     from raysweep.plan.table import plan_bytes
     from raysweep.record.place import store_at
     from raysweep.record.rundir import create_or_resume
+    from raysweep.study.images import resolve_images
 
     sweep = study.sweep
     planned = b""  # a directory that is there has its plan, and is known by the plan's id
     if not store_at(path).exists("run.json"):
-        planned = plan_bytes(study.plan, sweep, list(study.tasks.values()), resolve_images(study))
+        planned = plan_bytes(study.plan, sweep, list(study.tasks.values()), resolve_images(study, note))
     analysis = {**sweep.analysis.registered(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
         path,
@@ -62,7 +71,7 @@ def run_directory(study: Study, path: RunPath) -> tuple[Store, dict[str, Any]]:
             "sandbox": sweep.sandbox.kind,
             **({"factors": _factors(sweep)} if sweep.factors.declared else {}),
         },
-        clock=birth(sweep),
+        clock=first_clock(sweep),
     )
     _refuse_other_registration(path, json.loads(store.get("registration.json")), analysis)
     return store, facts
@@ -73,7 +82,7 @@ def in_virtual_time(sweep: Sweep) -> bool:
     return not find_kind(sweep.sandbox.kind).real and sweep.runner.executor == "inprocess"
 
 
-def birth(sweep: Sweep) -> Clock:
+def first_clock(sweep: Sweep) -> Clock:
     """The clock of a run's beginning: in virtual time a first date that is stated begins it, whatever today is."""
     start = sweep.buckets.start if sweep.buckets else None
     if not in_virtual_time(sweep) or sweep.buckets is None or not isinstance(start, dt.date):

@@ -1,9 +1,8 @@
-"""What `raysweep status` says about windows that closed with blocks missing, from the run directory alone."""
+"""Windows that closed with blocks missing, and what that costs, from the run directory alone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raysweep.config.model import ALWAYS
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from raysweep.record.place import RunPath
     from raysweep.record.store import Store
 
-SHOWN = 8
-"""Windows told one by one to a person."""
-
 
 def missed_windows(path: RunPath, table: pa.Table, now: float) -> dict[str, Any] | None:
     """{blocks, windows, smallest_contrast} of windows that are over with blocks missing; None where there are none.
@@ -27,9 +23,9 @@ def missed_windows(path: RunPath, table: pa.Table, now: float) -> dict[str, Any]
     outcome and cause_class are enough). now: epoch seconds; in virtual time the end of the last attempt counts.
     """
     from raysweep import config
-    from raysweep.cli.compose import calendar
     from raysweep.record.reader import open_run, read_plan
     from raysweep.stats.findings.balance import cells, cost, missed
+    from raysweep.study.compose import calendar
 
     store = open_run(path)
     facts = json.loads(store.get("run.json"))
@@ -69,19 +65,3 @@ def _last(store: Store) -> float:
 
     last = pc.max(read_attempts(store, ["attempt_id", "t_stopped"])["t_stopped"]).as_py()
     return 0.0 if last is None else float(last.timestamp())
-
-
-def missed_lines(told: Mapping[str, Any] | None) -> list[str]:
-    """The same for a person."""
-    if told is None:
-        return []
-    windows, price = told["windows"], told["smallest_contrast"]
-    lines = [f"{told['blocks']} blocks of {len(windows)} windows that have closed lack a complete run:"]
-    lines += [f"  {w['bucket']} of {w['occasion']}: {w['missing']} of {w['planned']}" for w in windows[:SHOWN]]
-    lines += [f"  and {len(windows) - SHOWN} more windows (--json has all)"] if len(windows) > SHOWN else []
-    if price["planned"] is not None and price["now"] is not None:
-        lines.append(
-            f"  if they are not made up, the smallest contrast that can be detected is {price['now']:.2f} instead of "
-            f"{price['planned']:.2f} points"
-        )
-    return lines

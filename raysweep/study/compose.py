@@ -1,23 +1,20 @@
-"""Putting the parts together: a study (sweep, tasks, plan), its calendar, its sandboxes, its orders."""
+"""Putting the parts of a study together: its calendar, its sandboxes, its orders, its probes."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep import config
-from raysweep.cli.images import Images, image_name
 from raysweep.config.buckets import MINUTE
 from raysweep.config.sandbox import StudyFacts
-from raysweep.errors import InputError, Problem
+from raysweep.study.images import Images, image_name
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
-    from raysweep.plan import Arm, Plan
+    from raysweep.plan import Arm
     from raysweep.probe import ProbeOrder
     from raysweep.record.place import RunPath
     from raysweep.record.probes import Round
@@ -30,77 +27,8 @@ if TYPE_CHECKING:
     from raysweep.schedule.calendar import Calendar
     from raysweep.schedule.messages import Launch
     from raysweep.schedule.probing import ProbeBook
-    from raysweep.tasks.model import Task
+    from raysweep.study.load import Study
     from raysweep.trial.order import TrialOrder
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A sweep with its tasks and its plan."""
-
-    sweep: Sweep
-    tasks: Mapping[str, Task]
-    plan: Plan
-
-
-def load_study(path: Path) -> Study:
-    """Everything a config file says, checked; InputError with all problems of the config, or all of its tasks."""
-    from raysweep.plan import make_plan
-
-    sweep = config.load(path)
-    tasks = load_tasks(sweep)
-    problems = [*_agent_problems(sweep, tasks), *_unrunnable(sweep, tasks)]
-    if problems:
-        raise InputError(problems)
-    return Study(sweep, {t.name: t for t in tasks}, make_plan(sweep, tasks))
-
-
-def load_tasks(sweep: Sweep) -> tuple[Task, ...]:
-    """The tasks of a sweep; InputError with all that is wrong with them."""
-    from raysweep.tasks.load import load_tasks as load
-
-    source, spec = sweep.tasks, sweep.tasks.defaults.resources
-    return load(
-        source.source,
-        include=source.include,
-        exclude=source.exclude,
-        default_cpu=spec.cpu,
-        default_memory=spec.memory,
-        default_storage=spec.storage,
-        base=sweep.source_path.parent if sweep.source_path else Path(),
-    )
-
-
-def _unrunnable(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
-    from raysweep.plan import check_runnable
-
-    return check_runnable(sweep, tasks)
-
-
-def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
-    from raysweep.agent import make_agent
-
-    file = str(sweep.source_path) if sweep.source_path else None
-    problems = []
-    for model in sweep.models:
-        key = f"models.{model.name}"
-        try:
-            agent = make_agent(model.agent, model.options)
-        except ValueError as error:
-            message, _, remedy = str(error).partition("; ")
-            problems.append(Problem(message, remedy or "correct the entry", file, key=key))
-            continue
-        try:
-            unfit = [(t.name, reason) for t in tasks if (reason := agent.unfit(t)) is not None]
-        except Exception as error:  # noqa: BLE001 - a plug-in's code
-            said = f"agent {model.agent!r} cannot say which tasks it fits ({type(error).__name__}: {error})"
-            problems.append(Problem(said, "mend the agent's method unfit", file, key=key))
-            continue
-        problems += [
-            Problem(f"task {name}: {reason}", "exclude the task, or choose another agent", file, key=key)
-            for name, reason in unfit
-        ]
-    return problems
 
 
 def scratch_root() -> Path:
