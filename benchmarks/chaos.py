@@ -213,7 +213,7 @@ class Run:
         for path in Path("/sys/block").glob("loop*/loop/backing_file"):
             with contextlib.suppress(OSError):
                 found += [text for text in (path.read_text(),) if str(self.scratch) in text]
-        run_id = read_ledger(self.place).facts["run_id"]
+        run_id = read_ledger(self.place).facts.run_id
         # os.walk, as others on the machine make and remove theirs meanwhile
         found += [f"{at}/{name}" for at, names, _ in os.walk("/sys/fs/cgroup") for name in names if run_id in name]
         for run in self.scratch.glob("raysweep-*"):

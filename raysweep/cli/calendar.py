@@ -48,7 +48,7 @@ def begun(study: Study, path: RunPath) -> Begun | None:
         return None
     session = open_session(study, path, *run_directory(study, path), None)
     so_far = SoFar(session.clock.now(), session.state.complete)
-    return Begun(path, session.facts["created"], session.state.last, so_far)
+    return Begun(path, session.facts.created, session.state.last, so_far)
 
 
 def make_agenda(study: Study, now: float, pilot: Pilot | None, run: Begun | None = None) -> Agenda | None:

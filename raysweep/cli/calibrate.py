@@ -106,7 +106,7 @@ def calibration_data(paths: Sequence[RunPath], assumed: Sequence[str]) -> _Data:
     if len(paths) == 1:
         refuse_assumed(assumed)
         view = read_ledger(paths[0])
-        told, ids = provenance(paths[0], view), [view.facts["run_id"]]
+        told, ids = provenance(paths[0], view), [view.facts.run_id]
         return _Data(view.table, view.planned, view.probes, design_of(view), (paths[0], view), ids, told)
     merged = merged_runs(paths, assumed)
     oldest = merged.runs[0]

@@ -50,7 +50,7 @@ def compare_command(
     paths = [first] if second is None else [first, second]
     made = comparison(paths, models, options)
     if as_json:
-        runs, where = [v.facts["run_id"] for v in made.views], _provenance(paths, made.views)
+        runs, where = [v.facts.run_id for v in made.views], _provenance(paths, made.views)
         emit(comparison_document(made.found, runs=runs, provenance=where, assumed=made.assumed, noted=made.noted))
     else:
         from rich.console import Console
@@ -106,7 +106,7 @@ def _sides(
     from raysweep.stats.cube import build_cube, with_labels
     from raysweep.stats.findings.gap import ComparedModel
 
-    if len(views) == 2 and views[0].facts["run_id"] == views[1].facts["run_id"]:
+    if len(views) == 2 and views[0].facts.run_id == views[1].facts.run_id:
         raise bad_input("both are the same run", "give two runs, or one run and --models A B", file=str(paths[1]))
     cubes = [build_cube(with_labels(v.table), with_labels(v.planned), design_of(v)) for v in views]
     if len(cubes) == 1:
@@ -151,8 +151,8 @@ def _provenance(paths: Sequence[RunPath], views: Sequence[LedgerView]) -> dict[s
     """Where the numbers come from, by the path that was given."""
     return {
         str(path): {
-            "run_id": view.facts["run_id"],
-            "plan_id": view.facts["plan_id"],
+            "run_id": view.facts.run_id,
+            "plan_id": view.facts.plan_id,
             "registration_sha256": view.registration["sha256"],
             "environment": view.environment,
         }

@@ -18,7 +18,7 @@ def drive(session: Session, ledger: LedgerWriter, metrics_port: int | None, logs
     """Run what is left of the session's blocks, and show it."""
     from raysweep.study.images import moved_tags, some
 
-    planned, done, run_id = session.study.plan.trials, session.state.done, session.facts["run_id"]
+    planned, done, run_id = session.study.plan.trials, session.state.done, session.facts.run_id
     if done:
         tell(f"going on with {session.path}: {done} of {planned} trials are done")
     if 0 < done < planned and (moved := moved_tags(session.study.sweep, session.images)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,11 +38,12 @@ def gc_command(run: RunPath | None, cluster: tuple[str, str | None] | None, *, a
     from raysweep.clock import SystemClock
     from raysweep.record.place import holder_of
     from raysweep.record.reader import open_run
+    from raysweep.record.run_facts import read_facts
     from raysweep.sandbox.factory import ProviderRecipe
 
     run_id = None
     if run is not None:
-        run_id = json.loads(open_run(run).get("run.json"))["run_id"]
+        run_id = read_facts(open_run(run)).run_id
         if holder_of(run, SystemClock()) is not None:
             raise bad_input("this run is still active", "stop its driver first (Ctrl-C)", file=str(run))
     here = [kind.name for kind in usable_kinds() if kind.here]

@@ -18,10 +18,11 @@ import numpy as np
 from raysweep.errors import InputError, bad_input
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.probes import read_probes
+from raysweep.record.run_facts import RunFacts, read_facts
 from raysweep.record.schema import arrow_schema
 from raysweep.record.segments import read_segment, segments
 from raysweep.record.store import LocalStore, Store
-from raysweep.record.versions import joined, refuse_newer_run, unknown_columns
+from raysweep.record.versions import joined, unknown_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,14 +46,14 @@ class LedgerView:
 
     table: every attempt (columns of record.schema, then those of `unknown`, and is_final). planned: plan.parquet, one
     row per trial.
-    facts: run.json (run_id, anchor, created, ...). registration: registration.json. environment: environment.json.
+    facts: run.json. registration: registration.json. environment: environment.json.
     probes: enforcement probes (columns of record.probes). unknown: columns of the ledger that this version does not
     know; another one wrote them.
     """
 
     table: pa.Table
     planned: pa.Table
-    facts: dict[str, Any]
+    facts: RunFacts
     registration: dict[str, Any]
     environment: dict[str, Any]
     sweep_text: str
@@ -82,7 +83,7 @@ def read_run(store: Store, where: str, *, attempts: bool = True) -> LedgerView:
 
     attempts: False leaves the ledger unread and the table without a row.
     """
-    facts = _facts(store, where)
+    facts = read_facts(store, where)
     planned = read_plan(store, where)
     table = read_attempts(store) if attempts else arrow_schema().empty_table()
     return LedgerView(
@@ -103,15 +104,9 @@ def read_progress(path: RunPath) -> tuple[pa.Table, int]:
     For a long ledger a small part of what `read_ledger` reads. InputError as there.
     """
     store = open_run(path)
-    _facts(store, str(path))
+    read_facts(store, str(path))
     planned = read_plan(store, str(path), ["block_id"])
     return with_is_final(read_attempts(store, PROGRESS), planned), len(planned)
-
-
-def _facts(store: Store, where: str) -> dict[str, Any]:
-    facts = _json(store, where, "run.json")
-    refuse_newer_run(facts, f"{where}/run.json")
-    return facts
 
 
 def _blob(store: Store, where: str, name: str) -> bytes:

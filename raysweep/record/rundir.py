@@ -18,10 +18,11 @@ from raysweep.clock import Clock
 from raysweep.errors import InputError, Problem, bad_input
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.probes import read_probes
+from raysweep.record.run_facts import RunFacts, RunIdentity, SweepFacts, read_facts
 from raysweep.record.schema import SCHEMA_VERSION
 from raysweep.record.segments import refuse_newer_ledger
 from raysweep.record.store import Store
-from raysweep.record.versions import MIN_READER, RUN_KEY, refuse_newer_run
+from raysweep.record.versions import MIN_READER
 
 
 def registration(analysis: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -42,13 +43,14 @@ def create_or_resume(
     plan_parquet: bytes,
     analysis: Mapping[str, Any],
     environment: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    facts: SweepFacts,
     clock: Clock,
-) -> tuple[Store, dict[str, Any]]:
+) -> tuple[Store, RunFacts]:
     """The store and the facts (run.json) of the run directory at `path`, made when it is not there yet.
 
-    facts: what else run.json should say; an existing run.json is returned as it is. InputError when the directory
-    holds another sweep (with the difference), another plan of the same sweep (the tasks changed), or other files.
+    facts: what run.json should say of the sweep; an existing run.json is returned as it is. InputError when the
+    directory holds another sweep (with the difference), another plan of the same sweep (the tasks
+    changed), or other files.
     """
     store = store_at(path)
     if store.exists("run.json"):
@@ -60,14 +62,14 @@ def create_or_resume(
     else:
         _refuse_foreign_objects(store)
     now = clock.now()
-    told = {
-        "run_id": f"run-{uuid.uuid4().hex[:12]}",
-        "plan_id": plan_id,
-        "created": now,
-        "schema_version": SCHEMA_VERSION,
-        RUN_KEY: MIN_READER,
-        **facts,
-    }
+    identity = RunIdentity(
+        run_id=f"run-{uuid.uuid4().hex[:12]}",
+        plan_id=plan_id,
+        created=now,
+        schema_version=SCHEMA_VERSION,
+        min_reader=MIN_READER,
+    )
+    made = RunFacts.begin(identity, facts)
     contents = {
         "sweep.yaml": sweep_text.encode(),
         "plan.parquet": plan_parquet,
@@ -77,28 +79,27 @@ def create_or_resume(
     for name, data in contents.items():
         store.replace(name, data)
     try:
-        store.put_new("run.json", json.dumps(told, indent=1).encode())
+        store.put_new("run.json", made.to_json())
     except FileExistsError:  # another driver made the same run directory at the same time
         return store, _resumed(store, sweep_text, plan_id)
-    return store, told
+    return store, made
 
 
-def _resumed(store: Store, sweep_text: str, plan_id: str) -> dict[str, Any]:
+def _resumed(store: Store, sweep_text: str, plan_id: str) -> RunFacts:
     """run.json of a run directory that is there; InputError when it is another sweep's, or needs a newer raysweep."""
-    told: dict[str, Any] = json.loads(store.get("run.json"))
-    refuse_newer_run(told, f"{store.where}/run.json")
+    facts = read_facts(store)
     refuse_newer_ledger(store)
     read_probes(store)
     _refuse_other_sweep(store, sweep_text)
-    if told["plan_id"] != plan_id:
+    if facts.plan_id != plan_id:
         raise bad_input(
             "the same sweep.yaml now gives another plan: tasks, defaults or raysweep changed since",
             "put the tasks back as they were, or start a new run directory",
             file=store.where,
             key="plan_id",
-            value=f"{plan_id}, the directory has {told['plan_id']}",
+            value=f"{plan_id}, the directory has {facts.plan_id}",
         )
-    return told
+    return facts
 
 
 def _refuse_other_sweep(store: Store, sweep_text: str) -> None:

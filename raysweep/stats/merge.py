@@ -47,7 +47,7 @@ class Run:
     @property
     def run_id(self) -> str:
         """Its identity, whatever path it was reached by."""
-        return str(self.view.facts["run_id"])
+        return str(self.view.facts.run_id)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def merge(runs: Sequence[Run], assumed: Sequence[str] = ()) -> Merged:
     assumed: fields of `methodology.FIELDS` to take as alike. InputError names every field in which two runs are not
     known to be alike with both values, a run that was given twice, and runs without a task in common.
     """
-    ordered = tuple(sorted(runs, key=lambda r: (r.view.facts["created"], r.run_id)))
+    ordered = tuple(sorted(runs, key=lambda r: (r.view.facts.created, r.run_id)))
     _refuse_twice(ordered)
     tasks = frozenset.intersection(*(r.tasks for r in ordered))
     if not tasks:
@@ -151,7 +151,7 @@ def _design(run: Run) -> dict[str, str]:
     return {
         "reference": d.reference,
         "bands": ", ".join(d.bands),
-        "factors": _words(run.view.facts.get("factors")),
+        "factors": _words(run.view.facts.factors),
         "analysis": f"{analysis}{levels}, {d.looks} looks",
     }
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from raysweep.errors import InputError, Problem
 from raysweep.record.reader import LedgerView
+from raysweep.record.run_facts import RunFacts
 from raysweep.stats.findings.probes import measure
 
 Methodology: TypeAlias = Mapping[str, Any]
@@ -73,7 +74,7 @@ def methodology(
     facts, planned = view.facts, _of(view.planned, model, tasks, bands)
     rows = _of(view.table.select(["model", "task", "band", "enforcement", "node"]), model, tasks, bands)
     return {
-        "sandbox": facts.get("sandbox"),
+        "sandbox": facts.sandbox,
         "agent": _uniques(planned, "agent"),
         "task_digest": _by(planned, ("task",), ("task_digest",), null=None),
         "multipliers": _by(planned, ("band",), _columns("mult")),
@@ -82,11 +83,13 @@ def methodology(
         "enforcement.probes": _not_held(view.probes, bands),
         "cgroup": _stated(rows, "node", "cgroup") or _known(view.environment.get("cgroup")),
         "machine": _stated(rows, "node", "machine") or _known(view.environment.get("machine")),
-        "timezone": facts.get("timezone"),
-        "buckets": facts.get("buckets"),
+        "timezone": facts.timezone,
+        "buckets": list(facts.buckets),
         "bucket_hours": _hours(facts),
         "qos": _stated(rows, "node", "qos_class"),
-        **{name: facts.get(name) for name in OPTIONAL if name != "qos"},
+        "concurrency": facts.concurrency,
+        "pids": facts.pids,
+        "network": facts.network,
     }
 
 
@@ -201,10 +204,10 @@ def _known(value: object) -> list[str] | None:
     return None if value is None else [str(value)]
 
 
-def _hours(facts: Mapping[str, Any]) -> list[float] | None:
-    if "bucket_hours" not in facts or "period_hours" not in facts:
+def _hours(facts: RunFacts) -> list[float] | None:
+    if facts.bucket_hours is None or facts.period_hours is None:
         return None
-    return [*facts["bucket_hours"], facts["period_hours"]]
+    return [*facts.bucket_hours, facts.period_hours]
 
 
 def _text(value: Any) -> str:

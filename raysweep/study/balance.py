@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from raysweep.config.model import ALWAYS
@@ -24,17 +23,18 @@ def missed_windows(path: RunPath, table: pa.Table, now: float) -> dict[str, Any]
     """
     from raysweep import config
     from raysweep.record.reader import open_run, read_plan
+    from raysweep.record.run_facts import read_facts
     from raysweep.stats.findings.balance import cells, cost, missed
     from raysweep.study.compose import calendar
 
     store = open_run(path)
-    facts = json.loads(store.get("run.json"))
-    if facts["buckets"] == [ALWAYS]:
+    facts = read_facts(store)
+    if facts.buckets == (ALWAYS,):
         return None
     sweep = config.parse(store.get("sweep.yaml").decode())
     if not find_kind(sweep.sandbox.kind).real and sweep.runner.executor == "inprocess":
-        now = max(facts["created"], _last(store))
-    windows = calendar(sweep, facts["created"])
+        now = max(facts.created, _last(store))
+    windows = calendar(sweep, facts.created)
     planned = read_plan(store, str(path), ["bucket", "date", "block_id", "trial_id", "task"])
     found = cells(table, planned)
     lacking = missed(found, lambda cell: windows.occasion(cell.bucket, cell.date).closes <= now)

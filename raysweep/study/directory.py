@@ -19,11 +19,12 @@ from raysweep.study.notes import Note, silent
 if TYPE_CHECKING:
     from raysweep.config import Sweep
     from raysweep.record.place import RunPath
+    from raysweep.record.run_facts import RunFacts, SweepFacts
     from raysweep.record.store import Store
     from raysweep.study.load import Study
 
 
-def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Store, dict[str, Any]]:
+def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Store, RunFacts]:
     """Store and facts (run.json) of the study's run directory, made where there is none.
 
     Args:
@@ -53,24 +54,7 @@ def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Sto
         plan_parquet=planned,
         analysis=analysis,
         environment=environment(),
-        facts={
-            "name": sweep.name,
-            "seed": sweep.seed,
-            "reference": sweep.reference,
-            "bands": [b.name for b in sweep.bands],
-            "models": [m.name for m in sweep.models],
-            "buckets": list(sweep.bucket_names),
-            "dates": sweep.dates,
-            "repeats": sweep.repeats,
-            "timezone": sweep.buckets.timezone if sweep.buckets else "UTC",
-            "period_hours": sweep.buckets.period / 3600 if sweep.buckets else 24.0,
-            "bucket_hours": _bucket_hours(sweep),
-            "concurrency": sweep.runner.concurrency,
-            "pids": sweep.sandbox.pids,
-            "network": sweep.sandbox.option("network", "task"),
-            "sandbox": sweep.sandbox.kind,
-            **({"factors": _factors(sweep)} if sweep.factors.declared else {}),
-        },
+        facts=sweep_facts(sweep),
         clock=first_clock(sweep),
     )
     _refuse_other_registration(path, json.loads(store.get("registration.json")), analysis)
@@ -96,9 +80,30 @@ def traces_of(path: RunPath) -> RunPath:
     return (path.resolve() if isinstance(path, Path) else path) / "traces"
 
 
-def _factors(sweep: Sweep) -> dict[str, Any]:
-    """What is swept besides the band, for the analysis."""
-    return {name: factor.model_dump(mode="json") for name, factor in sweep.factors.declared.items()}
+def sweep_facts(sweep: Sweep) -> SweepFacts:
+    """What run.json says of the sweep; nothing of factors where none is swept."""
+    from raysweep.record.run_facts import SweepFacts
+
+    factors = {name: factor.model_dump(mode="json") for name, factor in sweep.factors.declared.items()}
+    stated: dict[str, Any] = {"factors": factors} if factors else {}
+    return SweepFacts(
+        name=sweep.name,
+        seed=sweep.seed,
+        reference=sweep.reference,
+        bands=tuple(b.name for b in sweep.bands),
+        models=tuple(m.name for m in sweep.models),
+        buckets=tuple(sweep.bucket_names),
+        dates=sweep.dates,
+        repeats=sweep.repeats,
+        timezone=sweep.buckets.timezone if sweep.buckets else "UTC",
+        period_hours=sweep.buckets.period / 3600 if sweep.buckets else 24.0,
+        bucket_hours=tuple(_bucket_hours(sweep)),
+        concurrency=sweep.runner.concurrency,
+        pids=sweep.sandbox.pids,
+        network=sweep.sandbox.option("network", "task"),
+        sandbox=sweep.sandbox.kind,
+        **stated,
+    )
 
 
 def _bucket_hours(sweep: Sweep) -> list[float]:

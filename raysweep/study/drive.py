@@ -96,7 +96,7 @@ def run_session(session: Session, ledger: LedgerWriter, watchers: Watchers) -> R
 async def _run(session: Session, ledger: LedgerWriter, watchers: Watchers) -> Result:
     from raysweep.schedule.driver import Result
 
-    run_id = session.facts["run_id"]
+    run_id = session.facts.run_id
     provider = compose.recipe(session.study.sweep)("driver")
     # What an earlier driver of this run left behind goes first: nothing of it is alive in the ledger's eyes.
     await provider.gc(run_id)
@@ -119,7 +119,7 @@ async def _with_runners(
 ) -> Result:
     stops, executor = Stops(session), executor_of(session, provider, watchers.note)
     try:
-        await executor.start(session.facts["run_id"])
+        await executor.start(session.facts.run_id)
         driver = _driver(session, queue, executor, ledger, stops, watchers)
         watchers.started(driver)
         result = await driver.run()
@@ -141,8 +141,8 @@ def _driver(
     from raysweep.schedule.driver import PULSE_S, Driver, Probes
     from raysweep.schedule.resting import Resting
 
-    study, sweep, run_id = session.study, session.study.sweep, session.facts["run_id"]
-    calendar = compose.calendar(sweep, session.facts["created"])
+    study, sweep, run_id = session.study, session.study.sweep, session.facts.run_id
+    calendar = compose.calendar(sweep, session.facts.created)
     rounds = compose.ProbeRounds(study, session.store, run_id, session.images)
     traces = None if not find_kind(sweep.sandbox.kind).real else traces_of(session.path)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raysweep.clock import Clock, SystemClock, VirtualClock
 from raysweep.study import compose
-from raysweep.study.directory import first_clock, in_virtual_time
+from raysweep.study.directory import first_clock, in_virtual_time, sweep_facts
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
     from raysweep.record.resume import SweepState
+    from raysweep.record.run_facts import RunFacts
     from raysweep.record.store import Store
     from raysweep.sandbox.protocol import SandboxProvider
     from raysweep.schedule.driver import Result
@@ -34,7 +35,7 @@ class Session:
     study: Study
     path: RunPath
     store: Store
-    facts: dict[str, Any]
+    facts: RunFacts
     state: SweepState
     images: Images
     clock: Clock
@@ -48,7 +49,7 @@ class Session:
         return isinstance(self.clock, VirtualClock)
 
 
-def open_session(study: Study, path: RunPath, store: Store, facts: dict[str, Any], blocks: int | None) -> Session:
+def open_session(study: Study, path: RunPath, store: Store, facts: RunFacts, blocks: int | None) -> Session:
     """The session of a run that is there; InputError where its ledger is damaged."""
     from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
     from raysweep.record.reader import read_attempts, read_plan
@@ -61,7 +62,7 @@ def open_session(study: Study, path: RunPath, store: Store, facts: dict[str, Any
     state = sweep_state(attempts, len(study.plan.blocks[0].trials))
     first_seen(attempts, images)
     virtual = in_virtual_time(study.sweep)
-    clock: Clock = VirtualClock(max(facts["created"], state.last)) if virtual else SystemClock()
+    clock: Clock = VirtualClock(max(facts.created, state.last)) if virtual else SystemClock()
     return Session(study, path, store, facts, state, images, clock, blocks)
 
 
@@ -69,18 +70,21 @@ def new_session(study: Study, path: RunPath, blocks: int | None) -> Session:
     """The session of a run that would begin now; nothing is written."""
     from raysweep.record.place import store_at
     from raysweep.record.resume import SweepState
+    from raysweep.record.run_facts import RunFacts, RunIdentity
     from raysweep.study.images import Images
 
     created = first_clock(study.sweep).now()
     clock: Clock = VirtualClock(created) if in_virtual_time(study.sweep) else SystemClock()
-    return Session(study, path, store_at(path), {"created": created}, SweepState(), Images(), clock, blocks)
+    identity = RunIdentity(run_id="run-new", plan_id=study.plan.plan_id, created=created)
+    facts = RunFacts.begin(identity, sweep_facts(study.sweep))
+    return Session(study, path, store_at(path), facts, SweepState(), Images(), clock, blocks)
 
 
 def for_one_window(session: Session) -> Session:
     """The session, to end with the window that is open now; in virtual time it waits for one first."""
     from raysweep.study.window import arrival, invocation_at, last_date
 
-    calendar, clock = compose.calendar(session.study.sweep, session.facts["created"]), session.clock
+    calendar, clock = compose.calendar(session.study.sweep, session.facts.created), session.clock
     if session.virtual:
         clock = VirtualClock(arrival(calendar, clock.now(), session.state.last))
     return replace(
@@ -94,7 +98,7 @@ def queue_of(session: Session) -> Queue:
     from raysweep.schedule.queue import Queue
 
     sweep, plan = session.study.sweep, session.study.plan
-    calendar = compose.calendar(sweep, session.facts["created"])
+    calendar = compose.calendar(sweep, session.facts.created)
     return Queue(
         plan.blocks[: session.blocks] if session.blocks else plan.blocks,
         calendar if session.invocation is None else Until(calendar, session.invocation.end),
@@ -137,4 +141,4 @@ def executor_of(session: Session, provider: SandboxProvider, note: Note) -> Exec
     from raysweep.study.window import resting
 
     inner = RayExecutor(recipe, runner.concurrency, runner.actors)
-    return resting(inner, session.clock, provider, session.facts["run_id"], note)
+    return resting(inner, session.clock, provider, session.facts.run_id, note)

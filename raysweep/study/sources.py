@@ -47,24 +47,24 @@ def design_of(view: LedgerView) -> Design:
 
     facts, registered = view.facts, view.registration["analysis"]
     return Design(
-        reference=facts["reference"],
-        bands=tuple(facts["bands"]),
-        models=tuple(facts["models"]),
-        buckets=tuple(facts["buckets"]),
-        seed=facts["seed"],
+        reference=facts.reference,
+        bands=facts.bands,
+        models=facts.models,
+        buckets=facts.buckets,
+        seed=facts.seed,
         primary=registered["primary"],
         delta=registered["delta"],
         confidence=registered["confidence"],
         registered=registered["registered"],
         # Run directories of earlier versions say nothing of these.
-        bucket_hours=tuple(facts.get("bucket_hours", ())),
-        period_hours=facts.get("period_hours", 24.0),
+        bucket_hours=facts.bucket_hours or (),
+        period_hours=24.0 if facts.period_hours is None else facts.period_hours,
         contrasts=tuple(registered.get("contrasts", ())),
         looks=registered.get("looks", 0),
         level_contrasts=tuple((name, tuple(levels)) for name, levels in registered.get("factors", {}).items()),
         factors=tuple(
             Swept(name, factor["reference"], tuple(factor["levels"]), tuple(factor["levels"].values()))
-            for name, factor in facts.get("factors", {}).items()
+            for name, factor in (facts.factors or {}).items()
         ),
     )
 
@@ -73,8 +73,8 @@ def provenance(path: RunPath, view: LedgerView) -> dict[str, Any]:
     """Where the numbers come from, for the end of the report."""
     return {
         "run": str(path),
-        "run_id": view.facts["run_id"],
-        "plan_id": view.facts["plan_id"],
+        "run_id": view.facts.run_id,
+        "plan_id": view.facts.plan_id,
         "registration_sha256": view.registration["sha256"],
         "environment": view.environment,
         "sweep": view.sweep_text,
@@ -104,7 +104,7 @@ def _source(path: RunPath, view: LedgerView) -> dict[str, Any]:
 
     source = {k: v for k, v in provenance(path, view).items() if k != "command"}
     return source | {
-        "sandbox": view.facts.get("sandbox"),
+        "sandbox": view.facts.sandbox,
         "raysweep": view.environment.get("raysweep"),
         "dates": list(dates_of(view.table)),
         "nodes": list(nodes_of(view.table)),

@@ -21,6 +21,7 @@ from raysweep.record.schema import COLUMNS, arrow_schema, to_table
 from raysweep.record.segments import segments
 from raysweep.record.store import LocalStore
 from support.local_ledger import open_ledger, row
+from support.run_facts import SWEEP_FACTS
 
 
 def platform(trial, attempt, **more):
@@ -248,7 +249,7 @@ def directory(path, text="name: a\n", plan="p1"):
         plan_parquet=b"x",
         analysis={"primary": "success"},
         environment={},
-        facts={"name": "a"},
+        facts=SWEEP_FACTS,
         clock=SystemClock(),
     )
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from raysweep.errors import InputError
 from raysweep.record import reader
 from raysweep.record.schema import arrow_schema, to_table
+from support.run_facts import RUN_FACTS
 
 
 class Bucket:
@@ -70,7 +71,7 @@ def segment(number):
 def run_of(segments, planned):
     blobs = {segment(n + 1): parquet(to_table(rows)) for n, rows in enumerate(segments)}
     blobs["ledger/epoch-0001.json"] = b'{"epoch": 1, "sealed": {}}'
-    facts = {"run.json": {"schema_version": 1, "run_id": "r"}, "registration.json": {}, "environment.json": {"a": 1}}
+    facts = {"run.json": RUN_FACTS.as_json(), "registration.json": {}, "environment.json": {"a": 1}}
     blobs |= {name: json.dumps(told).encode() for name, told in facts.items()}
     blobs |= {"sweep.yaml": b"name: a\n", "plan.parquet": parquet(pa.Table.from_pylist(planned))}
     return Bucket(blobs)
@@ -85,7 +86,7 @@ def test_a_run_is_read_from_a_store_that_is_no_directory():
     assert view.table["trial_id"].to_pylist() == [r["trial_id"] for r in ROWS]
     assert view.table["is_final"].to_pylist() == [True] * 300
     assert view.planned.num_rows == 300
-    assert (view.facts["run_id"], view.environment, view.sweep_text) == ("r", {"a": 1}, "name: a\n")
+    assert (view.facts.run_id, view.environment, view.sweep_text) == ("r", {"a": 1}, "name: a\n")
 
 
 def test_many_segments_become_few_chunks_in_their_order(monkeypatch):

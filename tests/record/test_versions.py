@@ -27,6 +27,7 @@ from raysweep.record.versions import READER_VERSION
 from raysweep.stats import analyse
 from raysweep.study.sources import design_of
 from support.ledgers import Ledger, attempts, row
+from support.run_facts import RUN_FACTS, SWEEP_FACTS
 
 LACKED, ADDED = "throttled_us", "colour"
 
@@ -145,12 +146,12 @@ def test_a_run_that_states_a_newer_reader_is_refused(tmp_path, stated):
 @pytest.mark.parametrize("stated", [None, 0, READER_VERSION])
 def test_a_higher_schema_version_alone_refuses_nothing(tmp_path, stated):
     ledger = Ledger(tmp_path, planned=1)
-    facts = {"schema_version": 99} | ({} if stated is None else {"min_reader": stated})
+    facts = RUN_FACTS.as_json() | {"schema_version": 99} | ({} if stated is None else {"min_reader": stated})
     ledger.store.replace("run.json", json.dumps(facts).encode())
     ledger.store.put_new("registration.json", b"{}")
     ledger.store.put_new("environment.json", b"{}")
     ledger.store.put_new("sweep.yaml", b"")
-    assert read_run(ledger.store, str(tmp_path)).facts == facts
+    assert read_run(ledger.store, str(tmp_path)).facts.as_json() == facts
 
 
 def test_the_merge_of_files_states_the_newest_reader_that_any_of_them_needs(tmp_path, monkeypatch):
@@ -167,7 +168,14 @@ def test_the_merge_of_files_states_the_newest_reader_that_any_of_them_needs(tmp_
 
 
 def resume(path):
-    given = {"sweep_text": "", "plan_id": "p", "plan_parquet": b"", "analysis": {}, "environment": {}, "facts": {}}
+    given = {
+        "sweep_text": "",
+        "plan_id": "p",
+        "plan_parquet": b"",
+        "analysis": {},
+        "environment": {},
+        "facts": SWEEP_FACTS,
+    }
     return create_or_resume(path, **given, clock=SystemClock())
 
 

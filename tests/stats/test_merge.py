@@ -226,7 +226,7 @@ def edited(one, column, value):
 
 
 def facts(one, **changes):
-    return replace(one, view=replace(one.view, facts=one.view.facts | changes))
+    return replace(one, view=replace(one.view, facts=one.view.facts.model_copy(update=changes)))
 
 
 def design(one, **changes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from raysweep.record.lock import LocalLock
 from raysweep.record.schema import to_table
 from raysweep.record.segments import Part, cover, listed, sealed_counts, segment_bytes, segment_name
 from raysweep.record.store import LocalStore
+from support.run_facts import RUN_FACTS
 
 
 def row(n: int, **more) -> dict:
@@ -34,7 +34,7 @@ class Ledger:
         sink = io.BytesIO()
         pq.write_table(plan, sink)
         self.store.put_new("plan.parquet", sink.getvalue())
-        self.store.put_new("run.json", json.dumps({"schema_version": 1, "run_id": "r"}).encode())
+        self.store.put_new("run.json", RUN_FACTS.to_json())
         self.begin()
 
     def begin(self) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from raysweep.clock import SystemClock
 from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
+from raysweep.record.run_facts import SweepFacts
 from raysweep.record.rundir import create_or_resume
 from raysweep.record.schema import to_table
 from raysweep.stats import simulate
@@ -48,7 +49,7 @@ def make_run(path, stated, *, seed=1, keep=lambda row: True, edit=None, facts=No
     models = list(dict.fromkeys(a.model for a in stated.arms))
     store, _ = create_or_resume(
         path, sweep_text="name: made\n", plan_id="p", plan_parquet=sink.getvalue(), analysis=ANALYSIS,
-        environment=ENVIRONMENT | (environment or {}), facts=FACTS | {"models": models} | (facts or {}),
+        environment=ENVIRONMENT | (environment or {}), facts=SweepFacts(**FACTS | {"models": models} | (facts or {})),
         clock=SystemClock(),
     )  # fmt: skip
     lock = LocalLock(path, store, SystemClock())

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from raysweep.record.probes import COLUMNS
 from raysweep.record.reader import LedgerView
+from raysweep.record.run_facts import RunFacts
 from raysweep.record.schema import to_table
 from raysweep.stats import simulate
 from raysweep.stats.design import Design
@@ -60,7 +61,9 @@ def run(
     models, buckets = (planned[c].unique().to_pylist() for c in ("model", "bucket"))
     given = {"reference": "1x", "bands": BANDS, "models": tuple(models), "buckets": tuple(buckets), "seed": 20260205}
     told = FACTS | {"run_id": f"run-{name}", "plan_id": "p", "created": created, "models": models, "buckets": buckets}
-    view = LedgerView(table, planned, told | (facts or {}), {"sha256": "0"}, ENVIRONMENT, "", to_table([], COLUMNS))
+    sweep = {"name": "made", "seed": 20260205, "reference": "1x", "bands": BANDS}
+    stated = RunFacts(**(told | sweep | (facts or {})))
+    view = LedgerView(table, planned, stated, {"sha256": "0"}, ENVIRONMENT, "", to_table([], COLUMNS))
     return Run(name, view, Design(**(given | {"replicates": 2000} | design)))
 
 
