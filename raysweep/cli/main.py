@@ -61,11 +61,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has acted on it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and end")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", envvar="RAYSWEEP_VERBOSE", help="show the log on standard error, with details"),
     ] = False,
 ) -> None:
     """Options that every command shares."""
+    from raysweep.log import show_on_terminal
+
+    show_on_terminal(verbose=verbose, as_json=False)
 
 
 @app.command()

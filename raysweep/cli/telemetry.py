@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from raysweep.cli.output import tell, tell_through
+from raysweep.log import show_on_terminal, verbose_terminal
 
 if TYPE_CHECKING:
     from raysweep.metrics.prometheus import Exporter
@@ -29,6 +30,7 @@ def log_as(logs: Logs) -> None:
     if logs == "plain":
         tell_through(None)
         return
+    show_on_terminal(verbose=verbose_terminal(), as_json=True)
     log = _json_log()
     tell_through(lambda line: log.info("message", text=line))
 

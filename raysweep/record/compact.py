@@ -8,6 +8,7 @@ what is to be there, and files that the next writer puts away.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,8 @@ from raysweep.record.versions import joined, min_reader_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 FAN = 32
 """So many files of one size are merged into one of the next size."""
@@ -95,6 +98,7 @@ def merge(store: Store, files: Sequence[Sized]) -> Part:
 def put_aside(store: Store, parts: Sequence[Part]) -> None:
     """Take files that do not count out of plain readers' sight; our own still see what they held."""
     for part in parts:
+        _log.warning("putting aside %s, which a driver wrote after it had lost the run", part.name)
         data = store.get(part.name)
         with suppress(FileExistsError):
             store.put_new(f"{ASIDE}/{part.name.removeprefix(FOLDER + '/')}", data)
@@ -216,6 +220,7 @@ class Compactor:
         files, chosen, future = self._busy
         self._busy = None
         part = future.result()
+        _log.info("merged %d files of %d rows as %s", len(chosen), part.rows or 0, part.name)
         self._lock.beat(force=True)  # who lost the lock changes no names
         if self._show([part], self._covered(part, chosen)):
             part = _plain(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from raysweep.clock import Clock
@@ -13,6 +14,8 @@ from raysweep.record.objectstore import ObjectStore
 from raysweep.record.schema import Row, to_table
 from raysweep.record.segments import Part, segment_bytes, segment_name
 from raysweep.record.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class LedgerWriter:
         except FileExistsError:
             raise LockLostError(f"{self._store.where}: another writer wrote {name}") from None
         self._sealed += 1
+        _log.info("sealed %d rows as %s", len(self._rows), name)
         part = Part(self._lock.epoch, self._sealed, self._sealed, None, name)
         self._put_aside_where_fenced(part)
         self._compactor.sealed(part, table)
@@ -89,6 +93,7 @@ class LedgerWriter:
         if not self._store.exists(epoch_name(part.epoch + 1)):
             return
         count = counted(read_epochs(self._store), part.epoch)
+        _log.error("epoch %d began: this driver has lost the run to another", part.epoch + 1)
         if count is not None and part.last > count:
             put_aside(self._store, [part])
         raise LockLostError(f"{self._store.where}: another writer took over (epoch {part.epoch + 1} began)")

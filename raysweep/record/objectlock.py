@@ -7,6 +7,7 @@ renewals is stale. The holder notices its loss by the failure of its next renewa
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
@@ -20,6 +21,8 @@ from raysweep.process import died_here, place, process_token
 from raysweep.record.epoch import begin_epoch, last_epoch
 from raysweep.record.objectstore import ObjectStore
 from raysweep.record.segments import sealed_counts
+
+_log = logging.getLogger(__name__)
 
 NAME = "lock"
 RENEW_S = 20.0
@@ -55,6 +58,7 @@ class ObjectLock:
     def acquire(self, facts: Mapping[str, Any]) -> int:
         """As Lock.acquire; takes up to MISSED renewals when the last holder left without a word."""
         self._tag = self._take(self._free_tag())
+        _log.info("took the lock of %s", self._store.where)
         try:
             # Listed under the lock: nothing that its last holder does from now on can pass a renewal.
             self.epoch = last_epoch(self._store) + 1

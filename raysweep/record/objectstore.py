@@ -9,6 +9,7 @@ AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS or the machine's own account).
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Collection, Iterator
@@ -18,6 +19,8 @@ from functools import cached_property
 from typing import Any
 
 from raysweep.errors import InputError, bad_input
+
+_log = logging.getLogger(__name__)
 
 RETRY_S = 120.0
 """How long a request is tried again while the store does not answer (or answers 5xx)."""
@@ -116,6 +119,7 @@ class ObjectStore:
             except obstore.exceptions.GenericError as error:
                 if _REFUSED in str(error) or time.monotonic() >= until:
                     raise
+                _log.warning("writing %s again in %.1f s: %s", name, BROKEN_S, error)
                 time.sleep(BROKEN_S)
 
     def get(self, name: str) -> bytes:

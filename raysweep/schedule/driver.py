@@ -6,6 +6,7 @@ It decides nothing about trials. Bounded: never more attempts in flight than the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from raysweep.clock import Clock
+from raysweep.log import ids
 from raysweep.probe import ProbeOrder, lost_probe
 from raysweep.record.evidence import Verdict
 from raysweep.record.ledger import LedgerWriter
@@ -26,6 +28,8 @@ from raysweep.schedule.queue import Queue
 from raysweep.trial.attempt import lost_row
 from raysweep.trial.order import TrialOrder
 from raysweep.vocabulary import Cause, CauseClass, Outcome
+
+_log = logging.getLogger(__name__)
 
 PULSE_S = 0.25
 """How often, while nothing else happens, segments are sealed, the heartbeat renewed and progress shown."""
@@ -126,6 +130,7 @@ class Driver:
 
     def interrupt(self) -> None:
         """Stop cleanly: in flight is cancelled and recorded as cancelled. To be called on the event loop."""
+        _log.warning("interrupted: what is in flight is cancelled")
         self._interrupted = True
         self.stopped = self.stopped or Stop("interrupted", "interrupted", finish_blocks=False)
         self._cancel()
@@ -160,6 +165,7 @@ class Driver:
             self._halt = due
             before += self.queue.handle(due, self.clock.now())
         if (stepped := self._stepped()) is not None:
+            _log.warning("the clock was set, or the machine slept: %+.1f s", stepped.by)
             before += self.queue.handle(stepped, self.clock.now())
         return [*before, *self.queue.handle(event, self.clock.now())]
 
@@ -207,10 +213,14 @@ class Driver:
         self._heed(self.stop(row))
         self._finished += not unfinished(row)
         platform = row["cause"] if row["cause_class"] == "platform" else None
+        if platform is not None:
+            with ids(trial_id=order.trial.trial_id, attempt_id=order.attempt_id):
+                _log.warning("the platform ended attempt %d (%s): %s", order.attempt, platform, row["detail"])
         return Ended(order.trial.trial_id, platform, cancelled=row["outcome"] == "cancelled")
 
     def _heed(self, stop: Stop | None) -> None:
         if stop is not None and (self.stopped is None or (self.stopped.finish_blocks and not stop.finish_blocks)):
+            _log.warning("stopping (%s): %s", stop.kind, stop.reason)
             self.stopped = stop
 
     def _place(self, row: Row) -> None:
@@ -223,6 +233,9 @@ class Driver:
 
     def _launch(self, launch: Launch) -> None:
         order = self.make_order(launch, self.clock.now())
+        if order.attempt > 1:
+            with ids(trial_id=order.trial.trial_id, attempt_id=order.attempt_id):
+                _log.info("retrying trial %s: attempt %d", order.trial.trial_id, order.attempt)
         task = asyncio.ensure_future(self.executor.run(order))
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, order))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from raysweep.clock import Clock
+from raysweep.log import ids
 from raysweep.probe import ProbeOrder, run_probe
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
@@ -55,14 +56,16 @@ class InProcessExecutor:
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run."""
-        done = await run_attempt(order, self._provider, self._clock, seen=self._seen)
-        if order.traces is not None:
-            await write_traces(order.traces, done.traces)
+        with ids(trial_id=order.trial.trial_id, attempt_id=order.attempt_id):
+            done = await run_attempt(order, self._provider, self._clock, seen=self._seen)
+            if order.traces is not None:
+                await write_traces(order.traces, done.traces)
         return done.row
 
     async def probe(self, order: ProbeOrder) -> Row:
         """As Executor.probe."""
-        return await run_probe(order, self._provider, self._clock)
+        with ids(attempt_id=order.attempt_id):
+            return await run_probe(order, self._provider, self._clock)
 
     async def close(self) -> None:
         """As Executor.close; nothing to do, as every attempt removes its own sandbox."""

@@ -19,6 +19,8 @@ from typing import Any
 
 from raysweep.errors import IncompleteError, UnsuitableError
 
+_log = logging.getLogger(__name__)
+
 WATCH_S = 1.0
 """Seconds between looks at the processes of an embedded Ray: without its raylet no call would ever return."""
 
@@ -142,6 +144,7 @@ def init_ray(trial_slots: int) -> bool:
         _join(ray)
         return False
     folder = temporary_folder(os.environ)
+    _log.info("starting Ray %s here with %d trial slots", ray.__version__, trial_slots)
     try:
         ray.init(
             address="local",
@@ -160,6 +163,7 @@ def init_ray(trial_slots: int) -> bool:
 def _join(ray: Any) -> None:
     address = os.environ["RAY_ADDRESS"]
     await_address(address)
+    _log.info("joining the Ray cluster at %s", address)
     try:
         ray.init(log_to_driver=False)
     except Exception as error:  # whatever it says, the variable is what the user can change

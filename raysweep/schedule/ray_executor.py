@@ -8,8 +8,10 @@ that is being measured. Of Ray's own processes none is replaced: the command end
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
+import socket
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,11 +21,14 @@ from raysweep.clock import SystemClock
 from raysweep.config.model import actor_layout
 from raysweep.errors import IncompleteError
 from raysweep.probe import ProbeOrder
+from raysweep.record.logs import RunLog
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.schedule.executor import InProcessExecutor, RunnerLostError
 from raysweep.schedule.ray_embedded import WATCH_S, EmbeddedRay, init_ray
 from raysweep.trial.order import TrialOrder
+
+_log = logging.getLogger(__name__)
 
 ProviderFactory = Callable[[str], SandboxProvider]
 """Makes the runner's own provider from the runner's name; must be picklable."""
@@ -40,7 +45,8 @@ Reply = tuple[str, Row | None, BaseException | None]
 class Runner:
     """What runs inside an actor: an in-process executor of its own, fed and emptied in batches."""
 
-    def __init__(self, factory: ProviderFactory, name: str) -> None:
+    def __init__(self, factory: ProviderFactory, name: str, log: RunLog | None = None) -> None:
+        self._handler = None if log is None else log.begin(name)
         self._executor = InProcessExecutor(factory(name), SystemClock())
         self._tasks: dict[str, asyncio.Task[Row]] = {}
         self._outbox: list[Reply] = []
@@ -50,12 +56,14 @@ class Runner:
     async def start(self, run_id: str) -> dict[str, Any]:
         """Prepare the sandboxes' common ground on this node; attempts that came before wait for it."""
         facts = {**await self._executor.start(run_id), "runner_pid": os.getpid()}
+        _log.info("ready on node %s", facts.get("name") or socket.gethostname())
         self._ready.set()
         return facts
 
     async def take(self, orders: bytes) -> None:
         """Begin these attempts (a pickled list of orders) and return at once."""
         for order in pickle.loads(orders):  # noqa: S301 - from our own driver
+            _log.debug("beginning attempt %s", order.attempt_id)
             task = self._tasks[order.attempt_id] = asyncio.ensure_future(self._one(order))
             task.add_done_callback(partial(self._over, order.attempt_id))
 
@@ -69,6 +77,10 @@ class Runner:
         """A reply whatever became of the attempt; a callback, as one cancelled before it began runs no line."""
         del self._tasks[name]
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not task.cancelled():
+            _log.error("attempt %s ended in an error of ours", name, exc_info=error)
+        if self._handler is not None and not self._tasks:
+            self._handler.flush()
         self._outbox.append((name, None, _portable(error)) if error is not None else (name, task.result(), None))
         self._filled.set()
 
@@ -176,9 +188,13 @@ class RayExecutor:
     cost of a Ray call (see benchmarks/engine.py).
 
     concurrency: trial slots over all actors. actors: how many; `config.model.actor_layout` says the rest.
+    log: where runners log; None where they do not.
     """
 
-    def __init__(self, factory: ProviderFactory, concurrency: int, actors: int | None = None) -> None:
+    def __init__(
+        self, factory: ProviderFactory, concurrency: int, actors: int | None = None, log: RunLog | None = None
+    ) -> None:
+        self._log = log
         self._count, self._per_actor = actor_layout(concurrency, actors)
         self._factory = factory
         self._slots: list[_Slot] = []
@@ -218,7 +234,8 @@ class RayExecutor:
             max_restarts=0,
             max_task_retries=0,
         )
-        return remote.remote(self._factory, f"runner-{self._made}")
+        _log.info("starting runner-%d with %d slots", self._made, self._per_actor)
+        return remote.remote(self._factory, f"runner-{self._made}", self._log)
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""
@@ -291,6 +308,7 @@ class RayExecutor:
         """
         import ray  # noqa: PLC0415 - as above
 
+        _log.error("lost a runner with %d attempts: %s; starting another", len(slot.waiting), why)
         # Unavailable is not dead: what may still run there must not go on beside its own second attempt.
         ray.kill(slot.actor)
         fresh = _Slot(self._new_actor())
@@ -303,6 +321,7 @@ class RayExecutor:
                 if left == 0 or isinstance(error, ray.exceptions.RayTaskError):
                     self._break(error, slot, fresh)
                     return
+                _log.error("its successor was lost, too: %s", error)
                 fresh.actor = self._new_actor()
             else:
                 break
@@ -312,6 +331,7 @@ class RayExecutor:
 
     def _break(self, error: Exception, *slots: _Slot) -> None:
         """No runner can be had any more: whoever waits, or comes later, is told why."""
+        _log.error("no runner can be had any more: %s", error)
         self._broken = error
         for slot in slots:
             slot.fail(error)
@@ -328,6 +348,7 @@ class RayExecutor:
         """End all runners, none of which has an attempt, and leave Ray as it is: a live actor keeps its node up."""
         import ray  # noqa: PLC0415 - as above
 
+        _log.info("ending %d runners", len(self._slots))
         for slot in (*self._slots, *self._lost):
             if slot.reader is not None:
                 slot.reader.cancel()

@@ -6,6 +6,7 @@ Belongs here: when runners are released and started again. Does not: how (the ex
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from raysweep.probe import ProbeOrder
 from raysweep.record.schema import Row
 from raysweep.schedule.executor import Executor
 from raysweep.trial.order import TrialOrder
+
+_log = logging.getLogger(__name__)
 
 GAP_S = 600.0
 """A shorter rest is not worth new runners: autoscalers wait about as long before they take an idle node away."""
@@ -62,6 +65,7 @@ class Resting:
             self._waking.result()  # runners that could not be had are told of before the next rest
         if until - self._clock.now() <= self._gap_s:
             return
+        _log.info("no window for %.0f s: runners are let go until then", until - self._clock.now())
         await self._inner.release()
         self._wanted.clear()
         self._waking = asyncio.ensure_future(self._wake(until - self._lead_s))

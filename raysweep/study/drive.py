@@ -89,8 +89,11 @@ class Watchers:
 
 def run_session(session: Session, ledger: LedgerWriter, watchers: Watchers) -> Result:
     """Run what is left of the session's blocks."""
-    main = _run(session, ledger, watchers)
-    return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
+    from raysweep.record.logs import run_log
+
+    with run_log(session.path, session.facts.run_id).of("driver"):
+        main = _run(session, ledger, watchers)
+        return session.clock.run(main) if isinstance(session.clock, VirtualClock) else asyncio.run(main)
 
 
 async def _run(session: Session, ledger: LedgerWriter, watchers: Watchers) -> Result:

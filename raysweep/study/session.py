@@ -137,8 +137,10 @@ def executor_of(session: Session, provider: SandboxProvider, note: Note) -> Exec
         from raysweep.schedule.executor import InProcessExecutor
 
         return InProcessExecutor(recipe("driver", session.clock), session.clock)
+    from raysweep.record.logs import run_log
     from raysweep.schedule.ray_executor import RayExecutor
     from raysweep.study.window import resting
 
-    inner = RayExecutor(recipe, runner.concurrency, runner.actors)
+    log = run_log(session.path, session.facts.run_id)
+    inner = RayExecutor(recipe, runner.concurrency, runner.actors, log)
     return resting(inner, session.clock, provider, session.facts.run_id, note)

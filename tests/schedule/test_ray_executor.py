@@ -13,6 +13,7 @@ import pytest
 
 from raysweep.clock import SystemClock
 from raysweep.errors import UnsuitableError
+from raysweep.record.logs import RunLog
 from raysweep.schedule.messages import Launch
 from raysweep.schedule.ray_executor import RayExecutor
 from raysweep.study import compose
@@ -97,7 +98,9 @@ def test_sigkill_of_an_actor_costs_its_attempts_in_flight_and_nothing_else(tmp_p
         os.kill(pid, signal.SIGKILL)
 
     tasks = []
-    result = drive(rig, RayExecutor(recipe, 4), lambda _: tasks.append(asyncio.ensure_future(kill_one())))
+    executor = RayExecutor(recipe, 4, log=RunLog(tmp_path, "r"))
+    with RunLog(tmp_path, "r").of("driver"):
+        result = drive(rig, executor, lambda _: tasks.append(asyncio.ensure_future(kill_one())))
     assert result.missing == 0
     rows = rig.rows()
     lost = [r for r in rows if r["cause"] == "runner_lost"]
@@ -108,6 +111,9 @@ def test_sigkill_of_an_actor_costs_its_attempts_in_flight_and_nothing_else(tmp_p
     assert {r["block_run"] for r in rows} == {1}
     assert sorted(rig.finished()) == rig.planned()
     assert Counter(r["attempt"] for r in rows) == {1: len(rig.planned()), 2: 2}
+    logged = {file.name.rpartition("-")[0]: file.read_text() for file in (tmp_path / "logs").iterdir()}
+    assert "lost a runner with 2 attempts" in next(text for name, text in logged.items() if name.startswith("driver"))
+    assert sum(name.startswith("runner-") for name in logged) == 3, "each actor, and the one in the lost one's place"
 
 
 def test_an_order_given_while_a_lost_actor_is_replaced_is_not_lost(tmp_path, folder):

@@ -9,9 +9,11 @@ import asyncio
 import fcntl
 import hashlib
 import io
+import logging
 import os
 import re
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -25,6 +27,8 @@ from raysweep.errors import SandboxError
 from raysweep.sandbox.docker.context import pack_context
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
 from raysweep.sandbox.images import ImageName, parse_name
+
+_log = logging.getLogger(__name__)
 
 BUILT = "raysweep-build"
 IN_USE = 409
@@ -80,7 +84,10 @@ class Images:
             async with _machine_lock(name):
                 image = await look_up(engine, name)
                 if image is None:
+                    began = time.monotonic()
+                    _log.info("building %s as %s", folder, name)
                     await _build(engine, name, context, timeout_s)
+                    _log.info("built %s in %.1f s", name, time.monotonic() - began)
                     image = await look_up(engine, name)
                     image = None if image is None else replace(image, pulled=True)
             if image is None:
@@ -94,10 +101,13 @@ class Images:
             return image
         if self.pull == "never":
             raise SandboxError("image", f"{name} is not there and `sandbox.pull` is never; `docker pull {name}`")
+        began = time.monotonic()
+        _log.info("pulling image %s", name)
         try:
             await ask(engine.docker.images.pull(name), timeout_s=None)
         except (DockerError, ValueError) as error:
             raise SandboxError("image", f"{name} cannot be pulled: {error}") from error
+        _log.info("pulled image %s in %.1f s", name, time.monotonic() - began)
         image = await look_up(engine, name)
         if image is None:
             raise SandboxError("image", f"{name} was pulled but is not there")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from raysweep.process import DEAD, owner_state
 from raysweep.sandbox.docker.engine import Engine
 from raysweep.sandbox.docker.shape import ATTEMPT_LABEL, OWNER_LABEL, RUN_LABEL
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 
@@ -27,7 +30,10 @@ async def remove_leftovers(engine: Engine, run_id: str | None, keep: frozenset[s
         async with limit:
             return _name(one) if await engine.remove(str(one["Id"])) else None
 
-    return [name for name in await asyncio.gather(*map(remove, leftovers)) if name is not None]
+    removed = [name for name in await asyncio.gather(*map(remove, leftovers)) if name is not None]
+    for name in removed:
+        _log.info("removed %s", name)
+    return removed
 
 
 def _is_leftover(labels: Mapping[str, str], run_id: str | None, keep: frozenset[str]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import time
@@ -22,6 +23,8 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from raysweep.errors import UnsuitableError
+
+_log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 """A JSON object as the API server speaks it."""
@@ -256,6 +259,7 @@ class Api:
                 pause = max(wait, error.retry_after or 0.0)
                 if not error.transient or time.monotonic() + pause > end:
                     raise
+                _log.info("trying %s %s again in %.1f s", method, path, pause)
             await asyncio.sleep(pause)
         raise AssertionError("back_off() never ends")
 
@@ -274,6 +278,7 @@ class Api:
                 return answer
         except ApiError as error:
             if error.transient:
+                _log.warning("%s %s failed: %s", method, path, error)
                 self._failures[str(error.status or "none")] += 1
             raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ from raysweep.sandbox.kubernetes.podfacts import facts_at_end, lives, pod_facts,
 from raysweep.sandbox.kubernetes.watch import Seen, Watcher
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Ending, Made
+
+_log = logging.getLogger(__name__)
 
 LAST_WORD_S = 300.0
 """How long the last look at a pod, and its removal, wait for an API server that is away; the Lease does the rest."""
@@ -102,6 +105,8 @@ class PodContainer:
         self._node = seen.pod["spec"]["nodeName"]
         view = await cluster.nodes.view(self._node)
         pulled = await cluster.pulls.pulled(self.name, PULL_EVENT_S)
+        if pulled:
+            _log.info("node %s pulled the image for pod %s", self._node, self.name)
         bounds = actual(seen.pod)
         node = {**node_facts(view, self.name), **pod_facts(seen.pod)}
         return Made(bounds.request, bounds.limit, node=node, image_pulled=pulled)
@@ -138,6 +143,7 @@ class PodContainer:
                 if time.monotonic() + wait > end:
                     cause = "scheduling" if _quota_full(error) else "api_server"
                     raise SandboxError(cause, f"the pod could not be created: {error}") from error
+                _log.info("creating pod %s again in %.1f s: %s", self.name, wait, error)
             else:
                 creator.accepted()
                 return manifest, pod

@@ -7,9 +7,12 @@ written for each pod. A runner that the API server throttles slows down by half 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+_log = logging.getLogger(__name__)
 
 SLOWEST = 1 / 16
 """Throttling slows a runner down to this part of its rate, no further."""
@@ -112,6 +115,7 @@ class Creator:
     def throttled(self, retry_after: float | None) -> None:
         """The API server answered 429 (or 503 with a Retry-After)."""
         self.throttlings += 1
+        _log.warning("the API server throttles the creation of pods (%d times so far)", self.throttlings)
         self._bucket.throttled(self._clock(), retry_after or 1.0)
 
     def accepted(self) -> None:

@@ -7,10 +7,13 @@ from one watch per runner on the events of one reason.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Self
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, events
 from raysweep.sandbox.kubernetes.watch import SILENCE_S, WATCH_S
+
+_log = logging.getLogger(__name__)
 
 PULLED = "Pulled"
 """Reason of the kubelet's event for an image that is there; its message tells whether it was there before."""
@@ -74,6 +77,7 @@ class Pulls:
                 version = await self._watch(version)
                 waits = back_off()
             except ApiError as error:
+                _log.info("watch of events interrupted: %s", error)
                 version = None
                 await asyncio.sleep(max(next(waits), error.retry_after or 0.0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from raysweep.sandbox.kubernetes.api import Api, Json, back_off, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.lease import dead_leases
 from raysweep.sandbox.kubernetes.pod import RUN, label_value, pod_name
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 CONFIRMED_S = 30.0
@@ -54,7 +57,9 @@ async def _remove_leases(api: Api, namespace: str, held: Sequence[Json]) -> list
         name, uid = lease["metadata"]["name"], lease["metadata"]["uid"]
         jobs += [api.delete(leases(namespace, name), uid=uid), api.delete(config_maps(namespace, name))]
     names = [f"{kind} {lease['metadata']['name']}" for lease in held for kind in ("lease", "configmap")]
-    return [name for name, there in zip(names, await _some_at_once(jobs), strict=True) if there]
+    removed = [name for name, there in zip(names, await _some_at_once(jobs), strict=True) if there]
+    _log.info("removed %s", ", ".join(removed) or "nothing")
+    return removed
 
 
 async def _remove_pods(api: Api, namespace: str, selector: str, listed: Sequence[Json]) -> list[str]:
@@ -68,7 +73,11 @@ async def _remove_pods(api: Api, namespace: str, selector: str, listed: Sequence
         if not left or time.monotonic() > end:
             break
         await asyncio.sleep(wait)
+    if left:
+        _log.warning("removing pods that their nodes do not let go of: %s", ", ".join(left.values()))
     await _some_at_once([api.delete(pods(namespace, name), uid=uid) for uid, name in left.items()])
+    for pod in listed:
+        _log.info("removed pod %s", pod["metadata"]["name"])
     return [f"pod {pod['metadata']['name']}" for pod in listed]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import secrets
 import socket
@@ -21,6 +22,8 @@ from raysweep.errors import SandboxError
 from raysweep.process import died_here, place, process_token
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, leases
 from raysweep.sandbox.kubernetes.pod import RUN, RUNNER, Owner, label_value, pod_name
+
+_log = logging.getLogger(__name__)
 
 DURATION_S = 180
 """A Lease that was not renewed for this long has expired; outages of the API server should be shorter."""
@@ -85,9 +88,11 @@ class RunnerLease:
     async def _keep(self) -> None:
         while self._lost is None:
             await asyncio.sleep(RENEW_S)
-            with contextlib.suppress(ApiError):  # the next round tries again; owner() says when it is too late
+            try:
                 await self._renew()
                 await self._count()
+            except ApiError as error:  # the next round tries again; owner() says when it is too late
+                _log.warning("Lease %s was not renewed: %s", self.name, self._lost or error)
 
     async def _renew(self) -> None:
         path = leases(self._namespace, self.name)
@@ -111,6 +116,7 @@ class RunnerLease:
             metadata = lease["metadata"]
             version = metadata["resourceVersion"]
             if dead.get(metadata["uid"]) == version == self._suspects.get(metadata["uid"]):
+                _log.warning("removing Lease %s, whose runner is dead", metadata["name"])
                 await self._api.delete(leases(self._namespace, metadata["name"]), uid=metadata["uid"], version=version)
         self._suspects = dead
         self.runners = max(1, len(held) - len(dead))

@@ -7,12 +7,15 @@ number of pods that are followed, not with the number of events.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, pods
+
+_log = logging.getLogger(__name__)
 
 WATCH_S = 240
 """A watch is begun anew after about this long."""
@@ -135,6 +138,7 @@ class Watcher:
                 await self._watch()
                 waits = back_off()
             except ApiError as error:
+                _log.info("watch of pods interrupted: %s", error)
                 if error.status == 410 or error.reason == "Expired":
                     self._version = None
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from raysweep.sandbox.cgroup.group import Group
 from raysweep.sandbox.local.disk import remove_tree
 from raysweep.sandbox.local.groups import locked, remove_groups
 from raysweep.sandbox.local.names import RUN_PREFIX, parse_home, run_name, safe
+
+_log = logging.getLogger(__name__)
 
 
 def remove_leftovers(parent: Group, scratch: Path, run_id: str | None, keep: frozenset[str]) -> list[str]:
@@ -29,6 +32,7 @@ def remove_leftovers(parent: Group, scratch: Path, run_id: str | None, keep: fro
         remove_groups(parent.child(run), group, scratch)
         remove_tree(folder)
         removed += places
+        _log.info("removed %s", ", ".join(places) or home_name)
     return removed + _empty_runs(parent, scratch, run_id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import random
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from raysweep.clock import Clock, SystemClock
 from raysweep.errors import SandboxError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError
 from raysweep.sandbox.supervised.frames import MAX_BODY, Frame, FrameError, FrameReader, encode_head
+
+_log = logging.getLogger(__name__)
 
 PROTOCOL = "1"
 PIECE = 1 << 18
@@ -194,6 +197,9 @@ class Client:
             now = self._clock.monotonic()
             if self._up:
                 lost_at = self._down_since = now
+                _log.warning("the stream to the sandbox was lost: %s; reconnecting", reason)
+            else:
+                _log.info("no stream to the sandbox for %.1f s: %s", now - lost_at, reason)
                 pause = self._patience.first if now - began > self._patience.longest else pause
             if now - lost_at >= self._patience.cap:
                 raise SandboxError("api_server", f"no stream to the sandbox for {now - lost_at:.0f} s: {reason}")
@@ -209,6 +215,7 @@ class Client:
             async with asyncio.timeout(self._patience.greeting):
                 await self._greet(channel, reader)
             if self._down_since is not None:
+                _log.info("reconnected to the sandbox after %.1f s", self._clock.monotonic() - self._down_since)
                 self._down_before, self._down_since = self.down_s, None
             self._last_heard = self._clock.monotonic()
             self._up = True

@@ -1,5 +1,7 @@
 """What becomes of calls that the API server refuses, delays or does not answer."""
 
+import logging
+
 import pytest
 
 from raysweep.errors import UnsuitableError
@@ -12,7 +14,8 @@ def answers(*told):
     return lambda request: rest.pop(0) if len(rest) > 1 else rest[0]
 
 
-async def test_a_read_is_tried_again_while_the_error_passes(tmp_path, monkeypatch):
+async def test_a_read_is_tried_again_while_the_error_passes(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "raysweep")
     throttled = (429, status(429, "TooManyRequests"), {"Retry-After": "1"})
     down = (503, "bad gateway, not JSON", {})
     answer = answers(throttled, down, (200, pod("a", "u", 1), {}))
@@ -21,6 +24,9 @@ async def test_a_read_is_tried_again_while_the_error_passes(tmp_path, monkeypatc
         assert (api.take_failures(), api.take_failures()) == ("429=1 503=1", "")
     assert found["metadata"]["uid"] == "u"
     assert [r[:2] for r in fake.requests] == [("GET", "/api/v1/namespaces/ns/pods/a")] * 3
+    said = [record.getMessage() for record in caplog.records if "/pods/a" in record.getMessage()]
+    assert [text.split(" ", 2)[0] for text in said] == ["GET", "trying", "GET", "trying"]
+    assert "429 TooManyRequests" in said[0]
 
 
 async def test_an_error_says_what_the_server_said(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 
 import pytest
 from hypothesis import given
@@ -122,7 +123,9 @@ def test_a_greeting_tells_who_it_is_and_how_its_clock_differs():
     assert on_virtual_time(case) == pytest.approx(OFFSET, abs=1e-3)
 
 
-def test_open_requests_are_sent_again_on_a_new_stream_and_the_outage_is_counted():
+def test_open_requests_are_sent_again_on_a_new_stream_and_the_outage_is_counted(caplog):
+    caplog.set_level(logging.INFO, "raysweep")
+
     async def case(supervisor, client):
         await client.open()
         slow = asyncio.create_task(client.ask("later", "100", body=b"x" * 1_000_000))
@@ -139,6 +142,9 @@ def test_open_requests_are_sent_again_on_a_new_stream_and_the_outage_is_counted(
         return client.down_s
 
     assert 29 <= on_virtual_time(case) <= 40
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith("the stream to the sandbox was lost: ")
+    assert said[-1].startswith("reconnected to the sandbox after ")
 
 
 def test_back_off_grows_to_its_longest():
