@@ -46,6 +46,7 @@ def differences(truth, rng):
 
 
 def near(seen, expected, studies, *, errors=3.0):
+    """Assert that a share of simulated studies is the computed one, within three standard errors."""
     assert abs(seen - expected) <= errors * math.sqrt(max(expected * (1 - expected), 0.01) / studies), (seen, expected)
 
 

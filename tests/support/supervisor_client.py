@@ -22,7 +22,8 @@ from raysweep.sandbox.supervisor import binary
 HEADER = struct.Struct(">IQ")
 PATIENCE_S = 120.0
 NO_BOUND = str(1 << 62)
-PROGRAM = binary(platform.machine())
+PROGRAM = Path(os.environ.get("RAYSWEEP_TEST_SUPERVISOR") or binary(platform.machine()))
+"""The supervisor under test: the committed one, or another build (test_supervisor_sanitized.py)."""
 ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
 
 

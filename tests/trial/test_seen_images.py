@@ -82,6 +82,9 @@ def test_pinned_names_and_images_of_the_kind_itself_are_not_judged(order, image)
     seen = SeenImages()
     for digest in (A, B):
         seen.refuse_moved(replace(order, image=image), {"image_digest": digest})
+    seen.refuse_moved(order, {"image_digest": A})  # nothing was remembered under a tag
+    with pytest.raises(SandboxError, match="moved"):
+        seen.refuse_moved(order, {"image_digest": B})
 
 
 def test_the_sandbox_starts_from_the_orders_image_else_from_the_tasks(order):

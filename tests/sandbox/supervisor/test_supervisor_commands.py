@@ -174,10 +174,14 @@ def test_root_inside_can_not_end_or_stop_it(client: Client):
     assert client.shell("echo alive").out == b"alive\n"
 
 
-def test_orphans_are_reaped(client: Client):
-    client.shell("for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'exit 3' &) ; done")
-    count = "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l"
-    patiently(lambda: client.shell(count).out == b"0\n", "zombies stay")
+def test_orphans_are_reaped(client: Client, tmp_path):
+    pids = tmp_path / "pids"
+    ten = f"for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'echo $$ >> {pids}; exit 3' &) ; done"
+    assert client.shell(f"{ten}; until [ $(wc -l < {pids}) = 10 ]; do sleep 0.05; done").exit == 0
+    orphans = pids.read_text().split()
+    assert len(set(orphans)) == 10
+    left = "ls -d " + " ".join(f"/proc/{pid}" for pid in orphans)
+    patiently(lambda: client.shell(left).out == b"", "orphans that ended are not reaped")
 
 
 def test_unknown_commands_and_malformed_arguments(client: Client):

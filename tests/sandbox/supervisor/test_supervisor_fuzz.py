@@ -1,4 +1,4 @@
-"""Two fuzz targets of the supervisor, frames and archives, under ASAN and UBSAN, for a short while.
+"""The supervisor under ASAN and UBSAN: two fuzz targets, frames and archives, for a short while, and its own tests.
 
 To fuzz longer: RAYSWEEP_FUZZ=N multiplies the inputs, RAYSWEEP_FUZZ_SEED begins elsewhere.
 """
@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_fuzzed_archives_find_nothing(build, tmp_path):
     if done.returncode == NO_PLACE:
         pytest.skip("changing the root of a process needs root or user namespaces")
     assert done.returncode == 0, f"its input is {root}.input\n{done.stderr[-4000:]}"
+
+
+UNLIKE = ("memory", "does_not_read", "at_rest", "nowhere", "trace")
+"""Parts of names of tests that a sanitized build cannot pass: they look at its memory, its system calls or its path."""
+
+
+def test_its_own_tests_pass_on_a_sanitized_build(build, needs_unshare):
+    program = build("supervisor", [HERE / "fuzz/options.c", *sorted(SOURCE.glob("*.c"))])
+    files = [HERE / f"test_supervisor_{name}.py" for name in ("archives", "commands", "frames")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    chosen = " and ".join(f"not {part}" for part in UNLIKE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment["RAYSWEEP_TEST_SUPERVISOR"] = str(program)
+    done = subprocess.run(
+        [*command, "-k", chosen], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
 
 
 def seed_archive(form: int) -> bytes:
