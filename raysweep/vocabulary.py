@@ -50,6 +50,10 @@ class Cause(StrEnum):
     ALTERED = "altered"
     OOM_NODE = "oom_node"
     OOM_UNKNOWN = "oom_unknown"
+    API_RATE_LIMITED = "api_rate_limited"
+    API_DOWN = "api_down"
+    API_TIMED_OUT = "api_timed_out"
+    API_REFUSED = "api_refused"
 
 
 _RESOURCE, _PLATFORM, _UNKNOWN = ((c,) for c in CauseClass)
@@ -73,6 +77,10 @@ CAUSE_CLASSES: Final[dict[Cause, tuple[CauseClass, ...]]] = {
     Cause.ALTERED: _PLATFORM,
     Cause.OOM_NODE: (*_RESOURCE, *_PLATFORM),
     Cause.OOM_UNKNOWN: _UNKNOWN,
+    Cause.API_RATE_LIMITED: _PLATFORM,
+    Cause.API_DOWN: _PLATFORM,
+    Cause.API_TIMED_OUT: _PLATFORM,
+    Cause.API_REFUSED: _PLATFORM,
 }
 """The classes that a cause may have; where there are two, the evidence of each attempt decides."""
 
@@ -110,6 +118,18 @@ class OomScope(StrEnum):
 
     PROCESS = "process"
     GROUP = "group"
+
+
+class ApiFailure(StrEnum):
+    """How a model call failed; `gateway.call` says which answer is which."""
+
+    RATE_LIMITED = "rate_limited"
+    DOWN = "down"
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    BAD_REQUEST = "bad_request"
+    OVER_BUDGET = "over_budget"
+    CUT = "cut"
 
 
 class CheckStatus(StrEnum):

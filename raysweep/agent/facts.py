@@ -19,7 +19,7 @@ TEXT_LIMIT = 4000
 """Characters of a text in the ledger."""
 _NAME_LIMIT = 100
 _LARGEST = (1 << 63) - 1  # integer columns have 64 bits
-_TEXTS = ("printed", "error", "model_api_error")
+_TEXTS = ("printed", "error", "model_api_error", "harness")
 _TYPES: Mapping[type, Mapping[str, type]] = {
     AgentFacts: {
         "command": CommandFacts,
@@ -49,7 +49,7 @@ def usable_facts(facts: object) -> tuple[AgentFacts, dict[str, bytes]]:
     if left_out:
         note = f"traces left out above {TRACE_LIMIT >> 20} MiB: {', '.join(left_out)}"
         texts["printed"] = plain_text(f"{texts.get('printed', '')} {note}".strip())
-    return replace(facts, traces={}, **texts), kept  # type: ignore[arg-type]
+    return replace(facts, traces={}, api=None, **texts), kept  # type: ignore[arg-type]
 
 
 def plain_text(text: str) -> str:

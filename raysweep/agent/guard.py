@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from raysweep.agent.protocol import COMMAND_ID
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import PhaseCounters
 from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, Sandbox
@@ -20,11 +21,13 @@ class GuardedSandbox:
     """The sandbox of one agent, on the runner's event loop.
 
     end: time of the event loop at which the agent's commands end. lost: the platform failure that the sandbox met, also
-    where the agent took no notice of it.
+    where the agent took no notice of it. busy: when commands other than the agent itself ran, spans of the event loop's
+    time.
     """
 
     def __init__(self, inner: Sandbox, end: float) -> None:
         self.lost: SandboxError | None = None
+        self.busy: list[tuple[float, float]] = []
         self._inner = inner
         self._end = end
         self._closed = False
@@ -68,11 +71,16 @@ class GuardedSandbox:
         output_limit: int = 1 << 20,
     ) -> ExecResult:
         """As Sandbox.exec; no command outlives the agent's time."""
-        left = max(0.001, self._end - asyncio.get_running_loop().time())
+        began = asyncio.get_running_loop().time()
+        left = max(0.001, self._end - began)
         bound = left if timeout_s is None else min(timeout_s, left)
-        return await self._ask(
-            self._inner.exec(command_id, argv, timeout_s=bound, env=env, cwd=cwd, output_limit=output_limit)
-        )
+        try:
+            return await self._ask(
+                self._inner.exec(command_id, argv, timeout_s=bound, env=env, cwd=cwd, output_limit=output_limit)
+            )
+        finally:
+            if command_id != COMMAND_ID:
+                self.busy.append((began, asyncio.get_running_loop().time()))
 
     async def put(self, archive: bytes, dest: str) -> None:
         """As Sandbox.put."""

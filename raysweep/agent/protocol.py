@@ -24,6 +24,9 @@ class Agent(Protocol):
       for stricter sandboxes.
     - `warm() -> None`: called once in each runner before its first trial of this agent, for imports that take seconds;
       a trial waits for its end for at most 600 s. What it raises is the error of every attempt in that runner.
+    - `calls_model` (bool, False where absent): it calls a model, so its entry in the sweep names an `api`, and `run`
+      gets a further keyword `api`, a `raysweep.gateway.ModelAccess`: the address of this runner's gateway and a token
+      that stands in for the key. The gateway counts calls, tokens and money; the agent need not.
     - `async prepare(sandbox, task) -> None`: called in phase "setup", for what the agent needs inside; bounded by
       `prepare_timeout_s` (600 where absent). What it raises is the agent's error.
     """

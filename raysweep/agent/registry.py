@@ -40,7 +40,13 @@ def _scripted(options: Mapping[str, object]) -> Agent:
     return Scripted(strategy)
 
 
-BUILT_IN: Mapping[str, Factory] = {"oracle": _oracle, "nop": _nop, "scripted": _scripted}
+def _mini_swe(options: Mapping[str, object]) -> Agent:
+    from raysweep.agent.mini_swe import make_mini_swe  # noqa: PLC0415 - asyncio and HTTP that other agents do not need
+
+    return make_mini_swe(options)
+
+
+BUILT_IN: Mapping[str, Factory] = {"oracle": _oracle, "nop": _nop, "scripted": _scripted, "mini-swe": _mini_swe}
 
 
 def agent_kinds() -> tuple[str, ...]:

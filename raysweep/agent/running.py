@@ -11,7 +11,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raysweep.agent.facts import TRACE_LIMIT, plain_text, usable_facts
@@ -30,10 +30,14 @@ Work = Callable[[Sandbox], Coroutine[Any, Any, AgentFacts]]
 
 @dataclass(frozen=True, slots=True)
 class AgentEnd:
-    """How an agent ended, and the files that it leaves for the trace, by name."""
+    """How an agent ended, and the files that it leaves for the trace, by name.
+
+    busy: when it had commands running in the sandbox, spans of the event loop's time.
+    """
 
     facts: AgentFacts
     traces: Mapping[str, bytes] = field(default_factory=dict)
+    busy: tuple[tuple[float, float], ...] = ()
 
 
 async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative: bool) -> AgentEnd:
@@ -72,8 +76,9 @@ async def run_agent(work: Work, sandbox: Sandbox, limit_s: float, *, cooperative
         running.forget()
         if stuck:
             _log.warning("an agent did not end %g s after it was cut off; it was left behind", CANCEL_S)
-        return AgentEnd(AgentFacts(timed_out=True, printed=_cut_off(limit_s, stuck=stuck)))
-    return _end_of(running.result)
+        facts = AgentFacts(timed_out=True, printed=_cut_off(limit_s, stuck=stuck))
+        return AgentEnd(facts, busy=tuple(guard.busy))
+    return replace(_end_of(running.result), busy=tuple(guard.busy))
 
 
 async def _after_open_calls(

@@ -17,7 +17,7 @@ from raysweep.record.stopped import read_stop
 from raysweep.study import compose
 from raysweep.study.directory import run_directory
 from raysweep.study.environment import environment
-from raysweep.study.load import load_study
+from raysweep.study.load import load_study, refuse_missing_keys
 from raysweep.study.rule import Rule, refuse_without_looks
 from raysweep.study.session import for_one_window, new_session, nothing_begun, open_session, result_of_nothing
 
@@ -158,7 +158,8 @@ def _rule(session: Session) -> Rule:
 
 
 def refuse_unsuitable(study: Study) -> None:
-    """Exit 4 before anything is written when the sandbox cannot enforce the bands here."""
+    """Exit 4 before anything is written where the sandbox cannot enforce the bands here; 2 where a key is missing."""
+    refuse_missing_keys(study)
     checks = compose.recipe(study.sweep)("driver").doctor(compose.planned_sandboxes(study))
     failed = [c for c in checks if c.required and not c.ok]
     if failed:

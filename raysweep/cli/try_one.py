@@ -15,7 +15,7 @@ from raysweep.clock import SystemClock
 from raysweep.config.fault import nearest
 from raysweep.errors import ExitCode, bad_input
 from raysweep.study import compose
-from raysweep.study.load import load_study
+from raysweep.study.load import load_study, refuse_missing_keys
 
 if TYPE_CHECKING:
     from raysweep.config.factors import ChangedLevels
@@ -102,6 +102,7 @@ def _find(study: Study, config: Path, changed: ChangedLevels, **wanted: str) -> 
 
 
 async def _attempt(study: Study, launch: Launch, *, live: bool) -> Attempted:
+    from raysweep.gateway import Gateway
     from raysweep.trial.attempt import run_attempt
 
     clock = SystemClock()
@@ -109,10 +110,13 @@ async def _attempt(study: Study, launch: Launch, *, live: bool) -> Attempted:
     run_id = f"try-{uuid.uuid4().hex[:12]}"
     calendar = compose.calendar(study.sweep, clock.now())
     order = compose.Orders(study, run_id, calendar, None)(launch, clock.now())
+    refuse_missing_keys(study)
+    gateway = Gateway()
     await provider.prepare(run_id)
     try:
-        return await run_attempt(order, provider, clock, listen=_show if live else lambda _: None)
+        return await run_attempt(order, provider, clock, listen=_show if live else lambda _: None, gateway=gateway)
     finally:
+        await gateway.close()
         await provider.gc(run_id)
 
 

@@ -117,13 +117,24 @@ def field_at(loc: Loc, data: Any) -> FieldInfo | None:
 
 def _model_at(loc: Loc, data: Any) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Sweep
+    named: type[BaseModel] | None = None  # sections by names of the user's: the next part is such a name
     for part in loc:
-        if isinstance(part, str):
+        if named is not None:
+            model, named = named, None
+        elif isinstance(part, str):
             info = None if model is None else model.model_fields.get(part)
             model = None if info is None else model_in(info.annotation)
+            named = None if info is None else model_by_name(info.annotation)
             kind = known_kind(at(data, ("sandbox", "kind"))) if model is SandboxConfig else None
             model = model if kind is None else kind.options
     return model
+
+
+def model_by_name(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `dict[str, X]`."""
+    if get_origin(annotation) is dict:
+        return model_in(get_args(annotation)[1])
+    return None
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

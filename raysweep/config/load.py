@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raysweep.config.apis import LITERAL_KEY, key_like
 from raysweep.config.explain import explain
 from raysweep.config.fault import Fault, Loc, at
 from raysweep.config.model import KEYS_ONLY, Sweep
@@ -81,7 +82,7 @@ def _problems(faults: list[Fault], document: Document, place: str | None) -> Ite
             file=place,
             line=line or None,
             key=key or None,
-            value=_shown(at(document.data, fault.loc)),
+            value=None if fault.message == LITERAL_KEY else _shown(at(document.data, fault.loc)),
         )
 
 
@@ -94,8 +95,8 @@ def dotted(loc: Loc) -> str:
 
 
 def _shown(value: Any) -> str | None:
-    """Short YAML-like spelling of a scalar; None for what is absent or too large to show."""
-    if value is ... or isinstance(value, (Mapping, list)):
+    """Short YAML-like spelling of a scalar; None for what is absent, too large to show, or may be a key."""
+    if value is ... or isinstance(value, (Mapping, list)) or key_like(value):
         return None
     if value is None:
         return "null"

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from raysweep.config.analysis import Analysis
+from raysweep.config.apis import ModelApi
 from raysweep.config.bands import Band
 from raysweep.config.base import DEFAULT_CONCURRENCY, Bytes, Millicores, Name, Number, Part, Text, Whole
 from raysweep.config.breaker import Breaker
@@ -74,7 +75,12 @@ class Model(Part):
     """One model under one agent; every further key is an option of that agent, kept as it is."""
 
     name: Name = Field(description="name of the model in plan and report, unique", examples=["lean"])
-    agent: Name = Field(description="kind of agent: oracle, nop, scripted, or a plug-in", examples=["scripted"])
+    agent: Name = Field(
+        description="kind of agent: oracle, nop, scripted, mini-swe, or a plug-in", examples=["scripted"]
+    )
+    api: Name | None = Field(
+        None, description="for agents that call a model: name of the API in `apis`", examples=["anthropic"]
+    )
     options: dict[str, Any] = Field({}, description="every further key of the entry", examples=[{"strategy": "lean"}])
 
     @model_validator(mode="before")
@@ -82,7 +88,7 @@ class Model(Part):
     def _gather(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or not isinstance(value.get("options", {}), Mapping):
             return value
-        own = {"name", "agent", "options"}
+        own = {"name", "agent", "api", "options"}
         options = {**{k: v for k, v in value.items() if k not in own}, **value.get("options", {})}
         return {**{k: v for k, v in value.items() if k in own}, "options": options}
 
@@ -137,6 +143,12 @@ class Budget(Part):
     agent_hours: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="most hours of agent phases, summed over trials", examples=[400]
     )
+    trial_usd: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="most money for the model calls of one trial: a call that could go beyond is refused before it is "
+        "made; with `usd` a sweep stops before its trials in flight could go beyond that",
+        examples=[0.5],
+    )
     usd_per_cpu_hour: Annotated[Number, Field(ge=0)] = Field(
         0.0316,
         description="price of one requested cpu for an hour; the default is of the order of a general-purpose "
@@ -164,6 +176,11 @@ class Sweep(Part):
     tasks: TaskSource = Field(description="which tasks", examples=[{"source": "bundled:headroom"}])
     models: Annotated[tuple[Model, ...], Field(min_length=1)] = Field(
         description="which models and agents", examples=[[{"name": "lean", "agent": "scripted", "strategy": "lean"}]]
+    )
+    apis: dict[Name, ModelApi] = Field(
+        {},
+        description="model APIs that agents of `models` call, by name",
+        examples=[{"local": {"protocol": "openai", "base_url": "http://127.0.0.1:8000"}}],
     )
     bands: Annotated[tuple[Band, ...], Field(min_length=1)] = Field(
         description="which resource bands", examples=[[{"name": "1x", "request": 1.0, "limit": 1.0}]]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from raysweep.config.explain import flow, model_in
+from raysweep.config.explain import flow, model_by_name, model_in
 from raysweep.config.model import Sweep
 from raysweep.config.sandbox import SandboxConfig
 from raysweep.kind import BUILT_IN, find_kind
@@ -82,6 +82,9 @@ def _walk(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseMod
         if inner is not None:
             listed = "[]" if "tuple" in str(info.annotation) else ""
             yield from _walk(f"{path.partition(' (')[0]}.{key}{listed}".lstrip("."), inner)
+        named = model_by_name(info.annotation)
+        if named is not None:
+            yield from _walk(f"{path}.{key}.NAME".lstrip("."), named)
 
 
 def _section(path: str, model: type[BaseModel]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from raysweep.config.analysis import analysis_faults, level_contrast_faults
+from raysweep.config.apis import api_faults
 from raysweep.config.bands import RESOURCES, Multipliers, limit_faults
 from raysweep.config.base import DEFAULT_CONCURRENCY, Seconds
 from raysweep.config.buckets import DAY, cycle_faults, overlap_faults, read_windows
@@ -43,6 +44,7 @@ def broken_rules(data: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _factors(data)
     yield from (f.under("platform_retries") for f in cause_faults(_keys(data.get("platform_retries"))))
     yield from _cluster(data)
+    yield from _apis(data)
 
 
 def _entries(value: object) -> list[Any]:
@@ -137,6 +139,11 @@ def _cluster(data: Mapping[str, Any]) -> Iterator[Fault]:
         parts["runner"].get("executor", "ray"),
         parts["tasks"].get("source"),
     )
+
+
+def _apis(data: Mapping[str, Any]) -> Iterator[Fault]:
+    apis = data.get("apis")
+    yield from api_faults(apis if isinstance(apis, Mapping) else {}, _entries(data.get("models")))
 
 
 def _factors(data: Mapping[str, Any]) -> Iterator[Fault]:

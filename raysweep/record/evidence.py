@@ -88,12 +88,49 @@ class CommandFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """What the gateway saw of an attempt's model calls.
+
+    calls: all of them. errors: failed ones by vocabulary.ApiFailure. tokens_*: sums of what answers stated, None where
+    none did. usd: cost of the calls whose price and tokens are known, None where no call's are; unpriced: number of the
+    others (a call that was cut may be billed all the same). waiting_s: time with a call under way. blocked_s:
+    time in which failed calls, their back-off and the gateway's queue kept the agent from working. latency_*,
+    first_token_*: milliseconds. tokens_per_s_*: output speed of streams. models_named: as the answers name them.
+    last_failure: why the last call failed, where that was the API's doing. main_failure, refusal: the last such failure
+    of all calls, and its words.
+    """
+
+    calls: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_cached: int | None = None
+    tokens_cache_write: int | None = None
+    tokens_reasoning: int | None = None
+    usd: float | None = None
+    unpriced: int = 0
+    waiting_s: float = 0.0
+    blocked_s: float = 0.0
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    first_token_p50_ms: float | None = None
+    first_token_p95_ms: float | None = None
+    tokens_per_s_p50: float | None = None
+    tokens_per_s_p95: float | None = None
+    models_named: tuple[str, ...] = ()
+    last_failure: str | None = None
+    main_failure: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFacts:
     """What the agent reports: the command that *was* the agent, its own error, and what it spent.
 
     printed: how its command ended and the last lines that it printed, where it failed. timed_out: it ran into its time
     limit, whether or not a command of it did. phase: the one in which it ended. traces: files for the attempt's trace,
-    by name. api_*: model calls, as the ledger's columns of these names.
+    by name. api_*: model calls, as the ledger's columns of these names. harness: the program that ran the model and its
+    version, where that is not the agent itself. api: what the gateway saw; set by the runner, never by an agent.
     """
 
     command: CommandFacts | None = None
@@ -110,6 +147,8 @@ class AgentFacts:
     timed_out: bool = False
     phase: Phase = Phase.AGENT
     traces: Mapping[str, bytes] = field(default_factory=dict)
+    harness: str | None = None
+    api: ApiFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +175,8 @@ class Evidence:
 
     limit, request: as admitted. platform: a platform cause that was seen directly (image, node_lost, runner_lost,
     altered, ...) with `platform_detail`. died_in: the phase in which the sandbox itself ended, if it did.
-    cgroup: 1 or 2 where counters came from a cgroup; None when they could not be read at all.
+    cgroup: 1 or 2 where counters came from a cgroup; None when they could not be read at all. agent_timeout_s: the
+    agent's time limit. api_blocked_share: the share of it that counts as blocked by the model API (config.apis).
     """
 
     request: Resources = field(default_factory=Resources)
@@ -151,6 +191,8 @@ class Evidence:
     platform: str | None = None
     platform_detail: str | None = None
     cancelled: bool = False
+    agent_timeout_s: float | None = None
+    api_blocked_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

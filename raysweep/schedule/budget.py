@@ -16,7 +16,10 @@ COUNTED = (
 
 @dataclass(slots=True)
 class Meter:
-    """What has been spent. Bounds of None are no bounds; prices are per requested cpu-hour and GiB-hour."""
+    """What has been spent. Bounds of None are no bounds; prices are per requested cpu-hour and GiB-hour.
+
+    in_flight_usd: what the model calls of all trials in flight may cost together, 0 where trials have no money bound.
+    """
 
     usd_bound: float | None
     hours_bound: float | None
@@ -24,6 +27,7 @@ class Meter:
     usd_per_gib_hour: float
     usd: float = 0.0
     hours: float = 0.0
+    in_flight_usd: float = 0.0
 
     @property
     def bounded(self) -> bool:
@@ -43,6 +47,11 @@ class Meter:
         """Why to stop now, if a bound is reached."""
         if self.usd_bound is not None and self.usd >= self.usd_bound:
             return f"the budget of {self.usd_bound:g} usd is spent ({self.usd:.2f})"
+        if self.usd_bound is not None and self.usd + self.in_flight_usd > self.usd_bound:
+            return (
+                f"{self.usd:.2f} of the budget of {self.usd_bound:g} usd are spent, and the trials in flight could "
+                f"spend {self.in_flight_usd:.2f} more; a lower runner.concurrency uses more of it"
+            )
         if self.hours_bound is not None and self.hours >= self.hours_bound:
             return f"the budget of {self.hours_bound:g} agent hours is spent ({self.hours:.2f})"
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from raysweep.clock import Clock
+from raysweep.gateway import Gateway
 from raysweep.log import ids
 from raysweep.probe import ProbeOrder, run_probe
 from raysweep.record.schema import Row
@@ -43,12 +44,13 @@ class Executor(Protocol):
 
 
 class InProcessExecutor:
-    """Attempts as coroutines of the driver's own event loop."""
+    """Attempts as coroutines of the driver's own event loop. api_share: its part of the limits of model APIs."""
 
-    def __init__(self, provider: SandboxProvider, clock: Clock) -> None:
+    def __init__(self, provider: SandboxProvider, clock: Clock, api_share: float = 1.0) -> None:
         self._provider = provider
         self._clock = clock
         self._seen = SeenImages()
+        self._gateway = Gateway(api_share)
 
     async def start(self, run_id: str) -> Mapping[str, Any]:
         """As Executor.start."""
@@ -57,7 +59,7 @@ class InProcessExecutor:
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run."""
         with ids(trial_id=order.trial.trial_id, attempt_id=order.attempt_id):
-            done = await run_attempt(order, self._provider, self._clock, seen=self._seen)
+            done = await run_attempt(order, self._provider, self._clock, seen=self._seen, gateway=self._gateway)
             if order.traces is not None:
                 await write_traces(order.traces, done.traces)
         return done.row
@@ -68,4 +70,5 @@ class InProcessExecutor:
             return await run_probe(order, self._provider, self._clock)
 
     async def close(self) -> None:
-        """As Executor.close; nothing to do, as every attempt removes its own sandbox."""
+        """As Executor.close; every attempt removes its own sandbox."""
+        await self._gateway.close()

@@ -45,9 +45,9 @@ Reply = tuple[str, Row | None, BaseException | None]
 class Runner:
     """What runs inside an actor: an in-process executor of its own, fed and emptied in batches."""
 
-    def __init__(self, factory: ProviderFactory, name: str, log: RunLog | None = None) -> None:
+    def __init__(self, factory: ProviderFactory, name: str, log: RunLog | None = None, api_share: float = 1.0) -> None:
         self._handler = None if log is None else log.begin(name)
-        self._executor = InProcessExecutor(factory(name), SystemClock())
+        self._executor = InProcessExecutor(factory(name), SystemClock(), api_share)
         self._tasks: dict[str, asyncio.Task[Row]] = {}
         self._outbox: list[Reply] = []
         self._filled = asyncio.Event()
@@ -235,7 +235,7 @@ class RayExecutor:
             max_task_retries=0,
         )
         _log.info("starting runner-%d with %d slots", self._made, self._per_actor)
-        return remote.remote(self._factory, f"runner-{self._made}", self._log)
+        return remote.remote(self._factory, f"runner-{self._made}", self._log, 1.0 / self._count)
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""

@@ -1,7 +1,8 @@
 """How attempts ended: the only place that says what y and q of a row are.
 
-y is the reward of a scored trial; a resource cause, an agent's error and a model API that failed to the end count 0;
-a verifier's error, a cancellation, exhausted platform retries and an OOM of unknown origin are missing (nan, null).
+y is the reward of a scored trial; a resource cause and an agent's error count 0, and so does a failure of the model's
+API that only the agent reports; a verifier's error, a cancellation, exhausted platform retries (those of a model API
+that the gateway saw fail too) and an OOM of unknown origin are missing (nan, null).
 q is 1 where a trial with a y ended in a resource cause and 0 on the other trials with a y, so that p = (1 - q) c holds
 exactly; infra_rate, which runs over all attempts, counts platform failures.
 """
@@ -54,7 +55,8 @@ def endings(table: pa.Table) -> Endings:
     y[others] = np.nan
     rest = table.select(["outcome", "cause_class"]).take(pa.array(others))
     resource, platform = flags(is_resource(rest)), flags(is_platform(rest))
-    zero = flags(pc.is_in(rest["outcome"], value_set=pa.array(ZERO_OUTCOMES)))
+    counted = pc.fill_null(pc.not_equal(rest["cause_class"], CauseClass.PLATFORM), fill_value=True)
+    zero = flags(pc.and_(pc.is_in(rest["outcome"], value_set=pa.array(ZERO_OUTCOMES)), counted))
     y[others[resource | zero]] = 0.0
     return Endings(y, others, others[resource], others[platform])
 

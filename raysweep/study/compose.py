@@ -165,6 +165,9 @@ class Orders:
             network=task.network and sandbox.option("network", "task") == "task",
             traces=traces,
             conditions=self._conditions[trial.arm],
+            api_name=model.api,
+            api=self._study.sweep.apis[model.api] if model.api is not None else None,
+            most_usd=self._study.sweep.budget.trial_usd if model.api is not None else None,
             image=self._names[task.name],
             image_seen=self._images.seen_of(task.name),
         )
@@ -177,6 +180,8 @@ def budget_meter(study: Study, store: Store) -> Meter:
 
     budget = study.sweep.budget
     meter = Meter(budget.usd, budget.agent_hours, budget.usd_per_cpu_hour, budget.usd_per_gib_hour)
+    if budget.trial_usd is not None and any(m.api for m in study.sweep.models):
+        meter.in_flight_usd = study.sweep.runner.concurrency * budget.trial_usd
     spent = read_attempts(store, ("attempt_id", *COUNTED)).to_batches(max_chunksize=20_000) if meter.bounded else ()
     for row in (row for batch in spent for row in batch.to_pylist()):
         meter.add({k: v.timestamp() if k.startswith("t_") and v is not None else v for k, v in row.items()})

@@ -12,6 +12,7 @@ from raysweep.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
+    from raysweep.config.model import Model
     from raysweep.plan import Plan
     from raysweep.tasks.model import Task
 
@@ -72,6 +73,9 @@ def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
             message, _, remedy = str(error).partition("; ")
             problems.append(Problem(message, remedy or "correct the entry", file, key=key))
             continue
+        fault = _api_problem(model, calls_model=bool(getattr(agent, "calls_model", False)))
+        if fault is not None:
+            problems.append(Problem(*fault, file, key=key))
         try:
             unfit = [(t.name, reason) for t in tasks if (reason := agent.unfit(t)) is not None]
         except Exception as error:  # noqa: BLE001 - a plug-in's code
@@ -83,3 +87,20 @@ def _agent_problems(sweep: Sweep, tasks: tuple[Task, ...]) -> list[Problem]:
             for name, reason in unfit
         ]
     return problems
+
+
+def _api_problem(model: Model, *, calls_model: bool) -> tuple[str, str] | None:
+    """What is wrong between an agent and the API of its entry, and the remedy."""
+    if calls_model and model.api is None:
+        return f"agent {model.agent!r} calls a model, and the entry names no API", "add `api: NAME`, one of `apis`"
+    if not calls_model and model.api is not None:
+        return f"agent {model.agent!r} calls no model through raysweep", "remove `api` from the entry"
+    return None
+
+
+def refuse_missing_keys(study: Study) -> None:
+    """InputError where the key of an API that the sweep calls is not to be had here."""
+    from raysweep.gateway.keys import read_key
+
+    for name in dict.fromkeys(m.api for m in study.sweep.models if m.api is not None):
+        read_key(name, study.sweep.apis[name])

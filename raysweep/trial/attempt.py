@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from raysweep.agent import Agent, make_agent
 from raysweep.agent.environment import prepare_environment
@@ -21,6 +19,7 @@ from raysweep.agent.running import AgentEnd, error_end, run_agent
 from raysweep.agent.warming import warm_once
 from raysweep.clock import Clock, VirtualClock
 from raysweep.errors import SandboxError
+from raysweep.gateway import Gateway
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
@@ -30,6 +29,7 @@ from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
 from raysweep.trial.row import Course, build_row, identity
 from raysweep.trial.transcript import Listener, Transcript
+from raysweep.trial.work_phase import work_phase
 from raysweep.units import Resources
 from raysweep.verifier import read_output, verify
 from raysweep.vocabulary import Phase
@@ -94,12 +94,12 @@ class _Stopwatch:
     """Driver wall time, extrapolated with the runner's monotonic clock."""
 
     def __init__(self, order: TrialOrder, clock: Clock, course: Course) -> None:
-        self._offset = order.now - clock.monotonic()
+        self.offset = order.now - clock.monotonic()
         self._clock = clock
         self._course = course
 
     def mark(self, name: str) -> None:
-        self._course.times[name] = self._offset + self._clock.monotonic()
+        self._course.times[name] = self.offset + self._clock.monotonic()
 
 
 async def run_attempt(
@@ -108,12 +108,14 @@ async def run_attempt(
     clock: Clock,
     listen: Listener | None = None,
     seen: SeenImages | None = None,
+    gateway: Gateway | None = None,
 ) -> Attempted:
     """Run one attempt to its end, whatever that is, and judge it.
 
     Phases: set-up (the environment), agent, verifier; each measured apart. After an agent time-out the verifier still
     runs. The sandbox is always removed, its last facts read first. `listen` is told every step as it happens.
-    seen: the images of this runner's earlier attempts; one whose tag moved since is void.
+    seen: the images of this runner's earlier attempts; one whose tag moved since is void. gateway: this runner's way to
+    model APIs, for agents that call one.
     """
     course = Course()
     await _warm(order, clock)
@@ -125,7 +127,7 @@ async def run_attempt(
     watch.mark("created")
     try:
         await _phases(
-            order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup, clock
+            order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup, clock, gateway
         )
     except SandboxError as error:
         course.platform, course.detail = error.cause, error.detail
@@ -166,6 +168,7 @@ async def _phases(
     seen: SeenImages,
     cgroup: int | None,
     clock: Clock,
+    gateway: Gateway | None,
 ) -> None:
     """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless.
 
@@ -192,11 +195,11 @@ async def _phases(
         return
     await sandbox.begin_phase("agent")
     watch.mark("agent_start")
-    ended = await _worked(order, agent, sandbox, clock)
+    ended = await work_phase(agent, order, sandbox, gateway, watch.offset, cooperative=_cooperative(agent, clock))
     course.agent = ended.facts
     traces.update(ended.traces)
     watch.mark("agent_end")
-    if _decided(course.admitted, course.agent, await sandbox.counters(), cgroup):
+    if _decided(order, course.admitted, course.agent, await sandbox.counters(), cgroup):
         return
     await sandbox.begin_phase("verifier")
     try:
@@ -235,15 +238,6 @@ async def _prepared(order: TrialOrder, sandbox: Sandbox, clock: Clock) -> tuple[
     return (agent if ended.facts.error is None else None), ended
 
 
-async def _worked(order: TrialOrder, agent: Agent, sandbox: Sandbox, clock: Clock) -> AgentEnd:
-    """The agent's phase."""
-
-    def work(inner: Sandbox) -> Coroutine[Any, Any, AgentFacts]:
-        return agent.run(inner, order.task, seed=order.trial.seed, timeout_s=order.agent_timeout_s)
-
-    return await run_agent(work, sandbox, order.agent_timeout_s, cooperative=_cooperative(agent, clock))
-
-
 def _cooperative(agent: Agent, clock: Clock) -> bool:
     """Whether the agent runs on this event loop: as it says; on virtual time always, which waits for no thread."""
     return bool(getattr(agent, "cooperative", False)) or isinstance(clock, VirtualClock)
@@ -266,9 +260,19 @@ async def _warm(order: TrialOrder, clock: Clock) -> BaseException | None:
 PREPARE_TIMEOUT_S = 600.0
 
 
-def _decided(admitted: Admitted, agent: AgentFacts, counters: PhaseCounters, cgroup: int | None) -> bool:
+def _decided(
+    order: TrialOrder, admitted: Admitted, agent: AgentFacts, counters: PhaseCounters, cgroup: int | None
+) -> bool:
     """Whether the agent phase already decided the attempt, whatever a verifier would say."""
-    seen = Evidence(admitted.request, admitted.limit, cgroup, agent=agent, counters={"agent": counters})
+    seen = Evidence(
+        admitted.request,
+        admitted.limit,
+        cgroup,
+        agent=agent,
+        counters={"agent": counters},
+        agent_timeout_s=order.agent_timeout_s,
+        api_blocked_share=_blocked_share(order),
+    )
     return not needs_verifier(seen)
 
 
@@ -307,7 +311,14 @@ def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence
         evicted=final_facts.evicted if final_facts else None,
         platform=platform,
         platform_detail=detail,
+        agent_timeout_s=order.agent_timeout_s,
+        api_blocked_share=_blocked_share(order),
     )
+
+
+def _blocked_share(order: TrialOrder) -> float:
+    """The share of its time limit from which an agent counts as blocked by the model API."""
+    return 1.0 if order.api is None else order.api.blocked_share
 
 
 def _trace_files(evidence: Evidence, verdict: Verdict, final_facts: FinalFacts) -> dict[str, bytes]:

@@ -13,7 +13,8 @@
 | 9 | set-up failed otherwise: timeout / anything else | infra/deadline / image, platform |
 | 10 | agent ended in error beside an OOM kill, and the reward is not full | infra/oom_* |
 | 11 | agent ended in error beside a full disk or denied forks, reward not full | infra/disk_full, pids_limit |
-| 12 | the model's API failed for good | model_api |
+| 12 | the model's API kept the agent from its work (below), and the reward is not full | model_api/api_*, platform |
+| 12b | the agent says that the model's API failed for good, and no gateway saw its calls | model_api |
 | 13 | the agent itself broke, or what it needs could not be made ready (rows 7 and 8 first) | agent_error |
 | 14 | OOM kill in the verifier phase and the reward is missing or below full | infra/oom_verifier |
 | 15 | no reward: disk full / forks denied / time lost to the cpu quota | infra/disk_full, pids_limit, cpu_limit |
@@ -31,6 +32,11 @@ for at least a fifth of that time. In that time it wanted to run and only its qu
 missed the time limit by no more than that would have fitted unthrottled. A phase that sleeps or waits for others is not
 throttled. What it would have needed beyond nobody can know, so a program that never ends counts as cpu_limit under a
 tight quota, and as a timeout without one.
+
+The model's API (row 12), by what the gateway saw: the agent ran into its time limit and was blocked by 429, 5xx,
+outages, their back-off and the gateway's own queue for at least the registered share of it (`apis.*.blocked_share`); or
+the agent ended in error, or gave up early, and its last call had failed for the API's sake. What an agent can bring
+about by what it asks (400, 404, its money bound) is its own doing. An agent that was slow by itself stays scored.
 
 OOM with proof (row 5): `oom_limit` needs a finite memory limit and proof that *that* limit was full: on v2 the delta
 of `oom` in memory.events.local of the cgroup that carries it; on v1 the kernel log's oom_memcg where readable
@@ -52,7 +58,7 @@ proves by exclusion that it was the own one; without room it is `oom_unknown`. W
 from __future__ import annotations
 
 from raysweep.record.evidence import CommandFacts, Evidence, PhaseCounters, Verdict
-from raysweep.vocabulary import Cause, CauseClass, Outcome, Phase
+from raysweep.vocabulary import ApiFailure, Cause, CauseClass, Outcome, Phase
 
 SIGKILL = 9
 FULL_REWARD = 1.0
@@ -76,7 +82,7 @@ def classify(evidence: Evidence) -> Verdict:
 def needs_verifier(evidence: Evidence) -> bool:
     """Whether the verifier must run to judge an attempt whose agent phase is over (evidence: without a verifier's)."""
     verdict = classify(evidence)
-    return verdict.outcome == Outcome.VERIFIER_ERROR or _beside(evidence) is not None
+    return verdict.outcome == Outcome.VERIFIER_ERROR or _beside(evidence) is not None or _api(evidence) is not None
 
 
 def _infra(cause: str, phase: str | None, cause_class: CauseClass = CauseClass.RESOURCE) -> Verdict:
@@ -198,13 +204,30 @@ def _agent(e: Evidence) -> Verdict | None:
     killed = _kill_verdict(e, Phase.AGENT, command)
     if killed is not None:
         return killed
-    beside = _beside(e)
+    beside = _beside(e) or _api(e)
     if beside is not None:
         full = e.verifier is not None and e.verifier.reward is not None and e.verifier.reward >= FULL_REWARD
         return None if full else beside
     if e.agent.model_api_error is not None:
         return Verdict(Outcome.MODEL_API, phase=Phase.AGENT)
     return None if e.agent.error is None else Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT)
+
+
+def _api(e: Evidence) -> Verdict | None:
+    """Row 12: the model's API kept the agent from its work, or None."""
+    agent = e.agent
+    if agent is None or agent.api is None or _killed(agent.command) or e.died_in is not None:
+        return None
+    api = agent.api
+    if agent.timed_out or (agent.command is not None and agent.command.timed_out):
+        limit = e.agent_timeout_s
+        blocked = limit is not None and api.blocked_s >= e.api_blocked_share * limit
+        failure = (api.main_failure or ApiFailure.RATE_LIMITED) if blocked else None
+    else:
+        failure = api.last_failure
+    if failure is None:
+        return None
+    return Verdict(Outcome.MODEL_API, Cause(f"api_{failure}"), Phase.AGENT, CauseClass.PLATFORM)
 
 
 def _unprepared(e: Evidence) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysweep.config.apis import ModelApi
 from raysweep.config.factors import ChangedLevels, Factors, agent_multiplier
 from raysweep.ids import attempt_id
 from raysweep.plan.model import PlannedTrial
@@ -53,7 +54,8 @@ class TrialOrder:
     now: the driver's wall time at dispatch; the runner adds its own monotonic time to it, so that every wall time of
     the ledger is the driver's. occasion: label of the planned occasion. traces: folder for this attempt's files.
     image: what its sandbox starts from, by digest where the run has one; None leaves it to the task. image_seen: where
-    `image` is a tag, the first identity (trial.images) that the driver knows of it in this run.
+    `image` is a tag, the first identity (trial.images) that the driver knows of it in this run. api_name, api: the
+    model API that its agent calls, if it calls one. most_usd: the most that its calls may cost, None for no bound.
     """
 
     run_id: str
@@ -75,6 +77,9 @@ class TrialOrder:
     conditions: Conditions = Conditions()
     image: str | None = None
     image_seen: str | None = None
+    api_name: str | None = None
+    api: ModelApi | None = None
+    most_usd: float | None = None
 
     @property
     def agent_timeout_s(self) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
+from raysweep.record.evidence import AgentFacts, ApiFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.schema import COUNTERS, SCHEMA_VERSION, Row, counter_name
 from raysweep.sandbox.protocol import Admitted, Capabilities, FinalFacts
 from raysweep.trial.order import TrialOrder
 from raysweep.units import Resources
+from raysweep.vocabulary import Outcome
 
 
 @dataclass(slots=True)
@@ -144,10 +145,30 @@ def _agent_columns(e: Evidence) -> Row:
         columns["timed_out"] = e.agent.timed_out or bool(e.agent.command and e.agent.command.timed_out)
         for name in ("tokens_in", "tokens_out", "tokens_cached", "cost_usd", "api_p50_ms", "api_p95_ms", "api_429"):
             columns[name] = getattr(e.agent, name)
+        columns["harness"] = e.agent.harness
+        if e.agent.api is not None:
+            columns.update(_api_columns(e.agent.api))
     if e.verifier is not None:
         columns["verifier_exit"] = _exit_code(e.verifier.command)
         columns["reward"] = e.verifier.reward
     return columns
+
+
+def _api_columns(api: ApiFacts) -> Row:
+    return {
+        "api_calls": api.calls,
+        "api_errors": {name: str(number) for name, number in api.errors.items()},
+        "api_blocked_s": api.blocked_s,
+        "api_waiting_s": api.waiting_s,
+        "api_first_token_p50_ms": api.first_token_p50_ms,
+        "api_first_token_p95_ms": api.first_token_p95_ms,
+        "api_tokens_per_s_p50": api.tokens_per_s_p50,
+        "api_tokens_per_s_p95": api.tokens_per_s_p95,
+        "api_unpriced": api.unpriced,
+        "tokens_cache_write": api.tokens_cache_write,
+        "tokens_reasoning": api.tokens_reasoning,
+        "models_named": " ".join(api.models_named) or None,
+    }
 
 
 def _counter_columns(counters: Mapping[str, PhaseCounters]) -> Row:
@@ -163,6 +184,16 @@ def _detail(e: Evidence, verdict: Verdict) -> str | None:
         return e.platform_detail
     if verdict.outcome == "infra" and verdict.phase == "agent" and e.agent is not None and e.agent.printed:
         return e.agent.printed
+    if verdict.outcome == Outcome.MODEL_API and e.agent is not None and e.agent.api is not None:
+        return _model_api_detail(e.agent)
     if e.agent is not None and (e.agent.error or e.agent.model_api_error):
         return e.agent.error or e.agent.model_api_error
     return e.verifier.problem if e.verifier is not None else None
+
+
+def _model_api_detail(agent: AgentFacts) -> str:
+    """The API's exact words, and how long it kept the agent waiting."""
+    assert agent.api is not None  # noqa: S101 - the caller's condition
+    said = agent.api.refusal or "calls waited for the limits of the sweep"
+    blocked = f"; blocked for {agent.api.blocked_s:.0f} s over {agent.api.calls} calls"
+    return said + blocked + (f"; {agent.error}" if agent.error else "")

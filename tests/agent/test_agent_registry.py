@@ -14,10 +14,12 @@ def test_the_built_in_kinds():
     assert make_agent("nop", {}) == Nop()
     assert make_agent("scripted", {"strategy": "lean"}) == Scripted("lean")
     assert {"oracle", "nop", "scripted"} <= set(agent_kinds())
-    assert [make_agent(k, {"strategy": "x"} if k == "scripted" else {}).kind for k in registry.BUILT_IN] == [
+    options = {"scripted": {"strategy": "x"}, "mini-swe": {"model": "m"}}
+    assert [make_agent(k, options.get(k, {})).kind for k in registry.BUILT_IN] == [
         "oracle",
         "nop",
         "scripted",
+        "mini-swe",
     ]
 
 
@@ -25,12 +27,15 @@ def test_the_built_in_kinds():
     ("kind", "options", "message"),
     [
         ("orakel", {}, "no agent of kind 'orakel'; did you mean 'oracle'"),
-        ("zzz", {}, "known kinds are nop, oracle, scripted"),
+        ("zzz", {}, "known kinds are mini-swe, nop, oracle, scripted"),
         ("scripted", {"stratgy": "x"}, "no option 'stratgy'; did you mean 'strategy'"),
         ("nop", {"strategy": "x"}, "it takes no options"),
         ("scripted", {}, "needs the option 'strategy'"),
         ("scripted", {"strategy": 3}, "needs the option 'strategy'"),
         ("scripted", {"strategy": "../x"}, "needs the option 'strategy'"),
+        ("mini-swe", {}, "option 'model': field required"),
+        ("mini-swe", {"model": "m", "temprature": 1}, "option 'temprature'.*it takes model, config"),
+        ("mini-swe", {"model": "m", "retries": -1}, "option 'retries'"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_remedy(kind, options, message):
