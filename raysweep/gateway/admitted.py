@@ -11,6 +11,7 @@ from typing import Any
 from raysweep.config.apis import ModelApi
 from raysweep.gateway.call import Call
 from raysweep.gateway.gate import Gate
+from raysweep.gateway.journal import Journal
 from raysweep.gateway.money import Wallet
 from raysweep.gateway.sums import Span, sum_calls
 from raysweep.record.evidence import ApiFacts
@@ -26,6 +27,7 @@ class AdmittedAttempt:
     token: str = field(repr=False)
     key: str | None = field(repr=False)
     offset: float
+    journal: Journal
     calls: list[Call] = field(default_factory=list)
     open: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -41,6 +41,7 @@ class Forwarder:
         body = await request.read()
         call = Call(len(attempt.calls) + 1, request.path, attempt.wall())
         attempt.calls.append(call)
+        attempt.journal.note(call)
         reserved = 0.0
         try:
             body, most_output = read_request(call, body)
@@ -57,6 +58,7 @@ class Forwarder:
             call.ended = attempt.wall()
             call.usd = cost(call, attempt.wallet.price(call))
             attempt.wallet.settle(reserved, call.usd)
+            attempt.journal.note(call)
 
     async def _through_gate(self, request: web.Request, call: Call, body: bytes) -> web.StreamResponse:
         gate = self._attempt.gate(call.model)

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -14,6 +15,7 @@ from raysweep.config.apis import ModelApi
 from raysweep.gateway.admitted import AdmittedAttempt
 from raysweep.gateway.forward import Forwarder, refusal
 from raysweep.gateway.gate import Gate
+from raysweep.gateway.journal import Journal
 from raysweep.gateway.keys import read_key
 from raysweep.gateway.money import Wallet
 
@@ -65,11 +67,17 @@ class Gateway:
         self._starting: asyncio.Lock | None = None
 
     async def admit(
-        self, name: str, api: ModelApi, offset: float, most_usd: float | None = None
+        self,
+        name: str,
+        api: ModelApi,
+        offset: float,
+        most_usd: float | None = None,
+        folder: Path | None = None,
     ) -> tuple[AdmittedAttempt, ModelAccess]:
         """Let an attempt call the API `name`.
 
         offset: the driver's wall time less this process's monotonic time, seconds. most_usd: the attempt's money bound.
+        folder: where its calls are written down while it runs, None for nowhere.
 
         Raises:
             InputError: the API's key is not to be had here.
@@ -84,6 +92,7 @@ class Gateway:
             token=TOKEN_PREFIX + secrets.token_urlsafe(24),
             key=key,
             offset=offset,
+            journal=Journal(folder),
         )
         self._attempts[attempt.token] = attempt
         return attempt, ModelAccess(f"http://127.0.0.1:{port}", attempt.token, api.protocol)

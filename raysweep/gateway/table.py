@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 
 from raysweep.gateway.call import Call
 
+NAME = "calls.parquet"
 _TIMES = frozenset({"began", "first_byte", "first_token", "ended"})
 _TYPES = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_"}
 
@@ -29,3 +30,12 @@ def calls_parquet(calls: Sequence[Call]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()
+
+
+def read_calls(data: bytes) -> list[Call]:
+    """The calls in such a file."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    plain = [{k: v.timestamp() if k in _TIMES and v is not None else v for k, v in row.items()} for row in rows]
+    return [Call(**row) for row in plain]

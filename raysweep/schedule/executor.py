@@ -11,9 +11,10 @@ from raysweep.log import ids
 from raysweep.probe import ProbeOrder, run_probe
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
-from raysweep.trial.attempt import run_attempt, write_traces
+from raysweep.trial.attempt import run_attempt
 from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
+from raysweep.trial.traces import write_traces
 
 
 class RunnerLostError(Exception):

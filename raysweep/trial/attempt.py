@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raysweep.agent import Agent, make_agent
@@ -21,15 +20,15 @@ from raysweep.clock import Clock, VirtualClock
 from raysweep.errors import SandboxError
 from raysweep.gateway import Gateway
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
-from raysweep.record.place import RunPath, store_at
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Admitted, FinalFacts, Sandbox, SandboxProvider, SandboxSpec
 from raysweep.trial.classify import classify, needs_verifier
 from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
 from raysweep.trial.row import Course, build_row, identity
+from raysweep.trial.traces import trace_files
 from raysweep.trial.transcript import Listener, Transcript
-from raysweep.trial.work_phase import work_phase
+from raysweep.trial.work_phase import calls_of_lost_runner, work_phase
 from raysweep.units import Resources
 from raysweep.verifier import read_output, verify
 from raysweep.vocabulary import Phase
@@ -139,7 +138,7 @@ async def run_attempt(
     verdict = classify(evidence)
     if isinstance(sandbox, Transcript):
         traces["transcript.jsonl"] = sandbox.jsonl()
-        traces |= _trace_files(evidence, verdict, course.final_facts)
+        traces |= trace_files(evidence, verdict, course.final_facts)
     return Attempted(build_row(order, course, evidence, verdict, capabilities), evidence, verdict, traces)
 
 
@@ -321,24 +320,6 @@ def _blocked_share(order: TrialOrder) -> float:
     return 1.0 if order.api is None else order.api.blocked_share
 
 
-def _trace_files(evidence: Evidence, verdict: Verdict, final_facts: FinalFacts) -> dict[str, bytes]:
-    samples = "".join(json.dumps(asdict(s)) + "\n" for s in final_facts.samples)
-    judged = {"verdict": asdict(verdict), "evidence": asdict(evidence)}
-    return {"samples.jsonl": samples.encode(), "evidence.json": json.dumps(judged, indent=1).encode()}
-
-
-async def write_traces(folder: RunPath, traces: dict[str, bytes]) -> None:
-    """Write the files of one attempt; called by the runner's shell before the row is handed on."""
-    if isinstance(folder, Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in traces.items():
-            (folder / name).write_bytes(data)
-        return
-    store = store_at(folder)
-    for name, data in traces.items():
-        await asyncio.to_thread(store.replace, name, data)
-
-
 def lost_row(order: TrialOrder, verdict: Verdict, detail: str, stopped: float) -> Row:
     """The row of an attempt whose own row never came: its runner was lost, or it was cancelled."""
     return {
@@ -348,4 +329,5 @@ def lost_row(order: TrialOrder, verdict: Verdict, detail: str, stopped: float) -
         "cause": verdict.cause,
         "cause_class": verdict.cause_class,
         "detail": detail,
+        **calls_of_lost_runner(order, stopped),
     }

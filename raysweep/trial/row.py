@@ -10,7 +10,7 @@ from raysweep.record.schema import COUNTERS, SCHEMA_VERSION, Row, counter_name
 from raysweep.sandbox.protocol import Admitted, Capabilities, FinalFacts
 from raysweep.trial.order import TrialOrder
 from raysweep.units import Resources
-from raysweep.vocabulary import Outcome
+from raysweep.vocabulary import ApiFailure, Outcome
 
 
 @dataclass(slots=True)
@@ -146,16 +146,24 @@ def _agent_columns(e: Evidence) -> Row:
         for name in ("tokens_in", "tokens_out", "tokens_cached", "cost_usd", "api_p50_ms", "api_p95_ms", "api_429"):
             columns[name] = getattr(e.agent, name)
         columns["harness"] = e.agent.harness
-        if e.agent.api is not None:
-            columns.update(_api_columns(e.agent.api))
+        if e.agent.api is not None:  # what the gateway saw, whatever the agent says
+            columns.update(model_columns(e.agent.api))
     if e.verifier is not None:
         columns["verifier_exit"] = _exit_code(e.verifier.command)
         columns["reward"] = e.verifier.reward
     return columns
 
 
-def _api_columns(api: ApiFacts) -> Row:
+def model_columns(api: ApiFacts) -> Row:
+    """The columns of an attempt's model calls."""
     return {
+        "tokens_in": api.tokens_in,
+        "tokens_out": api.tokens_out,
+        "tokens_cached": api.tokens_cached,
+        "cost_usd": api.usd,
+        "api_p50_ms": api.latency_p50_ms,
+        "api_p95_ms": api.latency_p95_ms,
+        "api_429": api.errors.get(ApiFailure.RATE_LIMITED, 0),
         "api_calls": api.calls,
         "api_errors": {name: str(number) for name, number in api.errors.items()},
         "api_blocked_s": api.blocked_s,

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from raysweep.agent import Agent
 from raysweep.agent.running import AgentEnd, run_agent
 from raysweep.errors import InputError
 from raysweep.gateway import Gateway
-from raysweep.gateway.table import calls_parquet
+from raysweep.gateway.journal import read_journal
+from raysweep.gateway.sums import sum_calls
+from raysweep.gateway.table import NAME as CALLS
+from raysweep.gateway.table import calls_parquet, read_calls
 from raysweep.record.evidence import AgentFacts, ApiFacts
+from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import Sandbox
 from raysweep.trial.order import TrialOrder
+from raysweep.trial.row import model_columns
 from raysweep.vocabulary import ApiFailure
-
-CALLS_TRACE = "calls.parquet"
 
 
 async def work_phase(
@@ -45,7 +49,8 @@ async def _with_model(
     assert order.api is not None  # noqa: S101 - the caller's condition
     assert order.api_name is not None  # noqa: S101 - comes with the API
     try:
-        attempt, access = await gateway.admit(order.api_name, order.api, offset, order.most_usd)
+        folder = order.traces if isinstance(order.traces, Path) else None  # a bucket takes no appending
+        attempt, access = await gateway.admit(order.api_name, order.api, offset, order.most_usd, folder)
     except InputError as error:
         said = str(error)
         refused = ApiFacts(last_failure=ApiFailure.REFUSED, main_failure=ApiFailure.REFUSED, refusal=said)
@@ -62,17 +67,18 @@ async def _with_model(
         ended = await run_agent(work, sandbox, order.agent_timeout_s, cooperative=cooperative)
     finally:
         await gateway.dismiss(attempt)
-    api = attempt.facts(ended.busy)
-    facts = replace(
-        ended.facts,
-        api=api,
-        tokens_in=api.tokens_in,
-        tokens_out=api.tokens_out,
-        tokens_cached=api.tokens_cached,
-        cost_usd=api.usd,
-        api_p50_ms=api.latency_p50_ms,
-        api_p95_ms=api.latency_p95_ms,
-        api_429=api.errors.get("rate_limited", 0),
-    )
-    traces = {**ended.traces, CALLS_TRACE: calls_parquet(attempt.calls)} if attempt.calls else ended.traces
+    facts = replace(ended.facts, api=attempt.facts(ended.busy))
+    traces = {**ended.traces, CALLS: calls_parquet(attempt.calls)} if attempt.calls else ended.traces
     return replace(ended, facts=facts, traces=traces)
+
+
+def calls_of_lost_runner(order: TrialOrder, stopped: float) -> Row:
+    """The columns of an attempt's model calls where its runner died with it; empty where nothing is known of any."""
+    if order.api is None or not isinstance(order.traces, Path):
+        return {}
+    whole = order.traces / CALLS  # where the runner died after it had written this
+    calls = read_calls(whole.read_bytes()) if whole.exists() else read_journal(order.traces)
+    for call in calls:
+        if call.ended is None:
+            call.failure, call.error = ApiFailure.CUT, "the runner died during the call"
+    return model_columns(sum_calls(calls, stopped)) if calls else {}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from pathlib import Path
+
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -155,6 +160,45 @@ def test_an_agent_at_its_time_limit_has_its_open_call_cut_and_recorded(tmp_path)
     assert (row["outcome"], row["timed_out"], row["api_calls"], row["api_unpriced"]) == ("scored", True, 1, 1)
     assert dict(row["api_errors"]) == {"cut": "1"}
     assert server.calls[0].ended is None
+
+
+def test_a_runner_that_is_killed_in_the_middle_of_a_call_loses_none_and_doubles_none(tmp_path):
+    """The lost attempt's row has the calls that the runner had made; the attempt that follows has its own."""
+    source = slow_task(tmp_path, 60)
+    killed = []
+
+    def script(prompt):
+        if prompt.turn == 1 and not killed:
+            killed.append(kill_runner_with_open_call(server))
+        return solve(prompt)
+
+    with ModelServer(script) as server:
+        path = sweep(tmp_path, server, source=source, include="slow", bands=ONE, executor="ray")
+        done = raysweep("run", path, "--run-dir", tmp_path / "run", FAKE_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+    rows = read_ledger(tmp_path / "run").table.to_pylist()
+    assert [(r["outcome"], r["cause"], r["api_calls"]) for r in rows] == [
+        ("infra", "runner_lost", 2),
+        ("scored", None, 2),
+    ]
+    assert dict(rows[0]["api_errors"]) == {"cut": "1"}
+    assert sum(r["api_calls"] for r in rows) == len(server.calls)
+    finished = [c for c in server.calls if c.whole]
+    assert sum(r["tokens_in"] for r in rows) == sum(c.tokens_in for c in finished if c is not server.calls[1])
+
+
+def kill_runner_with_open_call(server):
+    """SIGKILL for the process that holds the other end of a connection to the server."""
+    port = int(server.url.rpartition(":")[2])
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{c[9]}]" for c in connections if int(c[2].rpartition(":")[2], 16) == port}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            opened = {link.readlink().name for link in (entry / "fd").iterdir()}
+            if int(entry.name) != os.getpid() and opened & sockets:
+                os.kill(int(entry.name), signal.SIGKILL)
+                return int(entry.name)
+    raise AssertionError("nobody calls the server")
 
 
 def test_a_budget_stops_the_sweep_before_it_is_overspent(tmp_path):
