@@ -82,8 +82,24 @@ def submit(
     dry_run: DryRun = False,
 ) -> None:
     """Begin the sweep, or go on with it: a new job on the same run directory. One unfinished job at a time."""
-    sweep = _sweep(config)
+    sweep = _checked(config)
     raise typer.Exit(_submit_window(sweep, window, context) if window else _submit(sweep, context, dry_run=dry_run))
+
+
+def _checked(config: Path) -> Sweep:
+    """The sweep, after all that `raysweep check` looks at: a job that would end with 2 is not made.
+
+    Tasks in a folder that only the image has cannot be looked at here; the driver does.
+    """
+    from raysweep.cli.output import tell
+    from raysweep.study.load import load_study
+
+    sweep = _sweep(config)
+    source = sweep.tasks.source
+    if Path(source).is_absolute() and not Path(source).is_dir():
+        tell(f"{source} is not here: its tasks are checked in the cluster, by the driver")
+        return sweep
+    return load_study(config).sweep
 
 
 def _submit(sweep: Sweep, context: str | None, *, dry_run: bool) -> int:

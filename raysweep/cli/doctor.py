@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,20 +37,31 @@ class Examination:
 
 def doctor_command(path: Path | None, *, as_json: bool) -> int:
     """Print the checks; 0 when every required one holds (without a config: for one of the kinds), else 4."""
-    seen = _examine_for(path) if path is not None else _examine_here()
+    shown: list[Check] = []
+
+    def show(check: Check) -> None:
+        if not as_json:
+            _say_check(check)
+            shown.append(check)
+
+    seen = _examine_for(path, show) if path is not None else _examine_here()
     ok = any(one.ok for one in seen)
     if as_json:
         first = next((one for one in seen if one.ok), seen[0]).as_json()
         emit(first if path is not None else {**first, "kinds": [one.as_json() for one in seen]})
         return ExitCode.OK if ok else ExitCode.UNSUITABLE
     for one in seen:
-        _say(one)
+        _say(one, shown)
     return ExitCode.OK if ok else ExitCode.UNSUITABLE
 
 
-def _examine_for(path: Path) -> list[Examination]:
+def _examine_for(path: Path, show: Callable[[Check], None]) -> list[Examination]:
+    from raysweep.sandbox.protocol import TellsChecks
+
     study = load_study(path)
     provider = recipe(study.sweep)("doctor")
+    if isinstance(provider, TellsChecks):
+        provider.checked = show
     return [Examination(provider.kind, provider.doctor(planned_sandboxes(study)))]
 
 
@@ -60,10 +72,17 @@ def _examine_here() -> list[Examination]:
     return [Examination(kind, ProviderRecipe(kind, scratch_root())("doctor").doctor()) for kind in here]
 
 
-def _say(one: Examination) -> None:
+def _say_check(check: Check) -> None:
+    mark = "ok  " if check.ok else ("FAIL" if check.required else "note")
+    say(f"{mark}  {check.name}: {check.found}")
+    if not check.ok and check.remedy:
+        say(f"      remedy: {check.remedy}")
+    sys.stdout.flush()  # into a pipe, too
+
+
+def _say(one: Examination, shown: Sequence[Check]) -> None:
+    """All checks that were not shown yet, and what they come to."""
     for check in one.checks:
-        mark = "ok  " if check.ok else ("FAIL" if check.required else "note")
-        say(f"{mark}  {check.name}: {check.found}")
-        if not check.ok and check.remedy:
-            say(f"      remedy: {check.remedy}")
+        if check not in shown:
+            _say_check(check)
     say(f"{one.kind} sandboxes {'can' if one.ok else 'cannot'} enforce bands here")

@@ -6,9 +6,9 @@ Platform failures are `SandboxError(cause, detail)`; everything else that goes w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from raysweep.record.evidence import CommandFacts, Evicted, PhaseCounters, Sample
 from raysweep.units import Resources
@@ -205,6 +205,13 @@ class Check:
     found: str
     remedy: str = ""
     required: bool = True
+
+
+@runtime_checkable
+class TellsChecks(Protocol):
+    """A provider whose `doctor` takes long: it calls `checked` with each check as soon as it is known."""
+
+    checked: Callable[[Check], None]
 
 
 @dataclass(frozen=True, slots=True)

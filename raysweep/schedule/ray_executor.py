@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from raysweep.clock import SystemClock
 from raysweep.config.model import actor_layout
-from raysweep.errors import IncompleteError
+from raysweep.errors import IncompleteError, RaysweepError
 from raysweep.probe import ProbeOrder
 from raysweep.record.logs import RunLog
 from raysweep.record.schema import Row
@@ -285,7 +285,10 @@ class RayExecutor:
             raise self._broken
         try:
             return await started
-        except ray.exceptions.RayTaskError:  # what the runner itself raised
+        except ray.exceptions.RayTaskError as error:  # what the runner itself raised; Ray's message is a traceback
+            _log.warning("a runner could not start", exc_info=error)
+            if isinstance(error.cause, RaysweepError):
+                raise error.cause from None
             raise
         except ray.exceptions.RayError as error:
             told = str(error).splitlines()[0]

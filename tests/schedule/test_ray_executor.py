@@ -186,8 +186,10 @@ def test_a_machine_that_cannot_enforce_is_told_as_such_from_inside_an_actor(fold
         finally:
             await executor.close()
 
-    with pytest.raises(UnsuitableError, match="no cgroups here"):
+    with pytest.raises(UnsuitableError, match="no cgroups here") as caught:
         asyncio.run(main())
+    assert type(caught.value) is UnsuitableError
+    assert "\n" not in str(caught.value), "a sentence, not Ray's traceback"
 
 
 def test_a_bug_inside_an_actor_is_raised_in_the_driver_with_its_traceback(tmp_path):

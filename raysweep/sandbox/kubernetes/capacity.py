@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raysweep.sandbox.kubernetes.bounds import resources_of
-from raysweep.sandbox.kubernetes.nodes import MACHINE_TYPES
+from raysweep.sandbox.kubernetes.nodes import machine_type
 from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT, KEEPER_CPU, KEEPER_MEMORY, PodOptions
 from raysweep.sandbox.kubernetes.pod_end import node_ready, over
 from raysweep.sandbox.protocol import SandboxSpec
@@ -51,7 +51,7 @@ def rooms(nodes: Iterable[Json], pods: Iterable[Json], options: PodOptions) -> l
 
 
 def _room(node: Json, others: Sequence[Json]) -> Room:
-    status, labels = node["status"], node["metadata"].get("labels") or {}
+    status = node["status"]
     free = allocatable = resources_of(status.get("allocatable"))
     slots = int(status.get("allocatable", {}).get("pods", DEFAULT_SLOTS)) - len(others)
     for pod in others:
@@ -59,7 +59,7 @@ def _room(node: Json, others: Sequence[Json]) -> Room:
     images = status.get("images") or ()
     return Room(
         node["metadata"]["name"],
-        next((str(labels[key]) for key in MACHINE_TYPES if key in labels), "unknown"),
+        machine_type(node),
         free,
         slots,
         frozenset(name for image in images for name in image.get("names") or ()),

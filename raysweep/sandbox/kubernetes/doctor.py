@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from raysweep.sandbox.kubernetes.preflight import (
     rights_check,
     shortened,
 )
+from raysweep.sandbox.kubernetes.priorities import priority_check
 from raysweep.sandbox.kubernetes.probe import LOST, SLEEPERS, Proof, probe, unless_lost
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import ClusterSession
@@ -47,6 +48,11 @@ class Examined(Protocol):
         """The sweep's options."""
         ...
 
+    @property
+    def checked(self) -> Callable[[Check], None]:
+        """Told each check as soon as it is known."""
+        ...
+
     def remember(self, proof: Proof) -> None:
         """Keep what a probe pod measured."""
         ...
@@ -56,32 +62,58 @@ class Examined(Protocol):
         ...
 
 
+class _Told(list[Check]):
+    """The checks so far, each told when it is added."""
+
+    def __init__(self, tell: Callable[[Check], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def take(self, *checks: Check) -> None:
+        """Add checks."""
+        for check in checks:
+            self._tell(check)
+            self.append(check)
+
+
 async def run_checks(provider: Examined, planned: Planned) -> Sequence[Check]:
     """All checks; later ones are left out where an earlier one fails that they stand on."""
-    options = provider.options
+    checks = _Told(provider.checked)
     try:
-        api = await Api.connect(options.context)
+        api = await Api.connect(provider.options.context)
     except UnsuitableError as error:
-        return [Check("cluster", ok=False, found=error.missing, remedy=error.remedy)]
+        checks.take(Check("cluster", ok=False, found=error.missing, remedy=error.remedy))
+        return checks
     try:
-        checks = [await cluster_check(api)]
-        for look in (rights_check, namespace_check):
-            if not checks[-1].ok:
-                return checks
-            checks.append(await look(api, options.namespace))
-        if not checks[-1].ok:
+        if not await _looked(api, provider.options, planned, checks):
             return checks
-        pods, specs = options.pods(), planned.specs
-        if specs:
-            checks.append(await admission_check(api, pods, specs))
-        checks += await node_checks(api, pods, planned, allow_unreachable=options.allow_unreachable_limits)
     except ApiError as error:
-        return [*checks, Check("cluster", ok=False, found=str(error), remedy="see the message, and try again")]
+        checks.take(Check("cluster", ok=False, found=str(error), remedy="see the message, and try again"))
+        return checks
     finally:
         await api.close()
     if all(check.ok for check in checks if check.required):
-        checks += await _probed(provider, planned)
+        checks.take(*await _probed(provider, planned))
     return checks
+
+
+async def _looked(api: Api, options: KubernetesOptions, planned: Planned, checks: _Told) -> bool:
+    """What can be seen without a pod; False where a later check could not be asked for."""
+    checks.take(await cluster_check(api))
+    for look in (rights_check, namespace_check):
+        if not checks[-1].ok:
+            return False
+        checks.take(await look(api, options.namespace))
+    if not checks[-1].ok:
+        return False
+    pods, specs = options.pods(), planned.specs
+    if specs:
+        checks.take(await admission_check(api, pods, specs))
+    checks.take(*await node_checks(api, pods, planned, allow_unreachable=options.allow_unreachable_limits))
+    priorities = await priority_check(api, options.priority_class)
+    if priorities is not None:
+        checks.take(priorities)
+    return True
 
 
 async def _probed(provider: Examined, planned: Planned) -> list[Check]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import resources_of
-from raysweep.sandbox.kubernetes.pod import ATTEMPT
+from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT
 from raysweep.sandbox.kubernetes.pod_end import over
+from raysweep.units import GIB
 
 FRESH_S = 20.0
 """Facts of a node are read again when they are older than this; hundreds of sandboxes share one reading."""
 
-MACHINE_TYPES = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type", "kubernetes.io/arch")
+MACHINE_TYPES = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 
 Facts = dict[str, str | int | float | bool | None]
 
@@ -86,12 +89,12 @@ def node_facts(view: NodeView, own: str) -> Facts:
     if view.node is None:
         return {}
     metadata, status = view.node["metadata"], view.node["status"]
-    info, labels = status.get("nodeInfo") or {}, metadata.get("labels") or {}
+    info = status.get("nodeInfo") or {}
     allocatable = resources_of(status.get("allocatable"))
     others = [tenant for tenant in view.tenants if tenant.name != own]
     return {
         "name": metadata["name"],
-        "machine_type": next((labels[key] for key in MACHINE_TYPES if key in labels), None),
+        "machine_type": machine_type(view.node),
         "kernel": info.get("kernelVersion"),
         "os_image": info.get("osImage"),
         "runtime": info.get("containerRuntimeVersion"),
@@ -104,9 +107,34 @@ def node_facts(view: NodeView, own: str) -> Facts:
     }
 
 
+def machine_type(node: Mapping[str, Any]) -> str:
+    """The node's type as its cloud labels it; where nobody does, what it has.
+
+    As in "amd64 8 cpu 31.3Gi (7910m cpu 27.5Gi for pods)": capacity, and what of it pods may have where that is less.
+    """
+    labels, status = node["metadata"].get("labels") or {}, node["status"]
+    labelled = next((str(labels[key]) for key in MACHINE_TYPES if key in labels), None)
+    if labelled is not None:
+        return labelled
+    whole, given = _size(status.get("capacity")), _size(status.get("allocatable"))
+    arch = labels.get(ARCH) or (status.get("nodeInfo") or {}).get("architecture")
+    for_pods = f"({given} for pods)" if whole and given not in {"", whole} else ""
+    return " ".join(filter(None, (arch, whole or given, for_pods))) or "unknown"
+
+
+def _size(amounts: Mapping[str, str] | None) -> str:
+    """Cpu and memory, memory to a tenth of a GiB: machines of one type differ by some KiB."""
+    have = resources_of(dict(amounts) if amounts else None)
+    if have.cpu is None or have.memory is None:
+        return ""
+    cpu = f"{have.cpu // 1000} cpu" if have.cpu % 1000 == 0 else f"{have.cpu}m cpu"
+    return f"{cpu} {have.memory / GIB:.1f}Gi"
+
+
 def _trimmed(node: Json) -> Json:
     """The parts of a node that are asked for; a status names up to 50 images, of which nobody asks here."""
-    status = {key: node["status"][key] for key in ("allocatable", "conditions", "nodeInfo") if key in node["status"]}
+    kept = ("capacity", "allocatable", "conditions", "nodeInfo")
+    status = {key: node["status"][key] for key in kept if key in node["status"]}
     metadata = {"name": node["metadata"]["name"], "labels": node["metadata"].get("labels") or {}}
     return {"metadata": metadata, "status": status}
 

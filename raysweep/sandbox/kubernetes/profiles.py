@@ -17,13 +17,14 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {"package-install": PACKAGE_INSTALL, 
 def security_context(profile: str) -> dict[str, Any]:
     """A container's securityContext; KeyError for a profile that does not exist.
 
+    Root whatever the image's USER is: task files, /logs and the supervisor's spool are root's, as in Harbor.
     allowPrivilegeEscalation false sets no_new_privs: setuid programs such as sudo stay without effect.
     """
     capabilities: dict[str, Any] = {"drop": ["ALL"]}
     added = CAPABILITIES[profile]
     if added:
         capabilities["add"] = list(added)
-    return {"allowPrivilegeEscalation": False, "capabilities": capabilities}
+    return {"runAsUser": 0, "runAsGroup": 0, "allowPrivilegeEscalation": False, "capabilities": capabilities}
 
 
 def hardening() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -44,7 +44,12 @@ class KubernetesProvider:
         self.options = KubernetesOptions(**options)
         self._reset()
 
+    @staticmethod
+    def _silent(check: Check) -> None:
+        """Nobody wants to hear of a check before all are known."""
+
     def _reset(self) -> None:
+        self.checked: Callable[[Check], None] = self._silent
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, ClusterSession]] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:

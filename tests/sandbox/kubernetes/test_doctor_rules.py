@@ -6,12 +6,16 @@ import pytest
 
 from raysweep.sandbox.kubernetes.api import ApiError
 from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, pod_request, rooms, too_large, unreachable
-from raysweep.sandbox.kubernetes.doctor import Network, judge
+from raysweep.sandbox.kubernetes.doctor import Network, judge, run_checks
+from raysweep.sandbox.kubernetes.nodes import machine_type
 from raysweep.sandbox.kubernetes.pod import PodOptions
 from raysweep.sandbox.kubernetes.preflight import _on_nodes, has_image, refusal_remedy, shortened
+from raysweep.sandbox.kubernetes.priorities import displaced
 from raysweep.sandbox.kubernetes.probe import Proof
-from raysweep.sandbox.protocol import Capabilities, Planned, SandboxSpec
+from raysweep.sandbox.kubernetes.provider import KubernetesProvider
+from raysweep.sandbox.protocol import Capabilities, Planned, SandboxSpec, TellsChecks
 from raysweep.units import GIB, MIB, Resources, parse_millicores
+from support.kubernetes_fake import serving, status
 
 OPTIONS = PodOptions(namespace="sandboxes", image="localhost/task:dev")
 
@@ -225,3 +229,69 @@ def test_refusals_have_remedies(message, remedy):
 def test_long_lists_are_cut():
     assert shortened(["a", "b", "c"]) == "a; b; c"
     assert shortened([*"abcde"]) == "a; b; c (and 2 more)"
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity", "kind"),
+    [
+        ({"node.kubernetes.io/instance-type": "n2-standard-2"}, {"cpu": "2", "memory": "8Gi"}, "n2-standard-2"),
+        ({}, {"cpu": "2", "memory": "4194304Ki"}, "amd64 2 cpu 4.0Gi"),
+        ({}, {"cpu": "4", "memory": "8165500Ki"}, "amd64 4 cpu 7.8Gi (2 cpu 4.0Gi for pods)"),
+        ({}, {}, "amd64 2 cpu 4.0Gi"),
+    ],
+)
+def test_a_node_that_nobody_labels_is_known_by_what_it_has(labels, capacity, kind):
+    one = node(labels=labels)
+    one["status"]["capacity"] = capacity
+    assert machine_type(one) == kind
+    (room,) = rooms([one], [], OPTIONS)
+    assert room.machine == kind
+
+
+def priority(name, value, policy="PreemptLowerPriority", **more):
+    return {"metadata": {"name": name}, "value": value, "preemptionPolicy": policy, **more}
+
+
+SYSTEM = priority("system-node-critical", 2_000_001_000)
+OURS = (priority("raysweep-control", 100_000, "Never"), priority("raysweep-sandboxes", 1000, "Never"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "chosen", "warned"),
+    [
+        ((SYSTEM, *OURS), "raysweep-sandboxes", []),
+        ((SYSTEM, *OURS, priority("raysweep-operator", 200_000)), None, []),
+        ((SYSTEM, *OURS, priority("batch", 500)), "raysweep-sandboxes", []),
+        ((SYSTEM, *OURS, priority("web", 5000)), "raysweep-sandboxes", ["pods of web may displace sandboxes"]),
+        ((SYSTEM, *OURS, priority("batch", 500)), None, ["pods of batch may displace sandboxes"]),
+        ((SYSTEM, priority("all", 500, globalDefault=True)), None, []),
+        ((SYSTEM, priority("big", 500)), "big", ["sandboxes of big may displace pods"]),
+        (
+            (SYSTEM, priority("raysweep-control", 100_000)),
+            None,
+            ["pods of raysweep-control may displace sandboxes", "raysweep-control is of an earlier version"],
+        ),
+    ],
+)
+def test_priorities_that_displace_are_named(classes, chosen, warned):
+    said = list(displaced(classes, chosen))
+    assert len(said) == len(warned)
+    assert all(line.startswith(start) for line, start in zip(said, warned, strict=True)), said
+
+
+async def test_each_check_is_told_when_it_is_known(tmp_path, monkeypatch):
+    """The API server answers the first check, then asks for rights that are not there: the doctor ends after both."""
+    told = []
+    version = {"gitVersion": "v1.33.0", "major": "1", "minor": "33"}
+
+    def answer(request):
+        return (200, version, {}) if request.path == "/version" else (403, status(403, "Forbidden"), {})
+
+    async with serving(answer, tmp_path, monkeypatch):
+        provider = KubernetesProvider(image="x", namespace="ns")
+        provider.checked = lambda check: told.append(check.name)
+        assert isinstance(provider, TellsChecks)
+        checks = await run_checks(provider, Planned())
+    assert told == [check.name for check in checks]
+    assert told[0] == "cluster"
+    assert len(told) > 1

@@ -151,6 +151,7 @@ def test_hardening_is_the_same_whatever_the_band(profile, added):
         for name, want in ((TASK, added), (KEEPER, None)):
             context = container(pod, name)["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
+            assert (context["runAsUser"], context["runAsGroup"]) == (0, 0), "whatever the image's USER is"
             assert context["capabilities"].get("add") == want
             assert context["capabilities"]["drop"] == ["ALL"]
 
