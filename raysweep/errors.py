@@ -105,6 +105,14 @@ class SandboxError(RaysweepError):
         return (type(self), (self.cause, self.detail))
 
 
+class BrokenSandboxError(SandboxError):
+    """What runs inside a sandbox for us does not work any more, or its answers make no sense.
+
+    Before the agent's phase that is a platform failure like any other. From then on the task may have done it, so the
+    attempt is judged as the agent's (`trial.classify`).
+    """
+
+
 def bad_input(message: str, remedy: str, **place: object) -> InputError:
     """One-problem InputError; `place` takes file, line, key and value of `Problem`."""
     return InputError([Problem(message=message, remedy=remedy, **place)])  # type: ignore[arg-type]

@@ -103,12 +103,14 @@ def _sides(
     paths: Sequence[RunPath], views: Sequence[LedgerView], models: tuple[str, str] | None
 ) -> tuple[ComparedModel, ComparedModel]:
     """The two sides; InputError when it is not clear which models are meant."""
-    from raysweep.stats.cube import build_cube, with_labels
+    from raysweep.stats.broken import usable
+    from raysweep.stats.cube import build_cube
     from raysweep.stats.findings.gap import ComparedModel
 
     if len(views) == 2 and views[0].facts.run_id == views[1].facts.run_id:
         raise bad_input("both are the same run", "give two runs, or one run and --models A B", file=str(paths[1]))
-    cubes = [build_cube(with_labels(v.table), with_labels(v.planned), design_of(v)) for v in views]
+    sides = [usable(v.table, v.planned) for v in views]
+    cubes = [build_cube(s.table, s.planned, design_of(v)) for s, v in zip(sides, views, strict=True)]
     if len(cubes) == 1:
         if models is None or models[0] == models[1]:
             remedy = f"choose two of {', '.join(cubes[0].models)} with --models A B, or give a second run"

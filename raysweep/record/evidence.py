@@ -174,7 +174,9 @@ class Evidence:
     """Everything known about one attempt when it ended.
 
     limit, request: as admitted. platform: a platform cause that was seen directly (image, node_lost, runner_lost,
-    altered, ...) with `platform_detail`. died_in: the phase in which the sandbox itself ended, if it did.
+    altered, ...) with `platform_detail`. died_in: the phase in which the sandbox itself ended by itself, if it did.
+    broken: why what runs inside the sandbox for us was of no use any more, since the agent's phase began (else it is a
+    platform cause).
     cgroup: 1 or 2 where counters came from a cgroup; None when they could not be read at all. agent_timeout_s: the
     agent's time limit. api_blocked_share: the share of it that counts as blocked by the model API (config.apis).
     """
@@ -190,6 +192,7 @@ class Evidence:
     evicted: Evicted | None = None
     platform: str | None = None
     platform_detail: str | None = None
+    broken: str | None = None
     cancelled: bool = False
     agent_timeout_s: float | None = None
     api_blocked_share: float = 0.5

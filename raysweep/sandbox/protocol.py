@@ -114,8 +114,9 @@ class FinalFacts:
     """What was read just before the sandbox was removed.
 
     actual_*: the bounds read at the end (a difference to Admitted is an altered arm). died_in: the phase in which the
-    sandbox ended by itself. platform: a platform cause seen at the end, if any. node: facts of the node at the end, by
-    names that differ from Admitted's where both are wanted. transport_down_s: seconds without a stream to it.
+    sandbox ended by itself. platform: a platform cause seen at the end, if any. broken: as in Evidence, seen at the
+    end. node: facts of the node at the end, by names that differ from Admitted's where both are wanted.
+    transport_down_s: seconds without a stream to it.
     """
 
     actual_request: Resources
@@ -126,6 +127,7 @@ class FinalFacts:
     evicted: Evicted | None = None
     platform: str | None = None
     platform_detail: str | None = None
+    broken: str | None = None
     transport_down_s: float | None = None
     node: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 

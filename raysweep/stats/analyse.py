@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.bucketcontrast import band_by_bucket, bucket_contrasts
@@ -29,12 +30,16 @@ from raysweep.stats.findings.rhythm import rhythm_details, rhythms
 from raysweep.stats.findings.significance import significance
 from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
 from raysweep.stats.findings.together import together
+from raysweep.stats.findings.voided import broken_checks, verified, verified_bounds
 from raysweep.stats.levels import plain, reference_part
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
 from raysweep.vocabulary import CheckStatus
+
+DOUBTS = ("platform", "ends_with_outcome")
+"""Checks whose warning calls for success with platform failures at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,12 @@ def analyse(
     rows); probes: rows of record.probes, if there are any. map: where chunks of draws are made; the numbers do not
     depend on it. Any ledger gives an Analysis: what cannot be said is a Finding without a value and a caution why.
     """
-    table, planned = with_labels(table), with_labels(planned)
+    attempts, whole = len(table), usable(table, planned)
+    table, planned = whole.table, whole.planned
     cube = build_cube(table, planned, design)
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
     measured = measure(probes)
-    checks = run_checks(table, planned, cube, design, measured)
+    checks = (*broken_checks(whole.broken), *run_checks(table, planned, cube, design, measured))
     peek = peek_label(table, planned, design, cube)
     seen = looks(table, planned, design, progress(table, planned), cube) if len(table) else ()
     looked = [f for look in seen for f in look.findings]
@@ -106,7 +112,7 @@ def analyse(
         tasks=cube.tasks,
         buckets=cube.buckets,
         runs=tuple(sorted(r for r in table["run_id"].unique().to_pylist() if r)),
-        n_attempts=len(table),
+        n_attempts=attempts,
         n_trials=int(cube.present.sum()),
     )
 
@@ -129,8 +135,9 @@ def infer(
     yield from arm_rates(cube, how)
     yield from infra_rates(table, cube, how)
     yield from infra_contrasts(table, cube, design, how)
-    if any(c.code == "platform" and c.status == CheckStatus.WARNING for c in checks):
+    if any(c.code in DOUBTS and c.status == CheckStatus.WARNING for c in checks):
         yield from platform_zero(cube, design, how)
+    yield from verified(table, cube, design, how)
     yield from decompose(cube, design, how)
     yield from change_points(cube, table, design, how)
     family = registered_family(*every, design, how)
@@ -147,6 +154,7 @@ def described(table: pa.Table, cube: Cube, design: Design) -> Iterator[Finding]:
     yield from describe(table, cube, design)
     table, cube = reference_part(table, cube, design)
     if len(table):
+        yield from verified_bounds(table, cube)
         yield from time_of_day_details(cube, design.confidence, design.seed)
         yield from rhythm_details(cube, design)
         yield from mechanism(table, cube)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep.errors import bad_input
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.design import Design
 from raysweep.stats.endings import is_resource
 from raysweep.stats.finding import Caution, Check, Finding
@@ -22,6 +23,7 @@ from raysweep.stats.findings.limits import NOT_ENFORCED, Limits, band_limits, ce
 from raysweep.stats.findings.observed import observe
 from raysweep.stats.findings.probes import Measured, measure
 from raysweep.stats.findings.proposal import Proposal, proposals
+from raysweep.stats.findings.voided import broken_checks
 from raysweep.stats.levels import at_reference
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
@@ -89,7 +91,8 @@ def calibrate(
     """
     floor, delta = floor or design.reference, design.delta if delta is None else delta
     _check_fractions(delta, infra_max)
-    table, planned = (at_reference(with_labels(t), design) for t in (table, planned))
+    whole = usable(table, planned)
+    table, planned = (at_reference(t, design) for t in (whole.table, whole.planned))
     cube = build_cube(table, planned, design)
     bands = tuple(dict.fromkeys(a.band for a in cube.arms))
     _check_floor(floor, bands)
@@ -120,7 +123,7 @@ def calibrate(
         ladders=ladders,
         recommended=recommended,
         status=ADMISSIBLE if recommended else _why_none(ladders),
-        checks=run_checks(table, planned, cube, design, measured),
+        checks=(*broken_checks(whole.broken), *run_checks(table, planned, cube, design, measured)),
         declared=declared_against_observed(o, design.confidence),
         kill_curve=kill_curve(o, design.confidence),
         proposals=proposals(o, design.confidence),

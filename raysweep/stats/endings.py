@@ -1,8 +1,9 @@
 """How attempts ended: the only place that says what y and q of a row are.
 
-y is the reward of a scored trial; a resource cause and an agent's error count 0, and so does a failure of the model's
-API that only the agent reports; a verifier's error, a cancellation, exhausted platform retries (those of a model API
-that the gateway saw fail too) and an OOM of unknown origin are missing (nan, null).
+y is the reward of a scored trial; a resource cause and an agent's error count 0, and so do a failure of the model's API
+that only the agent reports, and tests that gave no reward (an agent can break the tests, and Harbor's mean counts such
+trials as 0, too); a cancellation, exhausted platform retries (those of a model API that the gateway saw fail too) and an
+OOM of unknown origin are missing (nan, null).
 q is 1 where a trial with a y ended in a resource cause and 0 on the other trials with a y, so that p = (1 - q) c holds
 exactly; infra_rate, which runs over all attempts, counts platform failures.
 """
@@ -19,7 +20,7 @@ from raysweep.stats.arrays import Floats, Ints
 from raysweep.stats.columns import coded, flags, numbers
 from raysweep.vocabulary import CauseClass, Outcome
 
-ZERO_OUTCOMES = (Outcome.AGENT_ERROR, Outcome.MODEL_API)
+ZERO_OUTCOMES = (Outcome.AGENT_ERROR, Outcome.MODEL_API, Outcome.VERIFIER_ERROR)
 SCORED = ("pass", "partial", "fail", "no reward")
 """What a scored trial is called by its reward: at least 1, between, at most 0, not a number."""
 

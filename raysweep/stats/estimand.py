@@ -38,7 +38,8 @@ class Estimand:
 def _arms() -> Iterator[Estimand]:
     yield Estimand(
         "success", "success", "fraction",
-        "mean reward per trial, equal weight per task; a death at the swept limit counts as 0", "findings.contrast",
+        "mean reward per trial, equal weight per task; deaths at the swept limit and failed verifiers count 0",
+        "findings.contrast",
     )  # fmt: skip
     yield Estimand(
         "q_trial", "infrastructure deaths", "fraction",
@@ -60,6 +61,11 @@ def _arms() -> Iterator[Estimand]:
     yield Estimand(
         "success_platform_zero", "success, platform failures = 0", "fraction",
         "success, scoring 0 every trial whose first attempt had a platform failure", "analyse",
+    )  # fmt: skip
+    yield Estimand(
+        "success_verified", "success, failed verifiers left out", "fraction",
+        "success of the trials whose verifier gave a reward; bounds: the others scored 0 (low) and 1 (high)",
+        "findings.voided",
     )  # fmt: skip
     yield Estimand(
         "success_missing_bounds", "success with the missing at 0 and 1", "fraction",

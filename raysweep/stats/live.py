@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.contrast import band_contrasts
@@ -97,16 +98,17 @@ def snapshot(table: pa.Table | None, planned: pa.Table, design: Design, done: in
     """What the attempts so far say. table: `Rows.table` with is_final; done: final attempts that are outcomes."""
     if table is None or not len(table):
         return Snapshot(EMPTY, 0, done, len(planned), (), stopped=False)
-    table, planned = with_labels(table), with_labels(planned)
+    attempts, trials, whole = len(table), len(planned), usable(table, planned)
+    table, planned = whole.table, whole.planned
     cube = build_cube(table, planned, design)
     label = peek_label(table, planned, design, cube)
     if label is None:
-        label = FINAL if done == len(planned) else ENDED
+        label = FINAL if done == trials else ENDED
     return Snapshot(
         label=label,
-        attempts=len(table),
+        attempts=attempts,
         done=done,
-        planned=len(planned),
+        planned=trials,
         findings=tuple(_findings(table, planned, cube, design)),
         stopped=decide(table, planned, design, cube) is not None,
     )

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep.stats.analyse import Analysis, Member, described, doubted, infer
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.finding import Check, Finding
 from raysweep.stats.findings.checks import by_seriousness, enough, named, run_checks
 from raysweep.stats.findings.looks import looks
@@ -21,6 +22,7 @@ from raysweep.stats.findings.mechanism import NODE_KEYS
 from raysweep.stats.findings.probes import measure, probe_findings, refusals
 from raysweep.stats.findings.progress import progress
 from raysweep.stats.findings.runs import run_findings, runs_of
+from raysweep.stats.findings.voided import broken_checks
 from raysweep.stats.levels import reference_part
 from raysweep.stats.merge import Merged, Run
 from raysweep.stats.methods.draws import Map
@@ -38,7 +40,7 @@ ALIKE = 20
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One run on its own: labelled tables and their cube."""
+    """One run on its own: labelled tables without tasks whose verifier is broken, and their cube."""
 
     run: Run
     table: pa.Table
@@ -47,8 +49,9 @@ class _Part:
 
     @classmethod
     def of(cls, run: Run) -> _Part:
-        table, planned = with_labels(run.view.table), with_labels(run.view.planned)
-        return cls(run, table, planned, build_cube(table, planned, run.design))
+        of_run = usable(run.view.table, run.view.planned)
+        cube = build_cube(of_run.table, of_run.planned, run.design)
+        return cls(run, of_run.table, of_run.planned, cube)
 
 
 def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 - as draws
@@ -58,7 +61,8 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     the same; one of several runs has pooled findings, exploratory, and those of `findings.runs` beside them.
     """
     design = merged.design
-    table, planned = with_labels(merged.table), with_labels(merged.planned)
+    whole = usable(merged.table, merged.planned)
+    table, planned = whole.table, whole.planned
     cube = build_cube(table, planned, design)
     how = Draws(seed=design.seed, replicates=design.replicates, level=design.confidence, map=map)
     parts = [_Part.of(run) for run in merged.runs]
@@ -72,14 +76,21 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     return Analysis(
         design=design,
         verdict=(*refused, *sentences),
-        checks=by_seriousness([*_about(merged, cube), *enough(cube, design), *(_of_run(name, c) for name, c in each)]),
+        checks=by_seriousness(
+            [
+                *broken_checks(whole.broken),
+                *_about(merged, cube),
+                *enough(cube, design),
+                *(_of_run(name, c) for name, c in each),
+            ]
+        ),
         findings=tuple(doubted(f, measured) for f in findings),
         details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),
         tasks=cube.tasks,
         buckets=cube.buckets,
         runs=tuple(r.run_id for r in merged.runs),
-        n_attempts=len(table),
+        n_attempts=len(merged.table),
         n_trials=int(cube.present.sum()),
         members=tuple(_member(p) for p in parts),
     )

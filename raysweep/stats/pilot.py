@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.stats.arrays import Bools, Floats
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.design import Design
 from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.power import Noise, stated_noise, trial_variance
@@ -24,7 +25,8 @@ def pilot_rates(table: pa.Table, planned: pa.Table, design: Design) -> Assumed |
     and those of its noisiest model are taken. Where a variance cannot be seen, it is made from the success rate, or
     (with one block per task) the spread between tasks counts as noise of repeats: the words say so.
     """
-    table, planned = with_labels(table), with_labels(planned)
+    whole = usable(table, planned)
+    table, planned = whole.table, whole.planned
     _, cube = reference_part(table, build_cube(table, planned, design), design)
     reference = np.array([a.band == design.reference for a in cube.arms], dtype=bool)
     seen = np.isfinite(cube.y).any()

@@ -17,7 +17,7 @@ from raysweep.agent.environment import prepare_environment
 from raysweep.agent.running import AgentEnd, error_end, run_agent
 from raysweep.agent.warming import warm_once
 from raysweep.clock import Clock, VirtualClock
-from raysweep.errors import SandboxError
+from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.gateway import Gateway
 from raysweep.record.evidence import AgentFacts, CommandFacts, Evidence, PhaseCounters, Verdict, VerifierFacts
 from raysweep.record.schema import Row
@@ -31,7 +31,7 @@ from raysweep.trial.transcript import Listener, Transcript
 from raysweep.trial.work_phase import calls_of_lost_runner, work_phase
 from raysweep.units import Resources
 from raysweep.verifier import read_output, verify
-from raysweep.vocabulary import Phase
+from raysweep.vocabulary import Cause, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,10 @@ async def run_attempt(
             order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup, clock, gateway
         )
     except SandboxError as error:
-        course.platform, course.detail = error.cause, error.detail
+        if isinstance(error, BrokenSandboxError) and "agent_start" in course.times:
+            course.broken = error.detail
+        else:
+            course.platform, course.detail = error.cause, error.detail
     finally:
         course.final_facts = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
         watch.mark("stopped")
@@ -151,10 +154,12 @@ async def _to_its_end(removal: asyncio.Future[FinalFacts]) -> FinalFacts:
 
 
 async def _stop(sandbox: Sandbox) -> FinalFacts:
+    none = Resources()
     try:
         return await sandbox.stop()
+    except BrokenSandboxError as error:
+        return FinalFacts(none, none, broken=error.detail)
     except SandboxError as error:
-        none = Resources()
         return FinalFacts(none, none, platform=error.cause, platform_detail=error.detail)
 
 
@@ -290,9 +295,12 @@ _SLACK = {"cpu": 1, "memory": 4095}
 def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence:
     """All that was seen of an attempt; a bound that changed meanwhile voids it (altered)."""
     admitted, final_facts = course.admitted, course.final_facts
-    platform, detail = course.platform, course.detail
+    platform, detail, broken = course.platform, course.detail, course.broken
     if final_facts is not None and platform is None:
         platform, detail = final_facts.platform, final_facts.platform_detail or detail
+        broken = broken or final_facts.broken
+        if broken is not None and "agent_start" not in course.times:
+            platform, detail, broken = platform or Cause.RUNNER_LOST, detail or broken, None
         if platform is None and admitted is not None and final_facts.died_in is None:
             try:
                 _refuse_altered(admitted.limit, final_facts.actual_limit, "at the end")
@@ -310,6 +318,7 @@ def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence
         evicted=final_facts.evicted if final_facts else None,
         platform=platform,
         platform_detail=detail,
+        broken=broken,
         agent_timeout_s=order.agent_timeout_s,
         api_blocked_share=_blocked_share(order),
     )

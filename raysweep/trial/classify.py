@@ -21,6 +21,11 @@
 | 16 | the verifier gave no reward | verifier_error |
 | 17 | else | scored |
 
+A sandbox that **ended by itself**, without a kill, or that **broke** since the agent's phase began (its answers make no
+sense, it cannot start commands), is the agent's doing: nobody else was there. In the agent phase that is the bound that
+was met beside it (rows 10, 11) or `agent_error`, in the verifier phase row 14, 15 or 16; what broke is `agent_error` in
+both. Before the agent's phase it is the platform's (`node_lost`; what broke is row 1).
+
 The principle behind rows 5 to 11, 14 and 15: a phase that failed because the arm's own bound was reached is the arm's
 outcome, whatever its process told (most harnesses and installers run the work in a child and exit 1 when it is killed).
 A child that was OOM-killed while the agent went on to end well is not infra: row 17, with oom_kills beside the score.
@@ -72,7 +77,7 @@ ROOM_LIMITS = 2
 
 def classify(evidence: Evidence) -> Verdict:
     """The verdict on one attempt, by the table above."""
-    for rule in (_direct, _evicted, _setup, _agent, _verifier):
+    for rule in (_direct, _evicted, _broken, _setup, _agent, _verifier):
         verdict = rule(evidence)
         if verdict is not None:
             return verdict
@@ -105,6 +110,17 @@ def _evicted(e: Evidence) -> Verdict | None:
     if e.evicted.own_limit or above:
         return _infra(Cause.EVICTED_OWN_USE, e.died_in)
     return _infra(Cause.NODE_PRESSURE, e.died_in, CauseClass.PLATFORM)
+
+
+def _broken(e: Evidence) -> Verdict | None:
+    """What runs inside for us was of no use any more, since the agent's phase began."""
+    if e.broken is None:
+        return None
+    for phase in (Phase.AGENT, Phase.VERIFIER):
+        bound = _bound_met(e, phase)
+        if bound is not None:
+            return bound
+    return Verdict(Outcome.AGENT_ERROR, phase=Phase.AGENT if e.verifier is None else Phase.VERIFIER)
 
 
 def _killed(command: CommandFacts | None) -> bool:
@@ -167,7 +183,20 @@ def _kill_verdict(e: Evidence, phase: str, command: CommandFacts | None) -> Verd
         return _infra(Cause.OOM_UNKNOWN, phase, CauseClass.UNKNOWN)
     if counters.oom_kills > 0:
         return _oom(e, phase)
-    return _infra(Cause.NODE_LOST, phase, CauseClass.PLATFORM) if e.died_in == phase else None
+    return _ended_by_itself(e, phase) if e.died_in == phase else None
+
+
+def _ended_by_itself(e: Evidence, phase: str) -> Verdict:
+    """A sandbox that ended without any kill, and without a word of the platform's."""
+    if phase == Phase.SETUP:
+        return _infra(Cause.NODE_LOST, phase, CauseClass.PLATFORM)
+    without = Outcome.AGENT_ERROR if phase == Phase.AGENT else Outcome.VERIFIER_ERROR
+    return _exhausted(e, phase) or Verdict(without, phase=phase)
+
+
+def _bound_met(e: Evidence, phase: str) -> Verdict | None:
+    """The own bound that a phase met: memory (killed processes), disk or pids."""
+    return _oom(e, phase) if _oom_kills(e, phase) else _exhausted(e, phase)
 
 
 def _exhausted(e: Evidence, phase: str) -> Verdict | None:
@@ -186,9 +215,7 @@ def _setup(e: Evidence) -> Verdict | None:
     killed = _kill_verdict(e, Phase.SETUP, e.setup)
     if killed is not None or not _failed(e.setup):
         return killed
-    if _oom_kills(e, Phase.SETUP):
-        return _oom(e, Phase.SETUP)
-    bound = _exhausted(e, Phase.SETUP) or _throttled_out(e, Phase.SETUP, e.setup)
+    bound = _bound_met(e, Phase.SETUP) or _throttled_out(e, Phase.SETUP, e.setup)
     if bound is not None:
         return bound
     assert e.setup is not None  # noqa: S101 - _failed said so; tells mypy
@@ -232,8 +259,7 @@ def _api(e: Evidence) -> Verdict | None:
 
 def _unprepared(e: Evidence) -> Verdict:
     """An agent that could not make ready what it needs inside, during set-up."""
-    bound = _oom(e, Phase.SETUP) if _oom_kills(e, Phase.SETUP) else _exhausted(e, Phase.SETUP)
-    return bound or Verdict(Outcome.AGENT_ERROR, phase=Phase.SETUP)
+    return _bound_met(e, Phase.SETUP) or Verdict(Outcome.AGENT_ERROR, phase=Phase.SETUP)
 
 
 def _beside(e: Evidence) -> Verdict | None:
@@ -244,7 +270,7 @@ def _beside(e: Evidence) -> Verdict | None:
     failed = _failed(command) and not (command and command.timed_out)
     if not failed and e.agent.error is None:
         return None
-    return _oom(e, Phase.AGENT) if _oom_kills(e, Phase.AGENT) else _exhausted(e, Phase.AGENT)
+    return _bound_met(e, Phase.AGENT)
 
 
 def _oom_kills(e: Evidence, phase: str) -> bool:

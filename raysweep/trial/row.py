@@ -17,7 +17,7 @@ from raysweep.vocabulary import ApiFailure, Outcome
 class Course:
     """How one attempt went, filled in as it goes: wall times by name, and what each step returned.
 
-    platform, detail: a platform cause that was met on the way.
+    platform, detail: a platform cause that was met on the way. broken: as in Evidence.
     """
 
     times: dict[str, float] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class Course:
     final_facts: FinalFacts | None = None
     platform: str | None = None
     detail: str | None = None
+    broken: str | None = None
 
 
 def identity(order: TrialOrder) -> Row:
@@ -188,8 +189,8 @@ def _counter_columns(counters: Mapping[str, PhaseCounters]) -> Row:
 
 
 def _detail(e: Evidence, verdict: Verdict) -> str | None:
-    if e.platform_detail:
-        return e.platform_detail
+    if e.broken or e.platform_detail:
+        return e.broken or e.platform_detail
     if verdict.outcome == "infra" and verdict.phase == "agent" and e.agent is not None and e.agent.printed:
         return e.agent.printed
     if verdict.outcome == Outcome.MODEL_API and e.agent is not None and e.agent.api is not None:

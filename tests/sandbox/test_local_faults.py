@@ -105,10 +105,14 @@ async def test_a_sandbox_that_is_killed_from_outside_says_so(provider):
             os.kill(pid, signal.SIGKILL)
     facts = (await running).facts
     assert (facts.exit, facts.signal) == (None, None)
-    with pytest.raises(SandboxError, match="ended by itself"):
+    with pytest.raises(OSError, match="has ended"):
         await sandbox.get("/tmp")
     final_facts = await sandbox.stop()
     assert final_facts.died_in == "agent"
+    assert (final_facts.platform, final_facts.platform_detail) == (
+        "node_lost",
+        "the sandbox's process 1 was killed from outside",
+    )
     assert traces_of(provider) == set()
 
 

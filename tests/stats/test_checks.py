@@ -52,11 +52,11 @@ def test_missing_results_are_counted_by_arm_and_reason_and_bounded():
     made = truth.rows(PLAIN)
     threes = [r["trial_id"] for r in made if r["band"] == "3x"]
     made = edit(made, LOST, lambda r: r["trial_id"] in threes[:3])
-    made = edit(made, {"outcome": "verifier_error", "reward": None}, lambda r: r["trial_id"] == threes[3])
+    made = edit(made, {"outcome": "cancelled", "reward": None}, lambda r: r["trial_id"] == threes[3])
     kept = [r for r in made if r["trial_id"] != threes[4]]
     (m,) = missing(*prepared(kept, made)[::2])
     assert (m.arm.band, m.trials, m.count) == ("3x", 20, 5)
-    assert dict(m.reasons) == {"node_lost": 3, "not run": 1, "verifier_error": 1}
+    assert dict(m.reasons) == {"node_lost": 3, "not run": 1, "cancelled": 1}
     assert next(iter(m.reasons)) == "node_lost"
     sums = {}
     for r in kept:
@@ -68,7 +68,7 @@ def test_missing_results_are_counted_by_arm_and_reason_and_bounded():
         each = [np.mean([end if v is None else v for v in sums.get(t, [None, None])]) for t in tasks]
         assert seen == pytest.approx(np.mean(each))
     told = checks(kept, made)
-    assert "m/3x 5 of 20 (node_lost 3, not run 1, verifier_error 1), success" in told["missing_results"].message
+    assert "m/3x 5 of 20 (node_lost 3, cancelled 1, not run 1), success" in told["missing_results"].message
     assert "5 of 20 started blocks lack a result in some arm" in told["incomplete_blocks"].message
     assert "39 of 40 planned trials have ended; 0 blocks were not started" in told["unfinished"].message
     shares = {str(f.facet): f.value for f in details(kept, estimand="missing")}

@@ -46,7 +46,7 @@ def cells(cube):
 def slow_y(row):
     if row["outcome"] == "infra":
         return 0.0 if row.get("cause_class") == "resource" else None
-    if row["outcome"] in {"agent_error", "model_api"}:
+    if row["outcome"] in {"agent_error", "model_api", "verifier_error"}:
         return 0.0
     return row.get("reward") if row["outcome"] == "scored" else None
 

@@ -61,7 +61,7 @@ def test_identity_of_p_q_and_c():
         (truth.infra("oom_unknown", "unknown"), None),
         ({"outcome": "agent_error"}, 0.0),
         ({"outcome": "model_api"}, 0.0),
-        ({"outcome": "verifier_error"}, None),
+        ({"outcome": "verifier_error"}, 0.0),
         ({"outcome": "cancelled"}, None),
         ({"outcome": "scored", "reward": 0.25, "timed_out": True}, 0.25),
         ({"outcome": "scored", "reward": float("nan")}, None),

@@ -243,7 +243,39 @@ CASES = {
     ),
     "the sandbox ended without any": (
         replace(evidence(CommandFacts(), None, agent_={"oom_kills": 0}), died_in="agent"),
-        infra("node_lost", "agent", "platform"),
+        Verdict("agent_error", phase="agent"),
+    ),
+    "the sandbox ended without any, in set-up": (
+        replace(evidence(setup=CommandFacts(), setup_={"oom_kills": 0}), died_in="setup"),
+        infra("node_lost", "setup", "platform"),
+    ),
+    "the sandbox ended without any, while the tests ran": (
+        replace(evidence(reward=None, verifier_={"oom_kills": 0}), died_in="verifier"),
+        Verdict("verifier_error", phase="verifier"),
+    ),
+    "the same, after a reward was read": (
+        replace(evidence(verifier_={"oom_kills": 0}), died_in="verifier"),
+        Verdict("verifier_error", phase="verifier"),
+    ),
+    "the sandbox ended beside a full disk": (
+        replace(evidence(CommandFacts(), None, agent_={"oom_kills": 0, "disk_full": True}), died_in="agent"),
+        infra("disk_full", "agent"),
+    ),
+    "the supervisor made no sense": (
+        replace(evidence(), agent=None, verifier=None, broken="nonsense"),
+        Verdict("agent_error", phase="agent"),
+    ),
+    "the supervisor made no sense after the tests": (
+        replace(evidence(), broken="nonsense"),
+        Verdict("agent_error", phase="verifier"),
+    ),
+    "the supervisor made no sense beside an OOM kill of the own limit": (
+        replace(evidence(agent_=V1_OWN), agent=None, verifier=None, broken="nonsense"),
+        infra("oom_limit", "agent"),
+    ),
+    "the platform explains a broken supervisor": (
+        replace(evidence(), broken="nonsense", platform="drained"),
+        infra("drained", None, "platform"),
     ),
     "platform seen directly wins": (
         replace(evidence(KILLED, None, agent_=V1_OWN), platform="node_lost"),

@@ -10,7 +10,7 @@ from raysweep.sandbox.docker.shape import read_limit, read_request
 from raysweep.sandbox.supervised.container import Ending, Facts
 from raysweep.units import Resources
 
-KILLED = 137
+KILLED, TERMINATED = 128 + 9, 128 + 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ def is_running(inspected: Mapping[str, Any] | None, began: ContainerStart) -> bo
 def ending_of(inspected: Mapping[str, Any] | None, began: ContainerStart, asked: Resources, node: Facts) -> Ending:
     """The engine's last word.
 
-    A container's process 1 is the supervisor, which nothing inside can end (the kernel shields process 1 from its own
-    namespace): so an end that is no OOM kill came from outside and is the platform's, `node_lost`.
+    A container's process 1 is the supervisor, which no signal from inside can end (the kernel shields process 1 from
+    its own namespace): a kill that is no OOM kill, and the supervisor's answer to SIGTERM, came from outside and are
+    the platform's, `node_lost`. With any other exit code the container ended by itself: no cause, the counters decide.
     """
     if inspected is None:
         return Ending(ended=True, platform="node_lost", platform_detail="the container was removed by somebody else")
@@ -55,11 +56,13 @@ def ending_of(inspected: Mapping[str, Any] | None, began: ContainerStart, asked:
     code = state.get("ExitCode")
     killed = bool(state.get("OOMKilled")) and code == KILLED
     words = " ".join(str(state.get("Error") or "").split())
-    detail = f"the container was ended from outside (exit {code}) {words}".strip()
+    outside = not killed and (code in {KILLED, TERMINATED} or bool(words))
+    how = "was ended from outside" if outside else "ended by itself"
+    detail = f"the container {how} (exit {code}) {words}".strip()
     return Ending(
         ended=True,
         oom_killed=killed,
-        platform=None if killed else "node_lost",
+        platform="node_lost" if outside else None,
         platform_detail=None if killed else detail,
         limit=limit,
         request=request,

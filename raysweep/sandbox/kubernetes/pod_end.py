@@ -16,6 +16,7 @@
 | the node's object is gone, or it is not Ready and the pod is gone or told no end | node_lost |
 | deleted by somebody else, its node Ready | drained: no node was lost, and `drain --disable-eviction` looks the same |
 | deleted by somebody else, nothing known of the node | node_lost |
+| the task's container was ended by SIGTERM, and nothing says why | node_lost |
 | the task's container ended before all that, or for any other reason | no cause: the counters decide, or nobody |
 
 `oom_killed` is the status' word alone: it says that a container's last breath was an OOM kill, never whose limit.
@@ -37,7 +38,7 @@ Json = Mapping[str, Any]
 Cause = tuple[str, str]
 """A platform cause and the detail behind it."""
 
-KILLED = 128 + 9
+KILLED, TERMINATED = 128 + 9, 128 + 15
 _LOW = re.compile(r"The node was low on resource: ([\w-]+)")
 _CONDITION = re.compile(r"The node had condition: \[?(\w+?)Pressure")
 _USING = re.compile(rf"Container {TASK} was using ([^\s,]+), request is")
@@ -111,7 +112,7 @@ def end_of_pod(
         return _ending(pod, ended=True, evicted=evicted, cause=(None, _message(pod)))
     removed = (gone or leaving) and not _ended_by_itself(pod)
     causes = _causes(pod, events, node, node_gone=node_gone, removed=removed)
-    return _ending(pod, ended=True, cause=next(causes, (None, _last_words(state))))
+    return _ending(pod, ended=True, cause=next(causes, _unexplained(state)))
 
 
 def _ending(
@@ -270,6 +271,12 @@ def _node_words(node: Json | None, *, node_gone: bool) -> str:
 
 def _event_words(event: Json) -> str:
     return f"event {event['reason']}: {event.get('message', '')}"
+
+
+def _unexplained(state: Json) -> tuple[str | None, str | None]:
+    """What an end says for itself: SIGTERM comes from outside only."""
+    terminated = state.get("terminated") or {}
+    return ("node_lost" if terminated.get("exitCode") == TERMINATED else None), _last_words(state)
 
 
 def _last_words(state: Json) -> str | None:

@@ -87,8 +87,8 @@ class Link:
                 future = self._waiting.get(head["id"])
                 if future is not None and not future.done():
                     future.set_result((head, body))
-        except (asyncio.IncompleteReadError, OSError):
-            pass
+        except (asyncio.IncompleteReadError, OSError, ValueError, KeyError, TypeError):
+            pass  # it ended, or says what nobody can read: either way no reply will come
         finally:
             self._fail()
 

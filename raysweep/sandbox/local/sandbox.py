@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raysweep.errors import SandboxError
+from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.bounds import Bounds, read_limit, read_request
 from raysweep.sandbox.cgroup.reading import reset_peak
@@ -159,18 +160,32 @@ class LocalSandbox:
             await self._note_now()
             self.recorder.close(self.host.log.kills(self.groups.suffix))
             limit, request = await asyncio.to_thread(self._bounds_now)
+            killed = await asyncio.to_thread(self._killed_from_outside)
             final_facts = FinalFacts(
                 actual_request=request,
                 actual_limit=limit,
                 counters=dict(self.recorder.closed),
                 samples=tuple(self.recorder.samples),
                 died_in=self.died_in,
+                platform=None if killed is None else "node_lost",
+                platform_detail=killed,
             )
         await asyncio.to_thread(self._remove)
         if self._link is not None:
             await self._link.close()
         self.host.log.forget(self.groups.suffix)
         return final_facts
+
+    def _killed_from_outside(self) -> str | None:
+        """What says that it was killed: no signal from inside kills process 1 of its own namespace."""
+        if self.died_in is None or self._process is None:
+            return None
+        try:
+            code = self._process.wait(END_WAIT_S)
+        except subprocess.TimeoutExpired:
+            return None
+        killed = code in {-signal.SIGKILL, 128 + signal.SIGKILL}
+        return "the sandbox's process 1 was killed from outside" if killed else None
 
     def _remove(self) -> None:
         remove_groups(self.groups.run, self.groups.home, self.host.scratch)
@@ -209,7 +224,7 @@ class LocalSandbox:
         except LinkClosedError:
             return ExecResult(CommandFacts())
         if "error" in reply:
-            raise SandboxError("runner_lost", f"the supervisor could not start a command: {reply['error']}")
+            raise BrokenSandboxError("runner_lost", f"the supervisor could not start a command: {reply['error']}")
         facts = CommandFacts(reply["exit"], reply["signal"], reply["timed_out"], reply["duration"])
         length = reply["out_len"]
         return ExecResult(facts, body[:length], body[length:], reply["out_total"], reply["err_total"])
@@ -221,7 +236,7 @@ class LocalSandbox:
             request = {"op": "put", "dest": dest, "size": len(archive), "sha256": digest}
             reply, _ = await self._running().ask(request, archive)
         except LinkClosedError as error:
-            raise self._gone() from error
+            raise _shut_down(dest) from error
         if "error" in reply:
             raise OSError(reply.get("errno") or errno.EIO, f"cannot put files at {dest}: {reply['error']}")
 
@@ -230,7 +245,7 @@ class LocalSandbox:
         try:
             reply, body = await self._running().ask({"op": "get", "path": path, "limit": limit}, body_limit=limit)
         except LinkClosedError as error:
-            raise self._gone() from error
+            raise _shut_down(path) from error
         if reply.get("errno") in {errno.ENOENT, errno.ENOTDIR}:
             raise FileNotFoundError(errno.ENOENT, "not in the sandbox", path)
         if "error" in reply:
@@ -244,9 +259,6 @@ class LocalSandbox:
         if self._link is None:
             raise SandboxError("runner_lost", "the sandbox was not started")
         return self._link
-
-    def _gone(self) -> SandboxError:
-        return SandboxError("node_lost", "the local sandbox ended by itself or was stopped")
 
     # -- evidence
 
@@ -302,3 +314,7 @@ class LocalSandbox:
         request = read_request(self.groups.task, self.spec.request)
         storage = self.spec.limit.storage if self.bounded else None
         return replace(limit, storage=storage), replace(request, storage=self.spec.request.storage)
+
+
+def _shut_down(path: str) -> OSError:
+    return OSError(errno.ESHUTDOWN, "the sandbox has ended", path)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from raysweep.clock import Clock, SystemClock
-from raysweep.errors import SandboxError
+from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError
 from raysweep.sandbox.supervised.frames import MAX_BODY, Frame, FrameError, FrameReader, encode_head
 
@@ -45,8 +45,8 @@ class Reply:
         return values
 
 
-def _nonsense(what: object) -> SandboxError:
-    return SandboxError("runner_lost", f"the supervisor makes no sense: {what}")
+def _nonsense(what: object) -> BrokenSandboxError:
+    return BrokenSandboxError("runner_lost", f"the supervisor makes no sense: {what}")
 
 
 class SupervisorError(Exception):
@@ -234,7 +234,7 @@ class Client:
             for frame in reader.feed(await _piece(channel)):
                 told = _reply(frame)
                 if told.fields[:1] != (PROTOCOL,):
-                    raise SandboxError("runner_lost", f"the supervisor does not speak protocol {PROTOCOL}")
+                    raise _nonsense(f"it does not speak protocol {PROTOCOL}")
                 pid, boottime, realtime, uid, cgroup = told.numbers(1, 6)
                 self.clock_offset = realtime / 1e6 - (before + self._clock.now()) / 2
                 self.greeting = Greeting(pid, uid, cgroup, boottime / 1e6)

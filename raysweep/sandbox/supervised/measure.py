@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from raysweep.errors import SandboxError
+from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.record.evidence import PhaseCounters
 from raysweep.sandbox.cgroup.files import Texts
 from raysweep.sandbox.cgroup.kmsg import Kill
@@ -131,7 +131,7 @@ class Meter:
             self.ended = self.client.ended.is_set()
             return None
         except (SupervisorError, ValueError) as error:
-            raise SandboxError("runner_lost", f"the supervisor does not tell counters: {error}") from error
+            raise BrokenSandboxError("runner_lost", f"the supervisor does not tell counters: {error}") from error
         self._now = boottime - self.recorder.ready
         self._next_row = reply.numbers(0, 1)[0]
         self.limit = limit_inside(texts, self.made.limit)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from raysweep.clock import Clock
-from raysweep.errors import SandboxError
+from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.environment import BASE_ENV
@@ -119,7 +119,8 @@ class SupervisedSandbox:
         request = ending.request or made.request
         changed = difference(made.request, request)
         platform, detail = ending.platform if died_in is not None else None, ending.platform_detail
-        if platform is None and trouble is not None:
+        broken = trouble.detail if isinstance(trouble, BrokenSandboxError) else None
+        if platform is None and trouble is not None and broken is None:
             platform, detail = trouble.cause, trouble.detail
         elif platform is None and changed is not None and died_in is None:
             platform, detail = "altered", f"request at the end: {changed}"
@@ -132,6 +133,7 @@ class SupervisedSandbox:
             evicted=ending.evicted,
             platform=platform,
             platform_detail=detail,
+            broken=broken,
             transport_down_s=client.down_s,
             node={**ending.node, "clock_offset_end_s": client.clock_offset},
         )
@@ -174,7 +176,7 @@ class SupervisedSandbox:
         except ContainerEndedError:
             return ExecResult(CommandFacts())
         except SupervisorError as error:
-            raise SandboxError("runner_lost", f"the supervisor could not run a command: {error}") from error
+            raise BrokenSandboxError("runner_lost", f"the supervisor could not run a command: {error}") from error
 
     async def put(self, archive: bytes, dest: str) -> None:
         """Unpack a tar archive below `dest`; OSError when it does not fit or cannot be written."""

@@ -13,7 +13,7 @@ from raysweep.stats.columns import flags
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
 from raysweep.stats.finding import Check
-from raysweep.stats.findings import balance, enforcement, placement, reruns
+from raysweep.stats.findings import balance, enforcement, placement, reruns, voided
 from raysweep.stats.findings.factors import factor_checks
 from raysweep.stats.findings.missing import Missing, missing
 from raysweep.stats.findings.probes import Measured
@@ -45,6 +45,7 @@ def run_checks(
         *_placed(cube),
         *([_platform(cube, design.seed)] if len(cube.task) else []),
         *_counted(table),
+        *(voided.checks(table, cube, design.seed) if len(cube.task) else ()),
         *enforcement.checks(table, cube, measured),
         *placement.checks(table, cube),
         *factor_checks(table, design),
@@ -215,7 +216,7 @@ def _counted(table: pa.Table) -> Iterator[Check]:
             pc.equal(table["outcome"], "verifier_error"),
             CheckStatus.WARNING,
             "attempts have no reward: the verifier failed",
-            "mend the task's tests; their y is missing",
+            "they count 0 in success; read success_verified beside it, and mend the tests or the agent",
         ),
         (
             "model_api",

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raysweep.stats.arrays import Bools
-from raysweep.stats.cube import Cube, build_cube, with_labels
+from raysweep.stats.broken import usable
+from raysweep.stats.cube import Cube, build_cube
 from raysweep.stats.design import PRIMARY_OF, Design, is_registered
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
@@ -51,7 +52,9 @@ def looks(
     after = [n for n in look_dates(at.dates, min(design.looks, at.dates)) if n <= at.closed]
     if not after:
         return ()
-    table, planned = (t if "_model" in t.column_names else with_labels(t) for t in (table, planned))
+    if "_model" not in table.column_names or "_model" not in planned.column_names:
+        whole = usable(table, planned)
+        table, planned = whole.table, whole.planned
     table, cube = reference_part(table, build_cube(table, planned, design) if cube is None else cube, design)
     blocks = pa.array(list(cube.blocks), pa.string())
     seen = [_samples(cube, at.within(blocks, n), _attempts(table, at, n, design), design) for n in after]

@@ -92,7 +92,9 @@ ENDINGS = [
     (inspected(OOMKilled=True), (False, None, None)),  # a command of a living container
     (inspected(**ENDED, ExitCode=137, OOMKilled=True), (True, True, None)),
     (inspected(**ENDED, ExitCode=137), (True, False, "node_lost")),
-    (inspected(**ENDED, ExitCode=0, OOMKilled=True), (True, False, "node_lost")),  # stopped, long after a kill
+    (inspected(**ENDED, ExitCode=143, OOMKilled=True), (True, False, "node_lost")),  # stopped, long after a kill
+    (inspected(**ENDED, ExitCode=0, OOMKilled=True), (True, False, None)),  # by itself
+    (inspected(**ENDED, ExitCode=139), (True, False, None)),
     (inspected(**ENDED, ExitCode=255, Error="shim gone"), (True, False, "node_lost")),
     (inspected(StartedAt="t2"), (True, None, "node_lost")),
     ({**inspected(), "Id": "b"}, (True, None, "node_lost")),
@@ -104,7 +106,6 @@ ENDINGS = [
 def test_endings(seen, told):
     ending = ending_of(seen, STARTED, Resources(), {})
     assert (ending.ended, ending.oom_killed, ending.platform) == told
-    assert (ending.platform_detail is None) is (ending.platform is None)
     assert ending.limit == (None if seen is None else Resources(memory=64 * MIB))
 
 

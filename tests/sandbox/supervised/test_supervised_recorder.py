@@ -233,7 +233,7 @@ def test_a_counter_that_was_read_before_the_group_was_gone_is_kept():
 
 
 def test_an_end_that_is_no_oom_or_that_nobody_explains():
-    assert verdict(ended(oom_killed=False), 2, died=True) == ("node_lost", "platform")
+    assert verdict(ended(oom_killed=False), 2, died=True) == (None, None), "by itself: the agent's doing"
     assert verdict(ended(oom_killed=None), 2, died=True) == ("oom_unknown", "unknown")
 
 
