@@ -1,9 +1,9 @@
 """How attempts ended: the only place that says what y and q of a row are.
 
-y is the reward of a scored trial; a resource cause and an agent's error count 0, and so do a failure of the model's API
+y is the reward of a scored trial. A resource cause and an agent's error count 0, and so do a failure of the model's API
 that only the agent reports, and tests that gave no reward (an agent can break the tests, and Harbor's mean counts such
-trials as 0, too); a cancellation, exhausted platform retries (those of a model API that the gateway saw fail too) and an
-OOM of unknown origin are missing (nan, null).
+trials as 0, too). A cancellation, exhausted platform retries (those of a model API that the gateway saw fail too) and
+an OOM of unknown origin are missing (nan, null).
 q is 1 where a trial with a y ended in a resource cause and 0 on the other trials with a y, so that p = (1 - q) c holds
 exactly; infra_rate, which runs over all attempts, counts platform failures.
 """
