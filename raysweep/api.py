@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from raysweep.record.place import RunPath
     from raysweep.record.reader import LedgerView
-    from raysweep.schedule.driver import Driver
     from raysweep.schedule.driver import Progress as _Progress
     from raysweep.stats import Analysis
     from raysweep.stats.calibrate import Calibration
     from raysweep.stats.compare import Comparison
+    from raysweep.study.interruptible import InterruptibleRun
     from raysweep.study.load import Study as _Study
 
 Place = str | Path
@@ -120,10 +120,10 @@ class Run:
 
     def status(self) -> Status:
         """How far the run is."""
-        from raysweep.cli.status import read_status  # noqa: PLC0415 - pyarrow
+        from raysweep.study.status import read_status  # noqa: PLC0415 - pyarrow
 
         now = read_status(self._path)
-        return Status(now["planned"], now["done"], now["running"], dict(now["by_outcome"]), now["complete"])
+        return Status(now.planned, now.done, now.running, dict(now.by_outcome), now.complete)
 
     def analyse(self) -> Analysis:
         """All findings, checks and sentences of the run, the same numbers as `raysweep report`.
@@ -188,7 +188,12 @@ def load(config: Place) -> Study:
 
 
 def run(
-    study: Study, run_dir: Place, *, progress: Callable[[Progress], None] | None = None, blocks: int | None = None
+    study: Study,
+    run_dir: Place,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    blocks: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Run:
     """Run a sweep, or resume it: the same call continues where an earlier one, or `raysweep run`, ended.
 
@@ -198,6 +203,7 @@ def run(
         progress: called on this thread's event loop as trials end. What it raises ends the run cleanly, is raised
             here, and the same call resumes.
         blocks: a pilot: only the first so many blocks.
+        note: gets lines that `raysweep run` would print on standard error, such as images without a digest.
 
     Returns:
         The run. `status().complete` is False where blocks are left: platform failures used up their retries, the budget
@@ -211,124 +217,79 @@ def run(
         KeyboardInterrupt: what was in flight is recorded as cancelled; the same call resumes.
 
     """
-    running = _Running(study, _path(run_dir), progress, blocks)
+    running = _running(study, run_dir, progress, blocks, note)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _uninterrupted(running.to_its_end)
+        _uninterrupted(running.to_its_end)
+        return Run(_path(run_dir))
     with ThreadPoolExecutor(1, thread_name_prefix="raysweep-run") as pool:  # a notebook: its event loop runs already
         work = pool.submit(running.to_its_end)
         try:
-            return _uninterrupted(work.result)
+            _uninterrupted(work.result)
         except KeyboardInterrupt:
             running.interrupt()
             raise
-
-
-def _uninterrupted(work: Callable[[], Run]) -> Run:
-    try:
-        return work()
-    except _InterruptedRunError:
-        raise KeyboardInterrupt from None
+    return Run(_path(run_dir))
 
 
 async def run_async(
-    study: Study, run_dir: Place, *, progress: Callable[[Progress], None] | None = None, blocks: int | None = None
+    study: Study,
+    run_dir: Place,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    blocks: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Run:
-    """As `run`, without blocking the caller's event loop; `progress` is called in another thread.
+    """As `run`, without blocking the caller's event loop; `progress` and `note` are called in another thread.
 
-    Cancelling it interrupts the run and waits until what was in flight is recorded; the same call resumes.
+    Cancelling it interrupts the run and waits until what was in flight is recorded, however often it is cancelled; the
+    same call resumes.
     """
-    running = _Running(study, _path(run_dir), progress, blocks)
-    work = asyncio.ensure_future(asyncio.to_thread(running.to_its_end))
+    running = _running(study, run_dir, progress, blocks, note)
+    # A future, no task: asyncio.run cancels every task when it ends, and this must be waited for.
+    work = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, running.to_its_end)
     try:
-        return await asyncio.shield(work)
+        await asyncio.shield(work)
     except asyncio.CancelledError:
         running.interrupt()
-        await asyncio.wait({work})
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({work})
         work.exception()
         raise
+    return Run(_path(run_dir))
 
 
-class _InterruptedRunError(Exception):
-    """The run was interrupted; what was in flight is recorded."""
+def _running(
+    study: Study,
+    run_dir: Place,
+    progress: Callable[[Progress], None] | None,
+    blocks: int | None,
+    note: Callable[[str], None] | None,
+) -> InterruptibleRun:
+    from raysweep.study.interruptible import InterruptibleRun  # noqa: PLC0415 - late, as in the commands
+    from raysweep.study.notes import silent  # noqa: PLC0415 - as above
+    from raysweep.study.run import RunOptions  # noqa: PLC0415 - as above
+
+    if blocks is not None and blocks < 1:
+        raise bad_input("not a number of blocks", "give 1 or more, or leave it out", key="blocks", value=str(blocks))
+
+    def observe(now: _Progress) -> None:
+        if progress is not None:
+            progress(Progress(now.finished, now.in_flight, study.trials))
+
+    options = RunOptions(blocks=blocks)
+    return InterruptibleRun(study._study, _path(run_dir), options, observe, note or silent)  # noqa: SLF001 - of this module
 
 
-class _Running:
-    """One call of `run`."""
+def _uninterrupted(work: Callable[[], None]) -> None:
+    from raysweep.study.interruptible import InterruptedRunError  # noqa: PLC0415 - late, as in the commands
 
-    def __init__(
-        self, study: Study, path: RunPath, progress: Callable[[Progress], None] | None, blocks: int | None
-    ) -> None:
-        if blocks is not None and blocks < 1:
-            raise bad_input(
-                "not a number of blocks", "give 1 or more, or leave it out", key="blocks", value=str(blocks)
-            )
-        self._study, self._path, self._progress, self._blocks = study._study, path, progress, blocks  # noqa: SLF001
-        self._driver: Driver | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._interrupted = threading.Event()
-        self._raised: BaseException | None = None
-
-    def to_its_end(self) -> Run:
-        from raysweep.cli.run import refuse_unsuitable  # noqa: PLC0415 - as above
-        from raysweep.clock import SystemClock  # noqa: PLC0415 - as above
-        from raysweep.record.ledger import LedgerWriter  # noqa: PLC0415 - as above
-        from raysweep.record.place import lock_of  # noqa: PLC0415 - as above
-        from raysweep.record.stopped import read_stop  # noqa: PLC0415 - as above
-        from raysweep.study.directory import run_directory  # noqa: PLC0415 - late, as in the commands
-        from raysweep.study.drive import Watchers, run_session  # noqa: PLC0415 - as above
-        from raysweep.study.environment import environment  # noqa: PLC0415 - as above
-        from raysweep.study.session import open_session  # noqa: PLC0415 - as above
-
-        refuse_unsuitable(self._study)
-        store, facts = run_directory(self._study, self._path)
-        system = SystemClock()
-        lock = lock_of(store, system)
-        lock.acquire({"environment": environment()})
-        try:
-            if read_stop(store) is not None:  # the registered rule ended the sweep: nothing more is begun
-                return Run(self._path)
-            session = open_session(self._study, self._path, store, facts, self._blocks)
-            ledger = LedgerWriter(store, lock, system)
-            try:
-                result = run_session(session, ledger, Watchers(self._observe, self._started))
-            finally:
-                ledger.close()
-        finally:
-            lock.release()
-        if self._raised is not None:
-            raise self._raised
-        if result.interrupted:
-            raise _InterruptedRunError
-        return Run(self._path)
-
-    def interrupt(self) -> None:
-        """Stop cleanly; from any thread."""
-        self._interrupted.set()
-        if self._loop is not None and self._driver is not None:
-            with contextlib.suppress(RuntimeError):  # it ended meanwhile
-                self._loop.call_soon_threadsafe(self._driver.interrupt)
-
-    def _started(self, driver: Driver) -> None:
-        from raysweep.study.drive import stop_on_signals  # noqa: PLC0415 - as above
-        from raysweep.study.notes import silent  # noqa: PLC0415 - as above
-
-        self._driver, self._loop = driver, asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
-            stop_on_signals(driver, silent)
-        if self._interrupted.is_set():
-            driver.interrupt()
-
-    def _observe(self, now: _Progress) -> None:
-        if self._progress is None or self._raised is not None:
-            return
-        try:
-            self._progress(Progress(now.finished, now.in_flight, self._study.plan.trials))
-        except BaseException as error:  # noqa: BLE001 - raised again when all is recorded
-            self._raised = error
-            if self._driver is not None:
-                self._driver.interrupt()
+    try:
+        work()
+    except InterruptedRunError:
+        raise KeyboardInterrupt from None
 
 
 def open_run(run_dir: Place) -> Run:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -15,9 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from raysweep.plan.cost import Pilot
-    from raysweep.plan.model import Block
-    from raysweep.record.place import RunPath
-    from raysweep.schedule.agenda import Agenda, Entry, SoFar
+    from raysweep.schedule.agenda import Agenda, Entry
+    from raysweep.study.agenda import Begun
     from raysweep.study.load import Study
 
 NOTES = {
@@ -27,54 +25,7 @@ NOTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The run of a sweep so far. began, last: when it was made and when its last attempt ended, epoch seconds."""
-
-    path: RunPath
-    began: float
-    last: float
-    so_far: SoFar
-
-
-def begun(study: Study, path: RunPath) -> Begun | None:
-    """What there is of the study's run at `path`; None where there is none. InputError: it is another sweep's."""
-    from raysweep.record.place import store_at
-    from raysweep.schedule.agenda import SoFar
-    from raysweep.study.directory import run_directory
-    from raysweep.study.session import open_session
-
-    if not store_at(path).exists("run.json"):
-        return None
-    session = open_session(study, path, *run_directory(study, path), None)
-    so_far = SoFar(session.clock.now(), session.state.complete)
-    return Begun(path, session.facts.created, session.state.last, so_far)
-
-
-def make_agenda(study: Study, now: float, pilot: Pilot | None, run: Begun | None = None) -> Agenda | None:
-    """The agenda of a sweep that begins `now` (seconds since the epoch), or goes on; None for one without windows.
-
-    pilot: mean seconds of a trial; without it every trial counts with all its time limits. run: what there is of it.
-    """
-    from raysweep.plan.cost import usage
-    from raysweep.plan.model import Plan
-    from raysweep.schedule.agenda import NOT_BEGUN, agenda
-    from raysweep.study.compose import calendar
-
-    sweep = study.sweep
-    if sweep.buckets is None:
-        return None
-
-    def seconds(blocks: Sequence[Block]) -> float:
-        part = Plan(study.plan.plan_id, tuple(blocks))
-        return usage(part, study.tasks, sweep.budget, pilot, sweep.factors).wall_s(sweep.runner.concurrency)
-
-    lengths = {w.name: w.length for w in sweep.windows}
-    windows, so_far = calendar(sweep, run.began if run else now), run.so_far if run else NOT_BEGUN
-    return agenda(study.plan.blocks, windows, seconds, lengths, sweep.buckets.makeup_dates, so_far)
-
-
-def agenda_json(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> dict[str, Any]:
+def agenda_json(agenda: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> dict[str, Any]:
     """The `calendar` of `plan --calendar --json`.
 
     {timezone, load ("expected" or "at most"), windows, planned_end, end, run}; times are ISO 8601, `opens` and `closes`
@@ -88,22 +39,22 @@ def agenda_json(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | N
     return {
         "timezone": zone.key,
         "load": _load(pilot),
-        "windows": [_entry_json(e, zone, daily=_daily(study)) for e in found.entries],
-        "planned_end": _iso(found.planned_end, ZoneInfo("UTC")),
-        "end": None if (end := _ending(found, run)) is None else _iso(end, ZoneInfo("UTC")),
+        "windows": [_entry_json(e, zone, daily=_daily(study)) for e in agenda.entries],
+        "planned_end": _iso(agenda.planned_end, ZoneInfo("UTC")),
+        "end": None if (end := _ending(agenda, run)) is None else _iso(end, ZoneInfo("UTC")),
         "run": None
         if run is None
         else {
             "path": str(run.path),
-            "complete": sum(e.blocks for e in found.entries) - found.left,
-            "left": found.left,
-            "waiting": found.waiting,
+            "complete": sum(e.blocks for e in agenda.entries) - agenda.left,
+            "left": agenda.left,
+            "waiting": agenda.waiting,
         },
     }
 
 
-def _ending(found: Agenda, run: Begun | None) -> float | None:
-    return run.last if run is not None and not found.left else found.end
+def _ending(agenda: Agenda, run: Begun | None) -> float | None:
+    return run.last if run is not None and not agenda.left else agenda.end
 
 
 def _entry_json(entry: Entry, zone: ZoneInfo, *, daily: bool) -> dict[str, Any]:
@@ -127,7 +78,7 @@ def _entry_json(entry: Entry, zone: ZoneInfo, *, daily: bool) -> dict[str, Any]:
     }
 
 
-def agenda_table(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Table:
+def agenda_table(agenda: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Table:
     """One line per planned occasion; what is done of each where there is a run."""
     from rich import box
     from rich.table import Table
@@ -141,7 +92,7 @@ def agenda_table(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | 
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note")
     previous = 0
-    for e in found.entries:
+    for e in agenda.entries:
         o = e.occasion
         day = f"{o.label} {_weekday(o.opens, zone)}" if daily else o.label
         clocks = [text for z in zones for text in _clock(o.opens, o.closes, z)]
@@ -152,38 +103,38 @@ def agenda_table(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | 
     return table
 
 
-def agenda_lines(found: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Iterator[str]:
+def agenda_lines(agenda: Agenda, study: Study, pilot: Pilot | None, run: Begun | None = None) -> Iterator[str]:
     """What the table adds up to: what does not fit, the clock changes, what is done, and the end."""
     zone = _zone(study)
-    tight = [e for e in found.entries if not e.fits and e.change != "skipped"]
+    tight = [e for e in agenda.entries if not e.fits and e.change != "skipped"]
     if tight and pilot is not None:
         yield (
-            f"{len(tight)} of {len(found.entries)} windows are too short for what they should hold: widen them, raise "
+            f"{len(tight)} of {len(agenda.entries)} windows are too short for what they should hold: widen them, raise "
             "`runner.concurrency`, or spread `repeats` over more `dates`"
         )
     elif tight:
         yield (
-            f"{len(tight)} of {len(found.entries)} windows are too short if every trial runs into all its time limits; "
-            "a pilot (`raysweep run --blocks N`, then `--pilot RUN`) tells what to expect"
+            f"{len(tight)} of {len(agenda.entries)} windows are too short if every trial runs into all its time "
+            "limits; a pilot (`raysweep run --blocks N`, then `--pilot RUN`) tells what to expect"
         )
-    skipped = [e for e in found.entries if e.change == "skipped"]
+    skipped = [e for e in agenda.entries if e.change == "skipped"]
     if skipped:
         yield f"{len(skipped)} windows never open; their blocks run on make-up dates: choose another start or window"
-    yield f"the last planned window closes {_both(found.planned_end, zone)}"
+    yield f"the last planned window closes {_both(agenda.planned_end, zone)}"
     if run is not None:
-        blocks = sum(e.blocks for e in found.entries)
+        blocks = sum(e.blocks for e in agenda.entries)
         waiting = (
-            f", {found.waiting} of the others missed their window and wait for later ones" if found.waiting else ""
+            f", {agenda.waiting} of the others missed their window and wait for later ones" if agenda.waiting else ""
         )
-        yield f"{run.path}: {blocks - found.left} of {blocks} blocks are complete{waiting}"
-    if run is not None and not found.left:
+        yield f"{run.path}: {blocks - agenda.left} of {blocks} blocks are complete{waiting}"
+    if run is not None and not agenda.left:
         yield f"finished at {_both(run.last, zone)}"
-    elif found.end is None:
+    elif agenda.end is None:
         yield "it will not be finished on the planned and the make-up dates at this load"
     else:
         begins = "begins now" if run is None else "goes on now"
         load = f"at this load ({_load(pilot)})"
-        yield f"finished by {_both(found.end, zone)} {load}, if it {begins} and no window is missed"
+        yield f"finished by {_both(agenda.end, zone)} {load}, if it {begins} and no window is missed"
 
 
 def _note(entry: Entry, pilot: Pilot | None) -> str:

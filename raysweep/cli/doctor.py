@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.output import emit, say
 from raysweep.errors import ExitCode
-from raysweep.kind import usable_kinds
-from raysweep.study.compose import planned_sandboxes, recipe, scratch_root
+from raysweep.study.doctor import Examination, examine, examine_here
 from raysweep.study.load import load_study
 
 if TYPE_CHECKING:
     from raysweep.sandbox.protocol import Check
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """The checks of one kind of sandbox."""
-
-    kind: str
-    checks: Sequence[Check]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every required check holds."""
-        return all(check.ok for check in self.checks if check.required)
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {"ok": self.ok, "kind": self.kind, "checks": [asdict(check) for check in self.checks]}
 
 
 def doctor_command(path: Path | None, *, as_json: bool) -> int:
@@ -44,32 +26,19 @@ def doctor_command(path: Path | None, *, as_json: bool) -> int:
             _say_check(check)
             shown.append(check)
 
-    seen = _examine_for(path, show) if path is not None else _examine_here()
-    ok = any(one.ok for one in seen)
+    examinations = [examine(load_study(path), checked=show)] if path is not None else examine_here()
+    ok = any(one.ok for one in examinations)
     if as_json:
-        first = next((one for one in seen if one.ok), seen[0]).as_json()
-        emit(first if path is not None else {**first, "kinds": [one.as_json() for one in seen]})
-        return ExitCode.OK if ok else ExitCode.UNSUITABLE
-    for one in seen:
-        _say(one, shown)
+        first = _as_json(next((one for one in examinations if one.ok), examinations[0]))
+        emit(first if path is not None else {**first, "kinds": [_as_json(one) for one in examinations]})
+    else:
+        for one in examinations:
+            _say(one, shown)
     return ExitCode.OK if ok else ExitCode.UNSUITABLE
 
 
-def _examine_for(path: Path, show: Callable[[Check], None]) -> list[Examination]:
-    from raysweep.sandbox.protocol import TellsChecks
-
-    study = load_study(path)
-    provider = recipe(study.sweep)("doctor")
-    if isinstance(provider, TellsChecks):
-        provider.checked = show
-    return [Examination(provider.kind, provider.doctor(planned_sandboxes(study)))]
-
-
-def _examine_here() -> list[Examination]:
-    from raysweep.sandbox.factory import ProviderRecipe
-
-    here = [kind.name for kind in usable_kinds() if kind.here]
-    return [Examination(kind, ProviderRecipe(kind, scratch_root())("doctor").doctor()) for kind in here]
+def _as_json(one: Examination) -> dict[str, Any]:
+    return {"ok": one.ok, "kind": one.kind, "checks": [asdict(check) for check in one.checks]}
 
 
 def _say_check(check: Check) -> None:

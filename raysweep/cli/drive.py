@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raysweep.cli.output import ProgressView, tell
 from raysweep.cli.telemetry import Logs, Telemetry
-from raysweep.study.drive import Watchers, run_session, stop_on_signals
+from raysweep.study.drive import Watchers, stop_on_signals
 
 if TYPE_CHECKING:
-    from raysweep.record.ledger import LedgerWriter
-    from raysweep.schedule.driver import Progress, Result
+    from raysweep.schedule.driver import Progress
     from raysweep.study.session import Session
 
 
-def drive(session: Session, ledger: LedgerWriter, metrics_port: int | None, logs: Logs) -> Result:
-    """Run what is left of the session's blocks, and show it."""
+@contextmanager
+def shown(session: Session, metrics_port: int | None, logs: Logs) -> Iterator[Watchers]:
+    """What shows a run on the terminal and to machines, and lets Ctrl-C end it."""
     from raysweep.study.images import moved_tags, some
 
     planned, done, run_id = session.study.plan.trials, session.state.done, session.facts.run_id
@@ -29,5 +31,4 @@ def drive(session: Session, ledger: LedgerWriter, metrics_port: int | None, logs
             view(progress)
             telemetry.progress(progress)
 
-        watchers = Watchers(observe, lambda driver: stop_on_signals(driver, tell), telemetry.row, tell)
-        return run_session(session, ledger, watchers)
+        yield Watchers(observe, lambda driver: stop_on_signals(driver, tell), telemetry.row, tell)

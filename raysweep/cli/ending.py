@@ -12,12 +12,14 @@ from raysweep.errors import ExitCode
 
 if TYPE_CHECKING:
     from raysweep.schedule.driver import Result
+    from raysweep.study.run import RunEnd
     from raysweep.study.session import Session
     from raysweep.study.window import Invocation
 
 
-def exit_code(result: Result, status: dict[str, Any], session: Session, config: Path) -> int:
-    """The exit code of a run, printed with what to do next."""
+def exit_code(end: RunEnd, config: Path, *, complete: bool) -> int:
+    """The exit code of a run, printed with what to do next. complete: every trial of the plan is done."""
+    result, session = end.result, end.session
     again = f"raysweep run {config} --run-dir {session.path}"
     if result.interrupted:
         tell(f"interrupted; go on with: {again}")
@@ -29,7 +31,7 @@ def exit_code(result: Result, status: dict[str, Any], session: Session, config: 
     if left is not None:
         tell(left)
         return ExitCode.INCOMPLETE
-    if session.blocks is not None and not status["complete"]:
+    if session.blocks is not None and not complete:
         tell(f"the pilot of {session.blocks} blocks is done; the rest runs with: {again}")
     elif sys.stderr.isatty():
         tell(f"report: raysweep report {session.path}")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from raysweep.units import format_duration
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from raysweep.schedule.driver import Progress
+    from raysweep.study.status import RunStatus
 
 LINE_EVERY_S = 5.0
 """Without a terminal: one line of progress this often."""
@@ -51,11 +52,11 @@ def tell_through(channel: Callable[[str], None] | None) -> None:
     _through = channel
 
 
-def status_lines(status: Mapping[str, Any]) -> list[str]:
+def status_lines(status: RunStatus) -> list[str]:
     """`status` for a person."""
-    state = "complete" if status["complete"] else "incomplete"
-    lines = [f"{status['done']} of {status['planned']} trials done, {status['running']} running: {state}"]
-    lines += [f"  {count:6d}  {outcome}" for outcome, count in status["by_outcome"].items()]
+    state = "complete" if status.complete else "incomplete"
+    lines = [f"{status.done} of {status.planned} trials done, {status.running} running: {state}"]
+    lines += [f"  {count:6d}  {outcome}" for outcome, count in status.by_outcome.items()]
     return lines
 
 

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.cli.output import emit, say, tell
 from raysweep.clock import SystemClock
-from raysweep.errors import InputError, bad_input
+from raysweep.errors import bad_input
+from raysweep.study.agenda import make_agenda, own_durations, run_so_far
+from raysweep.study.estimate import Expected, estimate_study, pilot_view, registered, write_plan
 from raysweep.study.load import load_study
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from raysweep.cli.calendar import Begun
-    from raysweep.plan.cost import Estimate, Pilot
-    from raysweep.plan.describe import Detectable
+    from raysweep.plan.cost import Pilot
     from raysweep.record.place import RunPath
-    from raysweep.record.reader import LedgerView
-    from raysweep.stats.planning import Assumed, Planning
+    from raysweep.schedule.agenda import Agenda
+    from raysweep.study.agenda import Begun
     from raysweep.study.load import Study
-
-SPANS = ("t_created", "t_stopped", "t_agent_start", "t_agent_end")
-"""Columns that durations are made of."""
 
 
 def plan_command(
@@ -49,39 +44,24 @@ def plan_command(
 
     With as_json: the object of plan_json.
     """
-    from raysweep.plan.cost import estimate
     from raysweep.plan.describe import describe
 
     if run_dir is not None and not calendar:
         raise bad_input("`--run-dir` only applies together with `--calendar`", "add --calendar", key="--run-dir")
     study = load_study(path)
-    view = _pilot_view(pilot) if pilot else None
-    durations = _mean_seconds(view.table) if view else None
-    cost = estimate(study.plan, study.sweep, list(study.tasks.values()), durations)
-    power, smallest = _power(study, _assumed(view, rate, infra_rate))
-    _write_table(study, out, look=images)
+    expected = estimate_study(study, pilot_view(pilot, tell) if pilot else None, rate, infra_rate)
+    write_plan(study, out, tell, look=images)
     if as_json:
-        told = plan_json(study, cost, power, smallest, out)
-        emit({**told, **(_calendar_json(study, durations, run_dir) if calendar else {})})
+        emit({**plan_json(study, expected, out), **(_calendar_json(study, expected, run_dir) if calendar else {})})
         return
-    for line in (*describe(study.plan, study.sweep, cost, smallest), _registered_line(study), f"plan: {out}"):
+    lines = describe(study.plan, study.sweep, expected.cost, expected.smallest)
+    for line in (*lines, _registered_line(study), f"plan: {out}"):
         say(line)
     if calendar:
-        _print_calendar(study, durations, run_dir)
+        _print_calendar(study, expected, run_dir)
 
 
-def _write_table(study: Study, out: Path, *, look: bool) -> None:
-    import pyarrow.parquet as pq
-
-    from raysweep.plan.table import plan_table
-    from raysweep.study.images import resolve_images
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table = plan_table(study.plan, study.sweep, list(study.tasks.values()), resolve_images(study, tell, look=look))
-    pq.write_table(table, out, compression="zstd")
-
-
-def plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectable, out: Path) -> dict[str, Any]:
+def plan_json(study: Study, expected: Expected, out: Path) -> dict[str, Any]:
     """{plan_id, trials, blocks, plan (the file), cost, detectable, power, registered}, and calendar where it is asked.
 
     cost: fields of plan.cost.Estimate. detectable, the first line on power: {points (null: none), basis, further (the
@@ -98,152 +78,53 @@ def plan_json(study: Study, cost: Estimate, power: Planning, smallest: Detectabl
         "plan_id": study.plan.plan_id,
         "trials": study.plan.trials,
         "blocks": len(study.plan.blocks),
-        "cost": asdict(cost),
-        "detectable": asdict(smallest),
-        "power": asdict(power),
-        "registered": _registered(study),
+        "cost": asdict(expected.cost),
+        "detectable": asdict(expected.smallest),
+        "power": asdict(expected.power),
+        "registered": registered(study),
         "plan": str(out),
     }
 
 
-def _calendar_json(study: Study, durations: Pilot | None, run_dir: RunPath | None) -> dict[str, Any]:
-    from raysweep.cli.calendar import agenda_json, make_agenda
+def _agenda(
+    study: Study, expected: Expected, run_dir: RunPath | None
+) -> tuple[Agenda | None, Pilot | None, Begun | None]:
+    """The agenda, the durations that it expects, and the run so far."""
+    run = run_so_far(study, run_dir, tell)
+    durations = expected.durations or own_durations(run)
+    return make_agenda(study, SystemClock().now(), durations, run), durations, run
 
-    run = _run_so_far(study, run_dir)
-    durations = durations or _own_durations(run)
-    found = make_agenda(study, SystemClock().now(), durations, run)
-    return {"calendar": None if found is None else agenda_json(found, study, durations, run)}
+
+def _calendar_json(study: Study, expected: Expected, run_dir: RunPath | None) -> dict[str, Any]:
+    from raysweep.cli.calendar import agenda_json
+
+    agenda, durations, run = _agenda(study, expected, run_dir)
+    return {"calendar": None if agenda is None else agenda_json(agenda, study, durations, run)}
 
 
-def _print_calendar(study: Study, durations: Pilot | None, run_dir: RunPath | None) -> None:
+def _print_calendar(study: Study, expected: Expected, run_dir: RunPath | None) -> None:
     from rich.console import Console
 
-    from raysweep.cli.calendar import agenda_lines, agenda_table, make_agenda
+    from raysweep.cli.calendar import agenda_lines, agenda_table
 
-    run = _run_so_far(study, run_dir)
-    durations = durations or _own_durations(run)
-    found = make_agenda(study, SystemClock().now(), durations, run)
-    if found is None:
+    agenda, durations, run = _agenda(study, expected, run_dir)
+    if agenda is None:
         say("calendar: one bucket that is always open; name windows in `buckets` to compare times of day")
         return
     # A pipe has no width: a table that is cut at 80 columns would lose what it is for.
-    Console(width=None if sys.stdout.isatty() else 200).print(agenda_table(found, study, durations, run))
-    for line in agenda_lines(found, study, durations, run):
+    Console(width=None if sys.stdout.isatty() else 200).print(agenda_table(agenda, study, durations, run))
+    for line in agenda_lines(agenda, study, durations, run):
         say(line)
-
-
-def _run_so_far(study: Study, run_dir: RunPath | None) -> Begun | None:
-    """What there is of the run at `run_dir`, else where `run` keeps it unless told otherwise.
-
-    InputError where a run directory is named that is not there, or is another sweep's.
-    """
-    from raysweep.cli.calendar import begun
-
-    if study.sweep.buckets is None:
-        return None
-    if run_dir is not None:
-        found = begun(study, run_dir)
-        if found is None:
-            remedy = "name the run's own, or leave it out for a run that is yet to begin"
-            raise bad_input("not a run directory", remedy, file=str(run_dir), key="--run-dir")
-        return found
-    usual = Path("runs") / study.sweep.name
-    try:
-        return begun(study, usual)
-    except InputError:
-        tell(f"{usual} is no run of this sweep as it is now: the calendar is that of a new one")
-        return None
-
-
-def _own_durations(run: Begun | None) -> Pilot | None:
-    """Mean seconds of the trials that ended in this very run, where there are any."""
-    from raysweep.record.reader import open_run, read_attempts
-
-    if run is None:
-        return None
-    return _mean_seconds(read_attempts(open_run(run.path), ("attempt_id", *SPANS)))
-
-
-def _pilot_view(path: RunPath) -> LedgerView | None:
-    """The pilot's ledger; None, and a word about it, where it holds no finished trial. InputError: no run directory."""
-    import pyarrow.compute as pc
-
-    from raysweep.record.reader import read_ledger
-
-    view = read_ledger(path)
-    if pc.any(pc.is_valid(view.table["t_agent_end"])).as_py():
-        return view
-    tell(f"{path}: no trial of the pilot has finished; what is expected rests on assumptions alone")
-    return None
-
-
-def _mean_seconds(table: pa.Table) -> Pilot | None:
-    """Mean seconds of a trial and of its agent; None where no agent has ended. table: columns SPANS."""
-    import pyarrow.compute as pc
-
-    from raysweep.plan.cost import Pilot
-
-    table = table.filter(pc.is_valid(table["t_agent_end"]))
-    if not len(table):
-        return None
-    created, stopped, start, end = (table[name].cast("int64") for name in SPANS)
-    return Pilot(*(pc.mean(pc.subtract(b, a)).as_py() / 1e6 for a, b in ((created, stopped), (start, end))))
-
-
-def _assumed(view: LedgerView | None, rate: float | None, infra_rate: float | None) -> Assumed:
-    """Rates and variances of the pilot, else the stated ones; InputError where both are given, or a rate is none."""
-    from raysweep.stats.pilot import pilot_rates
-    from raysweep.stats.planning import STUDY_INFRA, stated
-    from raysweep.study.sources import design_of
-
-    if view is not None:
-        if rate is not None or infra_rate is not None:
-            raise bad_input("`--pilot` already sets the rates", "drop `--rate` and `--infra-rate`")
-        found = pilot_rates(view.table, view.planned, design_of(view))
-        if found is not None:
-            return found
-    try:
-        return stated(0.5 if rate is None else rate, STUDY_INFRA if infra_rate is None else infra_rate)
-    except ValueError as error:
-        raise bad_input(str(error), "write fractions such as 0.45 and 0.058") from None
-
-
-def _power(study: Study, assumed: Assumed) -> tuple[Planning, Detectable]:
-    """What this plan can show: the one place where plan and stats meet."""
-    from raysweep.plan.describe import Detectable
-    from raysweep.plan.design import arms_of
-    from raysweep.stats.planning import PlanSize, basis, lines, plan_power, smallest
-
-    sweep = study.sweep
-    shape = PlanSize(
-        tasks=len(study.tasks),
-        repeats=sweep.repeats,
-        buckets=len(sweep.bucket_names),
-        dates=sweep.dates,
-        arms=len(arms_of(sweep)),
-        confidence=sweep.analysis.confidence,
-        delta=sweep.analysis.delta,
-        looks=sweep.analysis.looks,
-    )
-    power = plan_power(shape, assumed)
-    return power, Detectable(smallest(power), basis(power, shape), lines(power, shape))
-
-
-def _registered(study: Study) -> dict[str, Any] | None:
-    sweep = study.sweep
-    if not sweep.registered:
-        return None
-    return {**sweep.analysis.registered(), "reference": sweep.reference}
 
 
 def _registered_line(study: Study) -> str:
     """What the first run will register."""
-    told, sweep = _registered(study), study.sweep
-    if told is None:
+    analysis, sweep = registered(study), study.sweep
+    if analysis is None:
         return "registered: nothing; without an `analysis` section everything in the report is exploratory"
-    bands = told["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
+    bands = analysis["contrasts"] or [b.name for b in sweep.bands if b.name != sweep.reference]
     against = f"of {', '.join(bands)} against {sweep.reference}" if bands else "(one band: no contrast)"
-    for name, levels in told.get("factors", {}).items():
+    for name, levels in analysis.get("factors", {}).items():
         against += f" and of {name} {', '.join(levels)} against {sweep.factors.declared[name].reference}"
-    looks = f", {told['looks']} looks" if told["looks"] else ", no look before the end"
-    return f"registered: {told['primary']} {against}, ±{100 * told['delta']:g} points count as none{looks}"
+    looks = f", {analysis['looks']} looks" if analysis["looks"] else ", no look before the end"
+    return f"registered: {analysis['primary']} {against}, ±{100 * analysis['delta']:g} points count as none{looks}"

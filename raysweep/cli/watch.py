@@ -8,32 +8,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from raysweep.errors import ExitCode
-from raysweep.study.sources import design_of
+from raysweep.study.watch import SweepState, live_looks
 from raysweep.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
     from rich.console import Console
     from rich.live import Live as Screen
 
     from raysweep.record.place import RunPath
-    from raysweep.stats.design import Design
-    from raysweep.stats.live import Rows, Snapshot
-
-SHARE = 0.2
-"""Of one processor that reducing may take at most: a sweep may run on the same machine."""
-
-
-BACKLOG_S = 10.0
-"""So much later than due a look is shown although more rows are there already."""
+    from raysweep.stats.live import Snapshot
 
 
 class View(Protocol):
     """Where looks are shown."""
 
-    def show(self, found: Snapshot, state: str) -> None:
+    def show(self, snapshot: Snapshot, state: str) -> None:
         """Show a look; state: one line on where the sweep is."""
         ...
 
@@ -43,44 +34,18 @@ def watch_command(path: RunPath, every_s: float, patience_s: float | None, *, as
 
     0: complete, or stopped by the registered rule; 3: trials are missing and no driver came for patience_s seconds.
     """
-    from raysweep.dataset.ending import Live
-    from raysweep.record.reader import open_run, read_run
-    from raysweep.stats.live import Rows
-
-    frame = read_run(open_run(path), str(path), attempts=False)
-    design, rows = design_of(frame), Rows()
-    live = Live(path, patience_s=patience_s)
-    shown, due = 0, time.monotonic()
+    lines = {
+        SweepState.RUNNING: "the sweep goes on",
+        SweepState.OVER: "the sweep is over",
+        SweepState.ABANDONED: "trials are missing, and no driver has been running for "
+        f"{format_duration(patience_s or 0.0)}",
+    }
+    state = SweepState.RUNNING
     with _view(as_json=as_json) as view:
-        for piece in live:
-            if piece is not None:
-                rows.add(piece.table)
-            now = time.monotonic()
-            # What is there already is taken whole before the first look, unless that takes long.
-            if len(rows) > shown and now >= (due if piece is None else due + BACKLOG_S):
-                view.show(_look(rows, frame.planned, design), "the sweep goes on")
-                shown, took = len(rows), time.monotonic() - now
-                due = time.monotonic() + max(every_s, took / SHARE - took)
-        last = _look(rows, frame.planned, design)
-        over = live.complete or last.stopped
-        view.show(last, "the sweep is over" if over else _gone(patience_s))
-    return ExitCode.OK if over else ExitCode.INCOMPLETE
-
-
-def _gone(patience_s: float | None) -> str:
-    return f"trials are missing, and no driver has been running for {format_duration(patience_s or 0.0)}"
-
-
-def _look(rows: Rows, planned: pa.Table, design: Design) -> Snapshot:
-    from raysweep.record.reader import with_is_final
-    from raysweep.record.resume import count_done
-    from raysweep.stats.live import snapshot
-
-    table = rows.table()
-    if table is None:
-        return snapshot(None, planned, design, 0)
-    table = with_is_final(table, planned)
-    return snapshot(table, planned, design, count_done(table))
+        for look in live_looks(path, every_s, patience_s):
+            state = look.state
+            view.show(look.snapshot, lines[state])
+    return ExitCode.OK if state is SweepState.OVER else ExitCode.INCOMPLETE
 
 
 @contextmanager
@@ -100,10 +65,10 @@ def _view(*, as_json: bool) -> Iterator[View]:
 
 
 class _Lines:
-    def show(self, found: Snapshot, state: str) -> None:
+    def show(self, snapshot: Snapshot, state: str) -> None:
         from raysweep.report.live import snapshot_line
 
-        print(json.dumps(snapshot_line(found, time=time.time(), state=state)), flush=True)  # noqa: T201 - the output
+        print(json.dumps(snapshot_line(snapshot, time=time.time(), state=state)), flush=True)  # noqa: T201 - the output
 
 
 class _Blocks:
@@ -112,10 +77,10 @@ class _Blocks:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def show(self, found: Snapshot, state: str) -> None:
+    def show(self, snapshot: Snapshot, state: str) -> None:
         from raysweep.report.live import live_view
 
-        self._console.print(live_view(found, state))
+        self._console.print(live_view(snapshot, state))
 
 
 class _Refreshed:
@@ -124,7 +89,7 @@ class _Refreshed:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def show(self, found: Snapshot, state: str) -> None:
+    def show(self, snapshot: Snapshot, state: str) -> None:
         from raysweep.report.live import live_view
 
-        self._screen.update(live_view(found, state), refresh=True)
+        self._screen.update(live_view(snapshot, state), refresh=True)

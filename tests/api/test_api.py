@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -91,6 +92,38 @@ async def test_a_cancelled_run_is_recorded_and_resumes(tmp_path):
     run = await raysweep.run_async(study, tmp_path / "run")
     assert run.status().complete
     assert run.trials.num_rows == 240
+
+
+async def test_a_run_that_is_cancelled_twice_is_still_waited_for(tmp_path, monkeypatch):
+    begun, interrupted, may_end, ended = (threading.Event() for _ in range(4))
+
+    class Slow:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def to_its_end(self) -> None:
+            begun.set()
+            assert may_end.wait(600)
+            ended.set()
+
+        def interrupt(self) -> None:
+            interrupted.set()
+
+    monkeypatch.setattr("raysweep.study.interruptible.InterruptibleRun", Slow)
+    running = asyncio.ensure_future(raysweep.run_async(raysweep.load(simulated(tmp_path)), tmp_path / "run"))
+    try:
+        await asyncio.to_thread(begun.wait)
+        for _ in range(3):
+            running.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert interrupted.is_set()
+            assert not running.done()
+    finally:
+        may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ended.is_set()
 
 
 def test_a_pilot_and_two_runs_compared(tmp_path):

@@ -6,11 +6,12 @@ import pytest
 
 from raysweep.cli.output import status_lines
 from raysweep.cli.run import run_command
-from raysweep.cli.status import read_status, status_command
+from raysweep.cli.status import status_command
 from raysweep.record.reader import read_ledger
 from raysweep.stats import analyse
 from raysweep.stats.findings.balance import Cost, OccasionCount, cells, checks, cost, missed, words
 from raysweep.study.sources import design_of
+from raysweep.study.status import read_status
 from support.cli_runs import simulated
 
 TIGHT = """
@@ -29,19 +30,19 @@ def tight(tmp_path_factory):
 def test_status_names_what_closed_windows_lack_and_what_it_costs(tight, capsys):
     code, run = tight
     assert code == 3
-    told = read_status(run)
-    assert 0 < told["missed"]["blocks"] <= 32 - told["done"] // 2, "the last window had not closed at the end"
-    windows = told["missed"]["windows"]
+    status = read_status(run)
+    assert 0 < status.missed["blocks"] <= 32 - status.done // 2, "the last window had not closed at the end"
+    windows = status.missed["windows"]
     assert {(w["bucket"], w["occasion"]) for w in windows} <= {
         (b, f"cycle {n}") for b in ("first", "second") for n in (1, 2)
     }
-    assert sum(w["missing"] for w in windows) == told["missed"]["blocks"]
+    assert sum(w["missing"] for w in windows) == status.missed["blocks"]
     assert all(w["planned"] == 8 for w in windows)
-    price = told["missed"]["smallest_contrast"]
+    price = status.missed["smallest_contrast"]
     assert price["now"] > price["planned"] > 0
     status_command(run, as_json=False)
     said = capsys.readouterr().out
-    assert status_lines(told)[0] in said
+    assert status_lines(status)[0] in said
     first = windows[0]
     assert f"{first['bucket']} of {first['occasion']}: {first['missing']} of 8" in said
     assert f"is {price['now']:.2f} instead of {price['planned']:.2f} points" in said
@@ -64,7 +65,7 @@ def test_the_report_warns_of_windows_that_the_sweep_left_behind(tight):
 def test_a_complete_run_lacks_nothing(tmp_path):
     buckets = TIGHT.replace("60s", "600s").replace("30s", "300s")
     assert run_command(simulated(tmp_path, extra=buckets), tmp_path / "run", None, as_json=False) == 0
-    assert read_status(tmp_path / "run")["missed"] is None
+    assert read_status(tmp_path / "run").missed is None
     view = read_ledger(tmp_path / "run")
     assert list(checks(view.table, view.planned, 0.95)) == []
 

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from raysweep import config
-from raysweep.cli.calendar import make_agenda
 from raysweep.cli.run import run_command
 from raysweep.record.reader import read_ledger
+from raysweep.study.agenda import make_agenda
 from raysweep.study.load import load_study
 
 CONFIG = Path(__file__).parents[2] / "configs" / "time-of-day.yaml"
