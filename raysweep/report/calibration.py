@@ -12,6 +12,7 @@ from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.calibrate import AFTER_STOP, CHANGES, NOT_ENOUGH, TOO_TIGHT, WITHIN, Ladder
 from raysweep.stats.findings.ceiling import Ceiling
 from raysweep.stats.findings.limits import UNTESTED
+from raysweep.stats.statement import Statement, ids
 from raysweep.stats.wording import number, percent
 
 
@@ -22,6 +23,19 @@ def calibration_sentences(c: Calibration) -> tuple[str, ...]:
         *(line for one in c.ladders for line in _ladder(c, one)),
         *(f"{note.message}; {note.remedy}." for note in notes(c)),
     )
+
+
+def calibration_statements(c: Calibration) -> Iterator[Statement]:
+    """The sentences as values: a recommendation, and a ceiling that changes the benchmark, are claims."""
+    changes = [f"{x.model}: {x.band} changes" for one in c.ladders for x in one.ceilings if x.verdict == CHANGES]
+    exact = all(note.code != "exploratory" for note in c.cautions)
+    for place, text in enumerate(calibration_sentences(c)):
+        headline = place == 0 and c.status == ADMISSIBLE
+        about = [x for one in c.ladders for x in one.ceilings if text.startswith(f"{one.model}: {x.band} ")]
+        if headline:
+            about = [x for one in c.ladders for x in one.ceilings if x.band == c.recommended]
+        rests = ids(*(f for x in about for f in (x.difference, x.fall)))
+        yield Statement(text, headline or text.startswith(tuple(changes)), rests, registered=headline and exact)
 
 
 def notes(c: Calibration) -> tuple[Caution, ...]:
@@ -147,7 +161,7 @@ def calibration_document(c: Calibration, runs: Sequence[str], provenance: Mappin
     return {
         "schema_version": SCHEMA_VERSION,
         "runs": list(runs),
-        "verdict": list(calibration_sentences(c)),
+        "verdict": [s.document() for s in calibration_statements(c)],
         "calibration": {
             "floor": c.floor,
             "delta": c.delta,
@@ -163,7 +177,7 @@ def calibration_document(c: Calibration, runs: Sequence[str], provenance: Mappin
             "cautions": [asdict(note) for note in notes(c)],
         },
         "checks": [asdict(check) for check in c.checks],
-        "findings": [asdict(f) for f in c.findings],
+        "findings": [f.document() for f in c.findings],
         "provenance": dict(provenance),
     }  # fmt: skip
 

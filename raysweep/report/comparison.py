@@ -15,6 +15,7 @@ from raysweep.report.write import SCHEMA_VERSION
 from raysweep.stats.compare import Comparison
 from raysweep.stats.finding import Finding
 from raysweep.stats.methodology import Difference
+from raysweep.stats.statement import Statement, ids
 from raysweep.stats.wording import SCEPTICAL, number
 from raysweep.vocabulary import CheckStatus
 
@@ -22,6 +23,15 @@ from raysweep.vocabulary import CheckStatus
 def comparison_sentences(c: Comparison, assumed: Sequence[Difference] = ()) -> tuple[str, ...]:
     """What the comparison says, the claim first. assumed: differences of methodology that the asker passes over."""
     return (_claim(c), *_robust(c), *_sceptical(c, assumed), *_on_trust(c, assumed))
+
+
+def comparison_statements(c: Comparison, assumed: Sequence[Difference] = ()) -> Iterator[Statement]:
+    """The sentences as values: that one leads, and that the lead is robust, are claims."""
+    leads = c.claim in {"beyond noise", "leads, not at every resource setting"}
+    yield Statement(_claim(c), leads, ids(c.delta, *c.per_band))
+    yield from (Statement(text, bool(c.robust), ids(*c.pairs)) for text in _robust(c))
+    for text in (*_sceptical(c, assumed), *_on_trust(c, assumed)):
+        yield Statement(text, findings=ids(c.delta))
 
 
 def _claim(c: Comparison) -> str:
@@ -177,9 +187,9 @@ def comparison_document(
     return {
         "schema_version": SCHEMA_VERSION,
         "runs": list(runs),
-        "verdict": list(comparison_sentences(c, assumed)),
+        "verdict": [s.document() for s in comparison_statements(c, assumed)],
         "checks": [{"status": CheckStatus.WARNING, **asdict(w)} for w in c.delta.warnings],
-        "findings": [asdict(f) for f in c.findings],
+        "findings": [f.document() for f in c.findings],
         "comparison": {
             "a": c.a,
             "b": c.b,

@@ -31,7 +31,7 @@ def snapshot_line(snapshot: Snapshot, **more: Any) -> dict[str, Any]:
         "planned": snapshot.planned,
         "complete": snapshot.complete,
         "label": label,
-        "findings": [{"label": snapshot.label.code, **asdict(f)} for f in snapshot.findings],
+        "findings": [{"label": snapshot.label.code, **f.document()} for f in snapshot.findings],
     }
 
 

@@ -16,18 +16,21 @@ from raysweep.stats import Analysis, Finding
 from raysweep.stats.facet import FacetKind
 from raysweep.stats.levels import sides
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def document(analysis: Analysis, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of report.json: {schema_version, runs, verdict, checks, findings, provenance}."""
+    """The content of report.json: {schema_version, runs, verdict, checks, findings, provenance}.
+
+    verdict: a list of {text, claim, findings (ids of those below), registered, p}, as `stats.statement` says.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "runs": list(analysis.runs),
-        "verdict": list(analysis.verdict),
+        "verdict": [s.document() for s in analysis.statements],
         "checks": [asdict(c) for c in analysis.checks],
-        "findings": [asdict(f) for f in (*analysis.findings, *analysis.details)],
+        "findings": [f.document() for f in (*analysis.findings, *analysis.details)],
         "provenance": dict(provenance),
     }
 

@@ -34,6 +34,7 @@ from raysweep.stats.findings.voided import broken_checks, verified, verified_bou
 from raysweep.stats.levels import plain, reference_part
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
+from raysweep.stats.statement import Caveats, Statement
 from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
 from raysweep.vocabulary import CheckStatus
@@ -47,11 +48,12 @@ class Analysis:
     """What a ledger says.
 
     findings: inferential, registered ones flagged. details: descriptive Findings (composition, per task, per occasion,
-    resources). arms: (model, band) in the order of the design. runs: their ids. members: the runs of a merged analysis.
+    resources). statements: the sentences with what they rest on. arms: (model, band) in the order of the design. runs:
+    their ids. members: the runs of a merged analysis.
     """
 
     design: Design
-    verdict: tuple[str, ...]
+    statements: tuple[Statement, ...]
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...]
     details: tuple[Finding, ...]
@@ -62,6 +64,11 @@ class Analysis:
     n_attempts: int
     n_trials: int
     members: tuple[Member, ...] = ()
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """The sentences alone."""
+        return tuple(s.text for s in self.statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,19 @@ def analyse(
     measured = measure(probes)
     checks = (*broken_checks(whole.broken), *run_checks(table, planned, cube, design, measured))
     peek = peek_label(table, planned, design, cube)
+    every = checks if peek is None else (peek, *checks)
+    caveats = Caveats.of(every, simulated=design.simulated)
     seen = looks(table, planned, design, progress(table, planned), cube) if len(table) else ()
     looked = [f for look in seen for f in look.findings]
     findings = tuple(infer(table, cube, design, how, looked=looked, checks=checks)) if len(table) else ()
     findings = tuple(doubted(f, measured) for f in findings)
     return Analysis(
         design=design,
-        verdict=(*refusals(measured), *verdict(findings, registered=design.registered)),
-        checks=checks if peek is None else (peek, *checks),
+        statements=(
+            *map(Statement, refusals(measured)),
+            *verdict(findings, registered=design.registered, caveats=caveats),
+        ),
+        checks=every,
         findings=findings,
         details=(*described(table, cube, design), *probe_findings(measured)),
         arms=tuple((a.model, a.band) for a in cube.arms),

@@ -33,6 +33,8 @@ class Design:
     bands against the reference, empty = all of them. looks: planned sequential looks, 0 = none. factors: what is swept
     besides the band; all other findings are of the arms at their references. level_contrasts: the
     registered levels of each factor, (factor, levels), against its reference at the reference band.
+
+    simulated: outcomes were drawn, no sandbox ran.
     """
 
     reference: str
@@ -51,6 +53,7 @@ class Design:
     looks: int = 0
     factors: tuple[Swept, ...] = ()
     level_contrasts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    simulated: bool = False
 
 
 PRIMARY_OF = {"infra_rate": "infra_rate_resource"}

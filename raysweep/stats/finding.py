@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from raysweep.stats.estimand import estimand
 from raysweep.stats.facet import Facet, FacetKind
@@ -58,6 +59,17 @@ class Finding:
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"a finding's {name} must be finite or None, not {number} ({self.estimand})")
+
+    @property
+    def id(self) -> str:
+        """What the finding is of, as one text without spaces: unique within a report, the same in every report."""
+        sides = f"{self.arm or ''}{f'-{self.reference}' if self.reference else ''}"
+        parts = (self.estimand, self.model, sides, self.bucket, self.facet and str(self.facet), self.resampled_over)
+        return ":".join(str(part or "").replace(" ", "_") for part in parts).rstrip(":")
+
+    def document(self) -> dict[str, Any]:
+        """As report.json holds it: the fields, and the id by which sentences name it."""
+        return {"id": self.id, **asdict(self)}
 
     def is_of(self, kind: FacetKind) -> bool:
         """Whether the facet is of this kind."""

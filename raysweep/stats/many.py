@@ -28,6 +28,7 @@ from raysweep.stats.merge import Merged, Run
 from raysweep.stats.methods.draws import Map
 from raysweep.stats.methods.interval import Draws
 from raysweep.stats.methods.runs import LEAST_RUNS
+from raysweep.stats.statement import Caveats, Statement
 from raysweep.stats.stop import peek_label
 from raysweep.stats.verdict import verdict
 from raysweep.vocabulary import CheckStatus
@@ -71,11 +72,12 @@ def analyse_runs(merged: Merged, *, map: Map = map) -> Analysis:  # noqa: A002 -
     own = replace(design, registered=all(r.design.registered for r in merged.runs) and not merged.left_out)
     findings += run_findings(reference_part(table, cube, design)[1], own, how)
     measured = measure(merged.probes)
-    sentences = verdict(findings, registered=all(r.design.registered for r in merged.runs))
+    caveats = Caveats.of((c for _, c in each), simulated=any(r.design.simulated for r in merged.runs))
+    sentences = verdict(findings, registered=all(r.design.registered for r in merged.runs), caveats=caveats)
     refused = [s for r in merged.runs for s in refusals(measure(r.view.probes), r.name)]
     return Analysis(
         design=design,
-        verdict=(*refused, *sentences),
+        statements=(*map(Statement, refused), *sentences),
         checks=by_seriousness(
             [
                 *broken_checks(whole.broken),

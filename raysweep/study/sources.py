@@ -66,6 +66,7 @@ def design_of(view: LedgerView) -> Design:
             Swept(name, factor["reference"], tuple(factor["levels"]), tuple(factor["levels"].values()))
             for name, factor in (facts.factors or {}).items()
         ),
+        simulated=facts.sandbox == "simulated",
     )
 
 

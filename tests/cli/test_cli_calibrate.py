@@ -122,7 +122,7 @@ def test_json_alone_on_standard_output_says_the_same(told, plain):
     assert (calibration["floor"], calibration["delta"], calibration["recommended"]) == ("1x", 0.09, "2x")
     assert [c["verdict"] for c in calibration["models"][0]["ceilings"]] == ["within the band", "changes the benchmark"]
     assert "delta 9 points instead of 10" in calibration["cautions"][0]["message"]
-    assert found["verdict"][0].startswith("Recommended: 2x")
+    assert found["verdict"][0]["text"].startswith("Recommended: 2x")
 
 
 def test_infra_max_decides_and_none_admissible_is_1(told, plain):

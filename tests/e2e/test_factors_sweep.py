@@ -15,6 +15,10 @@ CONFIG = Path(__file__).parents[2] / "configs" / "factors.yaml"
 
 
 @pytest.fixture(scope="module")
+def texts(report):
+    return [sentence["text"] for sentence in report["verdict"]]
+
+
 def run(tmp_path_factory):
     """configs/factors.yaml with a larger effect of the time limit, which is registered; run and reported."""
     folder = tmp_path_factory.mktemp("factors")
@@ -54,10 +58,10 @@ def test_the_effect_that_is_true_is_found_and_its_factor_named(report):
     found = contrast(report, "agent_timeout")
     assert (found["model"], found["arm"]) == ("stated", "1x [agent_timeout=2x]")
     assert 0 < found["low"] < 30 < found["high"]
-    assert any("success rises" in s and "agent_timeout 2x at band 1x" in s for s in report["verdict"])
+    assert any("success rises" in s and "agent_timeout 2x at band 1x" in s for s in texts(report))
     for factor in ("concurrency", "egress"):
         assert contrast(report, factor)["low"] < 0 < contrast(report, factor)["high"]
-    assert not [s for s in report["verdict"] if "rises" in s and ("egress" in s or "concurrency" in s)]
+    assert not [s for s in texts(report) if "rises" in s and ("egress" in s or "concurrency" in s)]
 
 
 def test_the_registered_level_is_hashed_with_the_registration_and_confirmatory_in_the_report(run, report, shown):
@@ -66,7 +70,7 @@ def test_the_registered_level_is_hashed_with_the_registration_and_confirmatory_i
     assert registration(told["analysis"], 0.0)["sha256"] == told["sha256"]
     assert contrast(report, "agent_timeout")["registered"]
     assert not contrast(report, "concurrency")["registered"]
-    (said,) = (s for s in report["verdict"] if "agent_timeout 2x" in s)
+    (said,) = (s for s in texts(report) if "agent_timeout 2x" in s)
     assert "(exploratory)" not in said
     assert [line for line in shown.splitlines() if "agent_timeout 2x against 1x" in line and "success*" in line]
 

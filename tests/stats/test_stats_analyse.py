@@ -213,12 +213,13 @@ def test_poor_ledgers_get_a_sentence_and_no_nan(case):
             assert f.warnings, f
 
 
-def test_small_gaps_call_for_caution():
-    from raysweep.stats.verdict import contrast_sentence
+def test_a_small_contrast_of_bands_is_no_gap_of_two_set_ups():
+    """The caution of 3 points belongs to scores that were measured by different set-ups (`compare`)."""
+    from raysweep.stats.claims import contrast_statement
 
     f = Finding("success", "m", "3x", "1x", None, None, 2.0, 1.0, 3.0, 0.95, "t", "tasks", 89, 1000, 3)
-    assert "with caution" in contrast_sentence(f, [f])
-    assert "caution" not in contrast_sentence(replace(f, value=6.0, low=4.0, high=8.0), [f])
+    assert "success rises 2 points (95 % 1 to 3)" in contrast_statement(f, [f]).text
+    assert "caution" not in contrast_statement(f, [f]).text
 
 
 def test_a_finding_refuses_nan():

@@ -8,6 +8,7 @@ Var(estimate) with tasks sampled. So neither a noisy start nor effects that vary
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,9 +46,9 @@ def looks(
 ) -> tuple[Look, ...]:
     """Every planned look that the complete dates allow, in order, each on the data of its own dates; () without looks.
 
-    Findings have the facet of their look, value and repeated interval in points over tasks; all intervals of a contrast
-    hold together at design.confidence, whenever and why ever the sweep ends. The tables may have their labels already;
-    cube: theirs, where it is at hand.
+    Findings have the facet of their look, value and repeated interval in points over tasks; all intervals of a model's
+    registered contrasts hold together at design.confidence, whenever and why ever the sweep ends. The tables may have
+    their labels already; cube: theirs, where it is at hand.
     """
     after = [n for n in look_dates(at.dates, min(design.looks, at.dates)) if n <= at.closed]
     if not after:
@@ -58,7 +59,8 @@ def looks(
     table, cube = reference_part(table, build_cube(table, planned, design) if cube is None else cube, design)
     blocks = pa.array(list(cube.blocks), pa.string())
     seen = [_samples(cube, at.within(blocks, n), _attempts(table, at, n, design), design) for n in after]
-    columns = [_contrast(key, [s[key] for s in seen], after, at.dates, design) for key in seen[0]]
+    families = Counter(model for model, _ in seen[0])
+    columns = [_contrast(key, [s[key] for s in seen], after, at.dates, design, families[key[0]]) for key in seen[0]]
     return tuple(Look(j + 1, n, tuple(c[j] for c in columns)) for j, n in enumerate(after) if columns)
 
 
@@ -92,22 +94,26 @@ def _samples(cube: Cube, rows: Bools, attempts: pa.Table | None, design: Design)
 
 
 def _contrast(
-    key: _Key, samples: Sequence[ContrastSample], after: Sequence[int], dates: int, design: Design
+    key: _Key, samples: Sequence[ContrastSample], after: Sequence[int], dates: int, design: Design, family: int
 ) -> list[Finding]:
-    """One contrast at every look; looks whose noise cannot be estimated spend nothing."""
-    alpha = 1 - design.confidence
+    """One contrast at every look; looks whose noise cannot be estimated spend nothing.
+
+    family: the registered contrasts of the model, each of which spends its share of the error (Bonferroni).
+    """
+    alpha = (1 - design.confidence) / family
     able = [j for j, s in enumerate(samples) if s.value is not None and s.se > 0]
     information = rising([1 / samples[j].se ** 2 for j in able])
     limits = boundaries(information, [obrien_fleming(after[j] / dates, alpha) for j in able])
     bounds = dict(zip(able, limits, strict=True))
-    return [_finding(key, j, s, bounds.get(j, math.inf), design) for j, s in enumerate(samples)]
+    return [_finding(key, j, s, bounds.get(j, math.inf), design, family) for j, s in enumerate(samples)]
 
 
-def _finding(key: _Key, index: int, s: ContrastSample, boundary: float, design: Design) -> Finding:
+def _finding(key: _Key, index: int, s: ContrastSample, boundary: float, design: Design, family: int) -> Finding:
     interval = s.interval(boundary)
     low, high = (None, None) if interval is None else interval
     look = f"at look {index + 1} of {design.looks}"
-    made = f"repeated interval {look}: |z| {boundary:.3f}, O'Brien-Fleming-type spending, {s.method}"
+    together = f", over {family} registered contrasts" if family > 1 else ""
+    made = f"repeated interval {look}{together}: |z| {boundary:.3f}, O'Brien-Fleming-type spending, {s.method}"
     return Finding(
         estimand=PRIMARY_OF.get(design.primary, design.primary),
         model=key[0],

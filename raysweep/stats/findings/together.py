@@ -1,69 +1,98 @@
-"""The success contrasts of a model taken together: max-t bands that hold for all its bands at once, for the picture.
+"""The success contrasts of a model taken together: intervals that hold for a whole family at once.
 
 Belongs here: which contrasts form a family, labels. Does not: the bands (`methods.simultaneous`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysweep.stats.cube import Cube
-from raysweep.stats.design import Design
+from raysweep.stats.design import Design, is_registered
 from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Finding
 from raysweep.stats.findings.contrast import contrast_finding
-from raysweep.stats.findings.pair import is_binary, pair, rare
-from raysweep.stats.methods.interval import Draws, Interval
+from raysweep.stats.findings.pair import Pair, mean_ask, pair
+from raysweep.stats.methods.interval import Asked, Draws, Interval, linearised, ratio_draws, t_interval
 from raysweep.stats.methods.simultaneous import max_t
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One contrast of a family: arm against reference, and its blocks."""
+
+    model: str
+    arm: str
+    reference: str
+    pair: Pair
 
 
 def together(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
     """Per model with two or more contrasts: success of each band against the reference, facet SIMULTANEOUS.
 
-    All bands of a family hold together at the level, from the draws that every interval shares, over the tasks with a
-    complete block in each of them. A contrast whose events are too few for a bootstrap, or that has no spread, is left
-    out: its own finding says so.
+    The registered contrasts are a family of their own; the others one with all, as for the adjusted p of
+    `significance`. All intervals of a family hold together at the level.
     """
     for model in cube.models:
-        bands = [b for b in cube.bands(model) if b != design.reference] if design.reference in cube.bands(model) else []
-        yield from _family(cube, design, how, model, bands)
+        if design.reference not in cube.bands(model):
+            continue
+        every = [
+            Member(model, band, design.reference, pair(cube, cube.y, *columns, cube.in_bucket(None)))
+            for band in cube.bands(model)
+            if band != design.reference
+            for columns in [(cube.column(model, band), cube.column(model, design.reference))]
+        ]
+        own = [m for m in every if is_registered(design, "success", m.arm, m.reference, None)]
+        yield from (replace(f, registered=True) for f in family(own, how))
+        if len(own) < len(every):
+            names = {m.arm for m in own}
+            yield from (f for f in family(every, how) if f.arm not in names)
 
 
-def _family(cube: Cube, design: Design, how: Draws, model: str, bands: list[str]) -> Iterator[Finding]:
-    reference = cube.column(model, design.reference) if bands else 0
-    pairs = [(b, pair(cube, cube.y, cube.column(model, b), reference, cube.in_bucket(None))) for b in bands]
-    pairs = [(b, p) for b, p in pairs if p.complete.any()]
-    pairs = [
-        (b, p)
-        for b, p in pairs
-        if not (
-            is_binary(p.arm[p.complete], p.reference[p.complete]) and rare(p.arm[p.complete], p.reference[p.complete])
+def family(members: Sequence[Member], how: Draws) -> Iterator[Finding]:
+    """Intervals of contrasts that hold together at how.level; nothing for fewer than two.
+
+    Max-t bands from the draws that every interval shares. A contrast whose events are too few for a bootstrap, or whose
+    tasks have no spread, has its own method at the level 1 - alpha / m of Bonferroni, and the bands leave it that share
+    of the error: their level is 1 - alpha x (contrasts in them) / m.
+    """
+    with_data = [m for m in members if m.pair.complete.any()]
+    if len(members) < 2:
+        return
+    alpha, size = 1 - how.level, len(members)
+    asks = [mean_ask(m.pair, 1 - alpha / size) for m in with_data]
+    drawn = [i for i, a in enumerate(asks) if a.asked is not None]
+    bands = _bands([a.asked for a in asks if a.asked is not None], how, alpha / size) if drawn else {}
+    found = {drawn[i]: interval for i, interval in bands.items()}
+    for i, (m, ask) in enumerate(zip(with_data, asks, strict=True)):
+        interval = found.get(i) or ask.interval
+        if interval is None and ask.asked is not None:
+            interval = t_interval(linearised(ask.asked), 1 - alpha / size)
+        if interval is None or interval.low is None:
+            continue
+        kind = "" if i in found else f"{interval.method} at {100 * (1 - alpha / size):.4g} %, "
+        method = f"{kind or 'max-t band, '}simultaneous over {size} contrasts of the model"
+        label: dict[str, str | None] = {"estimand": "success", "model": m.model, "arm": m.arm}
+        label |= {"reference": m.reference, "bucket": None}
+        yield contrast_finding(
+            m.pair, label, ask.value, replace(interval, method=method), how.level, facet=Facet(FacetKind.SIMULTANEOUS)
         )
-    ]
-    if len(pairs) < 2:
-        return
-    means = np.stack([cube.task_means(p.difference, p.complete)[0] for _, p in pairs], axis=1)
-    means = means[np.isfinite(means).all(axis=1)]
-    units = len(means)
-    if units < 2:
-        return
-    joint = max_t(means.mean(axis=0), how.sums(means) / units, how.level, units=units)
-    family = int(joint.used.sum())
-    for column, (band, p) in enumerate(pairs):
-        if joint.used[column] and family > 1:
-            method = f"max-t band, simultaneous over {family} contrasts of the model"
-            interval = Interval(float(joint.low[column]), float(joint.high[column]), method)
-            label: dict[str, str | None] = {"estimand": "success", "model": model, "arm": band}
-            label |= {"reference": design.reference, "bucket": None}
-            plain = contrast_finding(
-                p,
-                label,
-                float(means[:, column].mean()),
-                interval,
-                how.level,
-                facet=Facet(FacetKind.SIMULTANEOUS),
-            )
-            yield replace(plain, n_tasks=units)
+
+
+def _bands(asked: Sequence[Asked], how: Draws, share: float) -> dict[int, Interval]:
+    """Max-t bands by place in `asked`, of those whose draws have a spread; share: the error of each contrast."""
+    draws = ratio_draws(asked, how)
+    usable = [i for i, row in enumerate(draws) if np.isfinite(row).all() and float(np.std(row)) > 0]
+    units = [int(np.sum(asked[i][0].use)) for i in usable]
+    if not usable or min(units) < 2:
+        return {}
+    values = np.array([asked[i][0].value or 0.0 for i in usable])
+    joint = max_t(values, draws[usable].T, 1 - share * len(usable), units=min(units))
+    return {
+        i: Interval(float(joint.low[column]), float(joint.high[column]), "max-t band")
+        for column, i in enumerate(usable)
+        if joint.used[column]
+    }
