@@ -43,7 +43,7 @@ def run_command(
     unless go_on. metrics_port: as Telemetry's `port`.
     """
     log_as(logs)
-    study = load_study(config)
+    study = load_study(config, run_dir, for_run=True, note=tell)
     path = run_dir or Path("runs") / study.sweep.name
     _give_memory_back()
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,13 @@ def create_or_resume(
     environment: Mapping[str, Any],
     facts: SweepFacts,
     clock: Clock,
+    keep: Callable[[Store], None] = lambda _: None,
 ) -> tuple[Store, RunFacts]:
     """The store and the facts (run.json) of the run directory at `path`, made when it is not there yet.
 
-    facts: what run.json should say of the sweep; an existing run.json is returned as it is. InputError when the
-    directory holds another sweep (with the difference), another plan of the same sweep (the tasks
-    changed), or other files.
+    facts: what run.json should say of the sweep; an existing run.json is returned as it is. keep: puts what else
+    belongs into the store of a new run; what it raises ends the making. InputError when the directory holds another
+    sweep (with the difference), another plan of the same sweep (the tasks changed), or other files.
     """
     store = store_at(path)
     if store.exists("run.json"):
@@ -78,6 +79,7 @@ def create_or_resume(
     }
     for name, data in contents.items():
         store.replace(name, data)
+    keep(store)
     try:
         store.put_new("run.json", made.to_json())
     except FileExistsError:  # another driver made the same run directory at the same time
@@ -124,7 +126,7 @@ def _refuse_other_sweep(store: Store, sweep_text: str) -> None:
 
 _OURS = {
     "sweep.yaml", "plan.parquet", "environment.json", "registration.json", "ledger", "lock", "traces", "report",
-    "probes", "merged",
+    "probes", "merged", "kept-tasks",
 }  # fmt: skip
 
 

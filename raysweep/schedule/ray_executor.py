@@ -21,11 +21,15 @@ from raysweep.clock import SystemClock
 from raysweep.config.model import actor_layout
 from raysweep.errors import IncompleteError, RaysweepError
 from raysweep.probe import ProbeOrder
+from raysweep.record.kept import KeptTasks
 from raysweep.record.logs import RunLog
+from raysweep.record.place import Remote
 from raysweep.record.schema import Row
 from raysweep.sandbox.protocol import SandboxProvider
 from raysweep.schedule.executor import InProcessExecutor, RunnerLostError
 from raysweep.schedule.ray_embedded import WATCH_S, EmbeddedRay, init_ray
+from raysweep.schedule.ray_tasks import InObjectStore
+from raysweep.tasks.copies import Fetch, TaskCopies
 from raysweep.trial.order import TrialOrder
 
 _log = logging.getLogger(__name__)
@@ -45,9 +49,17 @@ Reply = tuple[str, Row | None, BaseException | None]
 class Runner:
     """What runs inside an actor: an in-process executor of its own, fed and emptied in batches."""
 
-    def __init__(self, factory: ProviderFactory, name: str, log: RunLog | None = None, api_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        factory: ProviderFactory,
+        name: str,
+        log: RunLog | None = None,
+        api_share: float = 1.0,
+        fetch: Fetch | None = None,
+    ) -> None:
         self._handler = None if log is None else log.begin(name)
-        self._executor = InProcessExecutor(factory(name), SystemClock(), api_share)
+        copies = None if fetch is None else TaskCopies(fetch)
+        self._executor = InProcessExecutor(factory(name), SystemClock(), api_share, copies)
         self._tasks: dict[str, asyncio.Task[Row]] = {}
         self._outbox: list[Reply] = []
         self._filled = asyncio.Event()
@@ -188,13 +200,20 @@ class RayExecutor:
     cost of a Ray call (see benchmarks/engine.py).
 
     concurrency: trial slots over all actors. actors: how many; `config.model.actor_layout` says the rest.
-    log: where runners log; None where they do not.
+    log: where runners log; None where they do not. kept: the tasks of the run; None: each lies where its order says, on
+    every node.
     """
 
     def __init__(
-        self, factory: ProviderFactory, concurrency: int, actors: int | None = None, log: RunLog | None = None
+        self,
+        factory: ProviderFactory,
+        concurrency: int,
+        actors: int | None = None,
+        log: RunLog | None = None,
+        kept: KeptTasks | None = None,
     ) -> None:
-        self._log = log
+        self._log, self._kept = log, kept
+        self._fetch: Fetch | None = None
         self._count, self._per_actor = actor_layout(concurrency, actors)
         self._factory = factory
         self._slots: list[_Slot] = []
@@ -215,6 +234,7 @@ class RayExecutor:
         self._run_id = run_id
         if not ray.is_initialized():
             self._embedded = EmbeddedRay() if init_ray(self._per_actor * self._count) else None
+        self._fetch = self._fetch or self._fetching()
         self._slots = [_Slot(self._new_actor()) for _ in range(self._count)]
         if self._embedded is not None and self._watcher is None:
             self._watcher = asyncio.ensure_future(self._watch(self._embedded))
@@ -222,6 +242,12 @@ class RayExecutor:
         for slot in self._slots:
             slot.reader = asyncio.ensure_future(self._read(slot))
         return {**facts[0], "ray": ray.__version__, "runners": self._count}
+
+    def _fetching(self) -> Fetch | None:
+        """How runners get tasks: from the run's own store where all of them see it, else from Ray's."""
+        if self._kept is None or self._embedded is not None or isinstance(self._kept.run, Remote):
+            return self._kept
+        return InObjectStore(self._kept)
 
     def _new_actor(self) -> Any:
         import ray  # noqa: PLC0415 - as above
@@ -235,7 +261,7 @@ class RayExecutor:
             max_task_retries=0,
         )
         _log.info("starting runner-%d with %d slots", self._made, self._per_actor)
-        return remote.remote(self._factory, f"runner-{self._made}", self._log, 1.0 / self._count)
+        return remote.remote(self._factory, f"runner-{self._made}", self._log, 1.0 / self._count, self._fetch)
 
     async def run(self, order: TrialOrder) -> Row:
         """As Executor.run, on the least loaded actor."""

@@ -33,19 +33,22 @@ def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Sto
         note: hears of images that have no digest.
 
     Raises:
-        InputError: another sweep, plan or registration is there.
+        InputError: another sweep, plan or registration is there, or its tasks were edited since.
         UnsuitableError: an image must have a digest and has none.
 
     """
     from raysweep.plan.table import plan_bytes
     from raysweep.record.place import store_at
     from raysweep.record.rundir import create_or_resume
+    from raysweep.study.frozen import keep_tasks, refuse_edited
     from raysweep.study.images import resolve_images
 
     sweep = study.sweep
     planned = b""  # a directory that is there has its plan, and is known by the plan's id
     if not store_at(path).exists("run.json"):
         planned = plan_bytes(study.plan, sweep, list(study.tasks.values()), resolve_images(study, note))
+    elif store_at(path).get("sweep.yaml").decode() == sweep.study_text:
+        refuse_edited(study.tasks, path)
     analysis = {**sweep.analysis.registered(), "reference": sweep.reference, "registered": sweep.registered}
     store, facts = create_or_resume(
         path,
@@ -56,6 +59,7 @@ def run_directory(study: Study, path: RunPath, note: Note = silent) -> tuple[Sto
         environment=environment(),
         facts=sweep_facts(sweep),
         clock=first_clock(sweep),
+        keep=lambda store: keep_tasks(sweep, study.tasks, store),
     )
     _refuse_other_registration(path, json.loads(store.get("registration.json")), analysis)
     return store, facts

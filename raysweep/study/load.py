@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysweep import config
 from raysweep.errors import InputError, Problem
+from raysweep.study.notes import Note, silent
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
     from raysweep.config.model import Model
     from raysweep.plan import Plan
+    from raysweep.record.place import RunPath
     from raysweep.tasks.model import Task
 
 
@@ -26,12 +27,25 @@ class Study:
     plan: Plan
 
 
-def load_study(path: Path) -> Study:
-    """Everything a config file says, checked; InputError with all problems of the config, or all of its tasks."""
-    from raysweep.plan import make_plan
+def load_study(path: Path, run_dir: RunPath | None = None, *, for_run: bool = False, note: Note = silent) -> Study:
+    """Everything a config file says, checked.
 
-    sweep = config.load(path)
-    tasks = load_tasks(sweep)
+    Args:
+        path: the file; the sweep.yaml of a run directory stands for the tasks that the run keeps, too.
+        run_dir: where the sweep runs; None for the default place.
+        for_run: whether it is to run there, with the tasks that a run that is there keeps.
+        note: hears where tasks are read from another place than the sweep says.
+
+    Raises:
+        InputError: with all problems of the config, or all of its tasks; or its tasks are not those of the run.
+
+    """
+    from raysweep.plan import make_plan
+    from raysweep.study.frozen import kept_or_none, read_sweep
+
+    sweep, origin = read_sweep(path)
+    target = (run_dir or Path("runs") / sweep.name) if for_run else None
+    tasks = kept_or_none(sweep, origin, target, note) or load_tasks(sweep)
     problems = [*_agent_problems(sweep, tasks), *_unrunnable(sweep, tasks)]
     if problems:
         raise InputError(problems)

@@ -10,6 +10,7 @@ from raysweep.study import compose
 from raysweep.study.directory import first_clock, in_virtual_time, sweep_facts
 
 if TYPE_CHECKING:
+    from raysweep.record.kept import KeptTasks
     from raysweep.record.place import RunPath
     from raysweep.record.resume import SweepState
     from raysweep.record.run_facts import RunFacts
@@ -30,6 +31,7 @@ class Session:
     """One invocation of `run` on one run directory, with what the ledger says at its beginning.
 
     invocation: its window, if it ends with one. rule: what may stop the sweep at a look, if that is asked for.
+    kept: the run's own tasks; None where it keeps none.
     """
 
     study: Study
@@ -42,6 +44,7 @@ class Session:
     blocks: int | None
     invocation: Invocation | None = None
     rule: Rule | None = None
+    kept: KeptTasks | None = None
 
     @property
     def virtual(self) -> bool:
@@ -54,8 +57,11 @@ def open_session(study: Study, path: RunPath, store: Store, facts: RunFacts, blo
     from raysweep.plan.table import IMAGE_COLUMNS, images_from_table
     from raysweep.record.reader import read_attempts, read_plan
     from raysweep.record.resume import COLUMNS, sweep_state
+    from raysweep.study.frozen import kept_tasks, with_copies
     from raysweep.study.images import Images, first_seen, unresolved
 
+    kept = kept_tasks(path)
+    study = replace(study, tasks=with_copies(study.sweep, study.tasks, kept))
     images = Images(images_from_table(read_plan(store, str(path), IMAGE_COLUMNS)))
     facts_of_nodes = ("task", "node") if unresolved(images) else ()
     attempts = read_attempts(store, ("attempt_id", *facts_of_nodes, *COLUMNS))
@@ -63,7 +69,7 @@ def open_session(study: Study, path: RunPath, store: Store, facts: RunFacts, blo
     first_seen(attempts, images)
     virtual = in_virtual_time(study.sweep)
     clock: Clock = VirtualClock(max(facts.created, state.last)) if virtual else SystemClock()
-    return Session(study, path, store, facts, state, images, clock, blocks)
+    return Session(study, path, store, facts, state, images, clock, blocks, kept=kept)
 
 
 def new_session(study: Study, path: RunPath, blocks: int | None) -> Session:
@@ -135,12 +141,14 @@ def executor_of(session: Session, provider: SandboxProvider, note: Note) -> Exec
     runner = session.study.sweep.runner
     if runner.executor == "inprocess":
         from raysweep.schedule.executor import InProcessExecutor
+        from raysweep.tasks.copies import TaskCopies
 
-        return InProcessExecutor(recipe("driver", session.clock), session.clock)
+        copies = None if session.kept is None else TaskCopies(session.kept)
+        return InProcessExecutor(recipe("driver", session.clock), session.clock, copies=copies)
     from raysweep.record.logs import run_log
     from raysweep.schedule.ray_executor import RayExecutor
     from raysweep.study.window import resting
 
     log = run_log(session.path, session.facts.run_id)
-    inner = RayExecutor(recipe, runner.concurrency, runner.actors, log)
+    inner = RayExecutor(recipe, runner.concurrency, runner.actors, log, session.kept)
     return resting(inner, session.clock, provider, session.facts.run_id, note)

@@ -21,6 +21,8 @@ LEAVINGS = (
 )  # fmt: skip
 """Names of files and folders that file managers and editors leave in a folder: never part of a task."""
 CACHES = "__pycache__"
+SIZE_LIMIT = 2 << 30
+"""Bytes of a task's files: a run keeps each task in one object, and copies it into every sandbox."""
 _ODD_TYPES = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -62,21 +64,58 @@ def folder_digest(root: Path) -> str:
     folders only empty ones count. Every field is preceded by its length, so that no two folders give the same bytes.
     """
     sha = hashlib.sha256()
-    for name, path in folder_entries(root):
-        if path.is_symlink():
-            kind, data = b"l", os.fsencode(path.readlink())
-        elif path.is_dir():
-            if path.name == CACHES or any(not _is_leaving(entry.name) for entry in path.iterdir()):
-                continue
-            kind, data = b"d", b""
-        elif _is_cache(path):
+    for name, path, kind in counted_entries(root):
+        if kind == b"+":
             continue
-        else:
-            kind, data = (b"x" if os.access(path, os.X_OK) else b"-"), path.read_bytes()
-        for part in (os.fsencode(name), kind, data):
+        for part in (os.fsencode(name), kind, _content(path, kind)):
             sha.update(len(part).to_bytes(8, "big"))
             sha.update(part)
     return "sha256:" + sha.hexdigest()
+
+
+def counted_entries(root: Path) -> Iterator[tuple[str, Path, bytes]]:
+    """(relative path, path, kind) of what makes a folder the task that it is.
+
+    Kinds: l a link, d an empty folder, + a folder with something in it (its path is in those of its contents), x a file
+    that somebody may run, - any other file. An execute bit counts whoever reads it, on any file system.
+    """
+    for name, path in folder_entries(root):
+        if path.is_symlink():
+            yield name, path, b"l"
+        elif path.is_dir():
+            if path.name == CACHES and all(_is_leaving(e.name) or _is_cache(e) for e in path.iterdir()):
+                continue
+            empty = path.name != CACHES and all(_is_leaving(entry.name) for entry in path.iterdir())
+            yield name, path, b"d" if empty else b"+"
+        elif not _is_cache(path):
+            yield name, path, b"x" if path.stat().st_mode & 0o111 else b"-"
+
+
+def changed_entries(before: Path, now: Path) -> list[str]:
+    """Relative paths that differ between two folders, as far as a digest counts them, sorted."""
+    was, is_now = (
+        {name: (kind, path) for name, path, kind in counted_entries(root) if kind != b"+"} for root in (before, now)
+    )
+    return sorted(
+        name
+        for name in {*was, *is_now}
+        if name not in was
+        or name not in is_now
+        or was[name][0] != is_now[name][0]
+        or _content(was[name][1], was[name][0]) != _content(is_now[name][1], is_now[name][0])
+    )
+
+
+def size_of(root: Path) -> int:
+    """Bytes of all files below `root`."""
+    return sum(path.lstat().st_size for _, path in folder_entries(root) if not path.is_dir())
+
+
+def _content(path: Path, kind: bytes) -> bytes:
+    """What counts of an entry besides its name and kind."""
+    if kind == b"l":
+        return os.fsencode(path.readlink())
+    return b"" if kind in {b"d", b"+"} else path.read_bytes()
 
 
 def tar_folder(root: Path, *, leave_out: Collection[str] = ()) -> bytes:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from raysweep.errors import Problem
 from raysweep.tasks.dockerfile import build_need
-from raysweep.tasks.folder import folder_digest, odd_entries
+from raysweep.tasks.folder import SIZE_LIMIT, folder_digest, odd_entries, size_of
 from raysweep.tasks.model import Task
 from raysweep.tasks.refusals import refusals
 from raysweep.tasks.scripts import start_problem, writes_ctrf
@@ -38,6 +38,7 @@ def read_task(folder: Path, defaults: Resources) -> Task | list[Problem]:
         *_unstated(path, spec, folder.name),
         *_too_small(path, text, parsed, spec),
         *_odd_files(folder),
+        *_too_large(folder),
         *_unstartable(folder),
         *(_missing(folder, name) for name in REQUIRED_FILES if not (folder / name).is_file()),
     ]
@@ -148,6 +149,14 @@ def _odd_files(folder: Path) -> list[Problem]:
         )
         for name, what in odd_entries(folder)
     ]
+
+
+def _too_large(folder: Path) -> list[Problem]:
+    size = size_of(folder)
+    if size <= SIZE_LIMIT:
+        return []
+    what = f"task {folder.name} holds {format_bytes(size)}, more than {format_bytes(SIZE_LIMIT)}"
+    return [Problem(what, "put large data into an image, or fetch it in environment/setup.sh", str(folder))]
 
 
 def _unstartable(folder: Path) -> list[Problem]:

@@ -42,14 +42,20 @@ def load_tasks(
     if kind == "synthetic":
         names = _synthetic_names(rest, source)
         return tuple(_synthetic(name, defaults) for name in choose(names, include, exclude))
+    folders = task_folders(source, base, cache)
+    return _read_all([folders[name] for name in choose(sorted(folders), include, exclude)], defaults)
+
+
+def task_folders(source: str, base: Path, cache: Path | None = None) -> dict[str, Path]:
+    """The task directories of a source that is no `synthetic:N`, by name; InputError where there is none."""
+    kind, _, rest = source.partition(":")
     if kind == "bundled":
         folder = bundled_folder(rest, source)
     elif source.startswith("git+"):
         folder = git_folder(source, cache or Path.home() / ".cache" / "raysweep" / "tasks")
     else:
         folder = local_folder(source, base)
-    folders = _task_folders(folder, source)
-    return _read_all([folders[name] for name in choose(sorted(folders), include, exclude)], defaults)
+    return _task_folders(folder, source)
 
 
 def choose(names: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> list[str]:

@@ -16,7 +16,18 @@ def sandbox_section(request):
     if request.param == "local":
         request.getfixturevalue("needs_local")
         return "{kind: local, pids: 64}"
+    return docker_section()
+
+
+def docker_section():
+    """The value of a sweep's key `sandbox` for containers of an engine; skips, visibly, where there is none."""
     image = os.environ.get("RAYSWEEP_DOCKER_TEST_IMAGE")
     if not os.environ.get("DOCKER_HOST") or not image:
         pytest.skip("needs $DOCKER_HOST and $RAYSWEEP_DOCKER_TEST_IMAGE: eval $(.ci/dockerd up ARCHIVE)")
     return f"{{kind: docker, image: '{image}', pull: never, pids: 64}}"
+
+
+@pytest.fixture
+def sandbox_of_docker():
+    """The value of a sweep's key `sandbox` for containers of an engine; skips, visibly, where there is none."""
+    return docker_section()
