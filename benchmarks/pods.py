@@ -38,8 +38,8 @@ from unittest import mock
 import aiohttp
 from kubernetes.aio.client import ApiClient, CoreV1Api
 
+from raysweep.apiserver import Api, ApiError, back_off, load_configuration, nodes
 from raysweep.sandbox.kubernetes import session
-from raysweep.sandbox.kubernetes.api import Api, ApiError, back_off, load_configuration, nodes
 from raysweep.sandbox.kubernetes.container import ClusterContext, PodContainer
 from raysweep.sandbox.kubernetes.gc import remove_run
 from raysweep.sandbox.kubernetes.options import KubernetesOptions

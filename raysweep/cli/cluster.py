@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysweep.cli.options import LogForm, MetricsPort
-from raysweep.errors import ExitCode, UnsuitableError, bad_input
+from raysweep.errors import ExitCode, bad_input
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
@@ -125,9 +125,9 @@ def _submit(sweep: Sweep, context: str | None, *, dry_run: bool) -> int:
 
 def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
     """0: the window's job is there. 3: not now; the CronJob's pod comes again."""
+    from raysweep.apiserver import ApiError
     from raysweep.cli.output import say, tell
     from raysweep.config.fault import nearest
-    from raysweep.deploy.client import CallError
     from raysweep.deploy.names import WINDOW, open_date, study_name, window_job_name
     from raysweep.deploy.render import submission
     from raysweep.deploy.schedules import UNTIL, window_deadline
@@ -151,7 +151,7 @@ def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
             return ExitCode.INCOMPLETE
         try:
             cluster.create(job)
-        except CallError as error:
+        except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             say(f"{name} is there already")
@@ -299,11 +299,12 @@ def _form(text: str | None) -> Form | None:
 @contextmanager
 def _connected(sweep: Sweep, context: str | None, kinds: list[str] | tuple[str, ...]) -> Iterator[Cluster]:
     """The cluster of the kubeconfig; what it refuses is told with its remedy."""
-    from raysweep.deploy.client import CallError, Cluster, remedy
+    from raysweep.apiserver import ApiError
+    from raysweep.deploy.client import Cluster, explained
     from raysweep.deploy.render import cluster_of
 
-    with Cluster.connect(cluster_of(sweep).namespace, context) as cluster:
+    with Cluster(cluster_of(sweep).namespace, context) as cluster:
         try:
             yield cluster
-        except CallError as error:
-            raise UnsuitableError(str(error), remedy(error, kinds)) from error
+        except ApiError as error:
+            raise explained(error, kinds) from error

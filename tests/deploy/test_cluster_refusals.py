@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raysweep import apiserver
 from raysweep.deploy import client
 from support.cli_runs import raysweep
 
@@ -62,11 +63,11 @@ def test_gke_up_gives_the_operator_a_priority_above_ours():
     ],
 )
 def test_a_refusal_says_whose_it_is_and_what_helps(status, message, said, remedy):
-    error = client._refused(status, json.dumps({"reason": "R", "message": message}).encode())
-    assert (str(error), error.status, client.remedy(error, ["RayJob"])) == (said, status, remedy)
+    error = apiserver._refused(status, json.dumps({"reason": "R", "message": message}).encode(), None)
+    told = client.explained(error, ["RayJob"])
+    assert (told.missing, told.remedy) == (said, remedy)
 
 
 def test_an_answer_that_is_no_status_is_shown_as_it_came():
-    error = client._refused(502, b"<html>bad gateway</html>")
-    assert str(error) == "the cluster refused: <html>bad gateway</html>"
-    assert error.status == 502
+    error = apiserver._refused(502, b"<html>bad gateway</html>", None)
+    assert client.explained(error, ["Pod"]).missing == "the cluster refused: <html>bad gateway</html>"

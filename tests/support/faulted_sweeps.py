@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from raysweep.apiserver import ApiError, config_maps, leases, pods
 from raysweep.errors import RaysweepError
 from raysweep.record.reader import read_ledger
-from raysweep.sandbox.kubernetes.api import ApiError, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.exec import open_exec
 from raysweep.sandbox.kubernetes.pod import RUN, TASK
 from raysweep.sandbox.kubernetes.pod_end import node_ready

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from raysweep.sandbox.kubernetes.api import Api
+from raysweep.apiserver import Api
 
 
 def pod(name, uid, version, phase="Running"):

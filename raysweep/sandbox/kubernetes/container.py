@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from raysweep.apiserver import Api, ApiError, Json, back_off, pods
 from raysweep.errors import SandboxError
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, pods
 from raysweep.sandbox.kubernetes.bounds import actual, alterations
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls, events_of

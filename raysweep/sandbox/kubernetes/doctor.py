@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from raysweep.apiserver import Api, ApiError
 from raysweep.errors import SandboxError, UnsuitableError
-from raysweep.sandbox.kubernetes.api import Api, ApiError
 from raysweep.sandbox.kubernetes.container import ClusterContext
 from raysweep.sandbox.kubernetes.options import KubernetesOptions
 from raysweep.sandbox.kubernetes.pod import BINARY, pod_name

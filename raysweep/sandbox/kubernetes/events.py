@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Self
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, events
+from raysweep.apiserver import Api, ApiError, Json, back_off, events
 from raysweep.sandbox.kubernetes.watch import SILENCE_S, WATCH_S
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import aiohttp
 
-from raysweep.sandbox.kubernetes.api import Api, pods
+from raysweep.apiserver import Api, pods
 
 PROTOCOL = "v5.channel.k8s.io"
 MAX_EXECS = 4

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 
-from raysweep.sandbox.kubernetes.api import Api, Json, back_off, config_maps, leases, pods
+from raysweep.apiserver import Api, Json, back_off, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.lease import dead_leases
 from raysweep.sandbox.kubernetes.pod import RUN, label_value, pod_name
 

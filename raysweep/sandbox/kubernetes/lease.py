@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Self
 
+from raysweep.apiserver import Api, ApiError, Json, leases
 from raysweep.errors import SandboxError
 from raysweep.process import died_here, place, process_token
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, leases
 from raysweep.sandbox.kubernetes.pod import RUN, RUNNER, Owner, label_value, pod_name
 
 _log = logging.getLogger(__name__)

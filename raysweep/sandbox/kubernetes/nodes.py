@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, nodes, pods
+from raysweep.apiserver import Api, ApiError, Json, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import resources_of
 from raysweep.sandbox.kubernetes.pod import ARCH, ATTEMPT
 from raysweep.sandbox.kubernetes.pod_end import over

@@ -5,7 +5,7 @@ How a pod ended is judged in `pod_end`, what keeps one from starting in `hindran
 
 from __future__ import annotations
 
-from raysweep.sandbox.kubernetes.api import Json
+from raysweep.apiserver import Json
 from raysweep.sandbox.kubernetes.bounds import qos_class
 from raysweep.sandbox.kubernetes.pod import TASK
 from raysweep.sandbox.supervised.container import Facts

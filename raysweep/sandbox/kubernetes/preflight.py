@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps, nodes, pods
+from raysweep.apiserver import Api, ApiError, config_maps, nodes, pods
 from raysweep.sandbox.kubernetes.bounds import alterations
 from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, rooms, too_large, unreachable
 from raysweep.sandbox.kubernetes.pod import Binding, Json, PodOptions, pod_manifest

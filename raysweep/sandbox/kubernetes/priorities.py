@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError
+from raysweep.apiserver import Api, ApiError
 from raysweep.sandbox.protocol import Check
 
 PATH = "/apis/scheduling.k8s.io/v1/priorityclasses"

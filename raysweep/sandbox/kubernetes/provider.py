@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from raysweep.apiserver import Api, ApiError, config_maps
 from raysweep.clock import Clock
 from raysweep.errors import SandboxError, UnsuitableError
-from raysweep.sandbox.kubernetes.api import Api, ApiError, config_maps
 from raysweep.sandbox.kubernetes.doctor import run_checks
 from raysweep.sandbox.kubernetes.gc import remove_dead, remove_run
 from raysweep.sandbox.kubernetes.options import KubernetesOptions

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysweep.apiserver import Api, ApiError, Json, config_maps
 from raysweep.errors import UnsuitableError
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, config_maps
 from raysweep.sandbox.kubernetes.container import ClusterContext
 from raysweep.sandbox.kubernetes.create import Creator
 from raysweep.sandbox.kubernetes.events import Pulls

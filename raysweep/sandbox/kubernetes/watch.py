@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, Json, back_off, pods
+from raysweep.apiserver import Api, ApiError, Json, back_off, pods
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raysweep.sandbox.kubernetes.api import Api, ApiError, load_configuration, nodes, pods
+from raysweep.apiserver import Api, ApiError, load_configuration, nodes, pods
 from support.faulted_sweeps import Held, Parts
 
 MANIFESTS = Path(__file__).parents[3] / "cluster" / "sandboxes"

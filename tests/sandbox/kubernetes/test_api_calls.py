@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from raysweep.apiserver import Api, ApiError, back_off, leases, pods
 from raysweep.errors import UnsuitableError
-from raysweep.sandbox.kubernetes.api import Api, ApiError, back_off, leases, pods
 from support.kubernetes_fake import pod, serving, status
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from raysweep.sandbox.kubernetes.api import ApiError
+from raysweep.apiserver import ApiError
 from raysweep.sandbox.kubernetes.capacity import Room, at_once, extremes, pod_request, rooms, too_large, unreachable
 from raysweep.sandbox.kubernetes.doctor import Network, judge, run_checks
 from raysweep.sandbox.kubernetes.nodes import machine_type

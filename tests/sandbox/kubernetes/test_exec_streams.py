@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from raysweep.sandbox.kubernetes.api import ApiError, pods
+from raysweep.apiserver import ApiError, pods
 from raysweep.sandbox.kubernetes.exec import open_exec
 from raysweep.sandbox.kubernetes.watch import Watcher
 from support.kubernetes_pods import runs, small_pod

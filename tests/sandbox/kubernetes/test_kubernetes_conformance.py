@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.sandbox.kubernetes.api import Api, config_maps, leases, pods
+from raysweep.apiserver import Api, config_maps, leases, pods
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
 from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.threads import in_thread

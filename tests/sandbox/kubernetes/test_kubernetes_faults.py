@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.apiserver import ApiError, leases, pods
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.record.evidence import Evicted
-from raysweep.sandbox.kubernetes.api import ApiError, leases, pods
 from raysweep.sandbox.kubernetes.provider import KubernetesProvider
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import GIB, MIB, Resources

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysweep.sandbox.kubernetes.api import pods
+from raysweep.apiserver import pods
 from support.faulted_sweeps import Sweep, cordoned, evict
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.disruptive]

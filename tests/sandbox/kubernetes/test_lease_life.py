@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from raysweep.apiserver import ApiError, leases, pods
 from raysweep.errors import SandboxError
 from raysweep.process import place, process_token
 from raysweep.sandbox.kubernetes import lease as lease_module
-from raysweep.sandbox.kubernetes.api import ApiError, leases, pods
 from raysweep.sandbox.kubernetes.lease import RunnerLease, dead_leases, is_dead
 from support.kubernetes_pods import small_pod
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raysweep.apiserver import ApiError
 from raysweep.sandbox.kubernetes import api as paths
 from raysweep.sandbox.kubernetes import preflight
-from raysweep.sandbox.kubernetes.api import ApiError
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "sandboxes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())

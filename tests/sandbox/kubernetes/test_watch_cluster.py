@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from raysweep.sandbox.kubernetes.api import pods
+from raysweep.apiserver import pods
 from raysweep.sandbox.kubernetes.watch import Watcher
 from support.kubernetes_pods import runs, small_pod
 

@@ -1,6 +1,7 @@
-"""The API server: client configuration, raw JSON calls, one kind of error, patience with what passes.
+"""The one client of Kubernetes' API server: configuration, raw JSON calls, one kind of error, patience with failures.
 
-No typed models (they parse six times slower), no knowledge of pods: paths and dictionaries only.
+Sandboxes in pods use it as it is, `raysweep.deploy` from code that waits. No typed models (they parse six times
+slower), no knowledge of pods: paths and dictionaries only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 """A JSON object as the API server speaks it."""
+
+JSON = "application/json"
 
 PATIENCE_S = 30.0
 """How long a call is tried again, in all, where it says nothing else."""
@@ -169,10 +172,15 @@ class Api:
         """An object, or whatever JSON is at `path`."""
         return await self._patiently(patience, "GET", path, query)
 
-    async def create(self, path: str, body: Json, *, dry_run: bool = False, timeout: float = CALL_TIMEOUT_S) -> Json:
+    async def create(
+        self, path: str, body: Json, *, dry_run: bool = False, timeout: float = CALL_TIMEOUT_S, **query: str
+    ) -> Json:
         """Create an object in a collection; returns it as admitted. dry_run: everything but the storing."""
-        query = {"dryRun": "All"} if dry_run else {}
-        return await self._once("POST", path, query, body, timeout)
+        return await self._once("POST", path, {**query, **({"dryRun": "All"} if dry_run else {})}, body, timeout)
+
+    async def patch(self, path: str, body: Json, form: str, **query: str) -> Json:
+        """Patch an object, which may be done twice. form: content type of `body`, which says how it is applied."""
+        return await self._patiently(PATIENCE_S, "PATCH", path, query, body, form)
 
     async def replace(self, path: str, body: Json) -> Json:
         """Replace an object; 409 Conflict when its resourceVersion is not the stored one."""
@@ -184,14 +192,17 @@ class Api:
         *,
         uid: str | None = None,
         version: str | None = None,
-        grace_s: int = 0,
+        grace_s: int | None = 0,
         patience: float = PATIENCE_S,
     ) -> bool:
         """Delete an object; False when it is not there, or not the one with this uid or version.
 
         grace_s: of a pod; 0 removes the object at once, more keeps it until its node says that nothing of it runs.
+            None: as the object itself says.
         """
-        body: Json = {"gracePeriodSeconds": grace_s, "propagationPolicy": "Background"}
+        body: Json = {"propagationPolicy": "Background"}
+        if grace_s is not None:
+            body["gracePeriodSeconds"] = grace_s
         wanted = {"uid": uid, "resourceVersion": version}
         if preconditions := {k: v for k, v in wanted.items() if v is not None}:
             body["preconditions"] = preconditions
@@ -224,6 +235,13 @@ class Api:
                 for line in lines:
                     yield json.loads(line)
 
+    async def stream(self, path: str, **query: str) -> AsyncIterator[bytes]:
+        """What is at `path` in pieces as they come, until its end; ApiError when it cannot be had."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CALL_TIMEOUT_S)
+        async with self._response("GET", path, query, None, timeout) as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
     async def websocket(
         self, path: str, query: list[tuple[str, str]], protocol: str
     ) -> aiohttp.ClientWebSocketResponse:
@@ -249,12 +267,18 @@ class Api:
             raise _no_answer(error) from error
 
     async def _patiently(
-        self, patience: float, method: str, path: str, query: Mapping[str, str], body: Json | None = None
+        self,
+        patience: float,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None = None,
+        form: str = JSON,
     ) -> Json:
         end = time.monotonic() + patience
         for wait in back_off():
             try:
-                return await self._once(method, path, query, body)
+                return await self._once(method, path, query, body, form=form)
             except ApiError as error:
                 pause = max(wait, error.retry_after or 0.0)
                 if not error.transient or time.monotonic() + pause > end:
@@ -270,10 +294,11 @@ class Api:
         query: Mapping[str, str],
         body: Json | None = None,
         timeout: float = CALL_TIMEOUT_S,
+        form: str = JSON,
     ) -> Json:
         limit = aiohttp.ClientTimeout(total=timeout)
         try:
-            async with self._turns, self._response(method, path, query, body, limit) as response:
+            async with self._turns, self._response(method, path, query, body, limit, form) as response:
                 answer: Json = json.loads(await response.read())
                 return answer
         except ApiError as error:
@@ -284,11 +309,17 @@ class Api:
 
     @asynccontextmanager
     async def _response(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None, timeout: aiohttp.ClientTimeout
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None,
+        timeout: aiohttp.ClientTimeout,
+        form: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The open response of a call that succeeded; whatever else becomes of it is an ApiError."""
         try:
-            url, headers = await self._address(method, path + (f"?{urlencode(query)}" if query else ""))
+            url, headers = await self._address(method, path + (f"?{urlencode(query)}" if query else ""), form)
             answer = await self._client.rest_client.request(method, url, headers, body, _request_timeout=timeout)
             response: aiohttp.ClientResponse = answer.response
             async with response:
@@ -300,8 +331,8 @@ class Api:
         except ValueError as error:
             raise ApiError(0, "Connection", f"not JSON: {error}") from error
 
-    async def _address(self, method: str, resource: str) -> tuple[str, dict[str, str]]:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    async def _address(self, method: str, resource: str, form: str = JSON) -> tuple[str, dict[str, str]]:
+        headers = {"Accept": JSON, "Content-Type": form}
         serialized = await self._client.param_serialize(
             method, resource, header_params=headers, auth_settings=["BearerToken"]
         )
