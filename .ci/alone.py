@@ -45,8 +45,8 @@ def judge(runs: list[tuple[int, Path]]) -> tuple[int, str]:
     if not names or len(names) > LIMIT or any("::" not in name for name in names):
         return TESTS_FAILED, f"{len(names)} tests failed: none is run again (at most {LIMIT} are)"
     again = {name for cache, tests in failed.items() if tests for name in run_alone(tests, cache)}
-    lines = [f"failed beside the other half, passed alone: {name}" for name in names if name not in again]
-    lines += [f"failed beside the other half, failed alone: {name}" for name in sorted(again)]
+    lines = [f"failed beside other tests, passed alone: {name}" for name in names if name not in again]
+    lines += [f"failed beside other tests, failed alone: {name}" for name in sorted(again)]
     return (TESTS_FAILED if again else 0), "\n".join(lines)
 
 

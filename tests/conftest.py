@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,41 @@ settings.load_profile("patient")
 def sandbox_required() -> bool:
     """Whether a machine that cannot enforce is a failure instead of a reason to skip."""
     return any(os.environ.get(name) for name in ("CI", "RAYSWEEP_REQUIRE", "RAYSWEEP_REQUIRE_SANDBOX"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Spread the tests over the workers of `-n` as support.spread says."""
+    from support.spread import scheduler
+
+    return scheduler(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Forgive Ray what it leaves open, and nobody else; begin with the longest on the workers of `-n`."""
+    for item in items:
+        if item.get_closest_marker("ray") or "embedded_ray" in item.fixturenames:
+            for category in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}"))
+            item.fixturenames.insert(0, "own_garbage")
+    if hasattr(config, "workerinput"):
+        from support.spread import long_first
+
+        long_first(items)
+
+
+@pytest.fixture
+def own_garbage():
+    """Collects what a test of Ray left before the next test begins, which would be blamed for it."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_this_file():
+    """Collects what the tests of a file left while they are the ones to blame."""
+    yield
+    gc.collect()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,4 +107,7 @@ def embedded_ray():
     import ray
 
     yield ray
-    ray.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # whichever test is the last would be blamed for Ray's
+        ray.shutdown()
+        gc.collect()

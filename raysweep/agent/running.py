@@ -122,7 +122,7 @@ class _OnLoop:
     async def _main(self, work: Work, sandbox: Sandbox) -> AgentFacts:
         try:
             return await work(sandbox)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter ends a task that was left behind
             raise
         except BaseException as error:
             raise _AgentRaisedError(error) from error

@@ -1,4 +1,4 @@
-"""What CI does with tests that failed while two halves of the suite ran side by side (.ci/alone.py)."""
+"""What CI does with tests that failed while several parts of the suite ran side by side (.ci/alone.py)."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_what_passes_alone_is_named_and_fails_nothing(halves):
     done = halves(one=["a::b", "c[d] e"], two=["f"])
     assert done.returncode == 0, done.stdout
     for name in ("test_one.py::test_it[a::b]", "test_one.py::test_it[c[d] e]", "test_two.py::test_it[f]"):
-        assert f"==> failed beside the other half, passed alone: {name}\n" in done.stdout
+        assert f"==> failed beside other tests, passed alone: {name}\n" in done.stdout
     assert "2 passed" in done.stdout
     assert "1 passed" in done.stdout
 
@@ -61,9 +61,9 @@ def test_what_passes_alone_is_named_and_fails_nothing(halves):
 def test_what_fails_again_fails_the_whole(halves):
     done = halves(one=["f"], two=["f", "g"], alone=["g"])
     assert done.returncode == 1
-    assert "==> failed beside the other half, passed alone: test_one.py::test_it[f]\n" in done.stdout
-    assert "==> failed beside the other half, passed alone: test_two.py::test_it[f]\n" in done.stdout
-    assert "==> failed beside the other half, failed alone: test_two.py::test_it[g]\n" in done.stdout
+    assert "==> failed beside other tests, passed alone: test_one.py::test_it[f]\n" in done.stdout
+    assert "==> failed beside other tests, passed alone: test_two.py::test_it[f]\n" in done.stdout
+    assert "==> failed beside other tests, failed alone: test_two.py::test_it[g]\n" in done.stdout
 
 
 def test_many_failures_are_not_run_again(halves):

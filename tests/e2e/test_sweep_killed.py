@@ -47,16 +47,17 @@ class Sweep:
         self.config, self.run = folder / "sweep.yaml", folder / "run"
         self.scratch = folder / "scratch"
         self.config.write_text(SWEEP)
-        self.log = (folder / "log").open("ab")
+        self.log = folder / "log"
 
     def begin(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [RAYSWEEP, "run", str(self.config), "--run-dir", str(self.run)],
-            stdout=self.log,
-            stderr=self.log,
-            env={**os.environ, "RAYSWEEP_SCRATCH": str(self.scratch)},
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [RAYSWEEP, "run", str(self.config), "--run-dir", str(self.run)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "RAYSWEEP_SCRATCH": str(self.scratch)},
+                start_new_session=True,
+            )
 
     def rows(self) -> list[dict]:
         try:
