@@ -216,6 +216,18 @@ class TellsChecks(Protocol):
     checked: Callable[[Check], None]
 
 
+@runtime_checkable
+class BringsImages(Protocol):
+    """A provider that can build or pull images before the first trial needs them."""
+
+    async def bring_images(self, specs: Sequence[SandboxSpec]) -> None:
+        """Bring what these sandboxes start from, each image once.
+
+        InputError: a build failed, or an image cannot run tasks; UnsuitableError: an image cannot be had here.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeCommands:
     """Commands by which `raysweep.probe` puts limits to the test inside a sandbox, as argument lists to be completed.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from raysweep.clock import VirtualClock
 from raysweep.kind import find_kind
 from raysweep.study import compose
+from raysweep.study.bring import bring_images
 from raysweep.study.directory import traces_of
 from raysweep.study.notes import Note, silent
 from raysweep.study.rule import write_record
@@ -120,6 +121,7 @@ async def _with_runners(
     provider: SandboxProvider,
     watchers: Watchers,
 ) -> Result:
+    await bring_images(provider, session.study, session.images.of)
     stops, executor = Stops(session), executor_of(session, provider, watchers.note)
     try:
         await executor.start(session.facts.run_id)

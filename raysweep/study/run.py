@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from raysweep.clock import SystemClock
+from raysweep.record.place import store_at
 from raysweep.record.stopped import read_stop
+from raysweep.study.bring import bring_images_of
 from raysweep.study.directory import run_directory
 from raysweep.study.doctor import refuse_unsuitable
 from raysweep.study.drive import Watchers, run_session
@@ -89,6 +91,8 @@ def run_study(
     if over is not None:
         return over
     refuse_unsuitable(study)
+    if not store_at(path).exists("run.json"):
+        bring_images_of(study, note)
     store, facts = run_directory(study, path, note)
     from raysweep.record.ledger import LedgerWriter
     from raysweep.record.place import lock_of
@@ -121,8 +125,6 @@ def _over_before(study: Study, path: RunPath, options: RunOptions, note: Note) -
 
     Nothing is written but a new run's directory, so no lock is taken, and the sandbox host is left alone.
     """
-    from raysweep.record.place import store_at
-
     session = new_session(study, path, options.blocks)
     if store_at(path).exists("run.json"):
         store, facts = run_directory(study, path, note)

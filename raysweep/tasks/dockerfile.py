@@ -41,11 +41,30 @@ def build_need(environment: Path, docker_image: str | None) -> tuple[str, str | 
     dockerfile = environment / "Dockerfile"
     if not dockerfile.is_file():
         return ("setup" if (environment / "setup.sh").is_file() else "none"), None, None
-    reading = _Reading(environment)
-    for number, word, rest in instructions(dockerfile.read_text(errors="replace")):
+    lines = instructions(dockerfile.read_text(errors="replace"))
+    workdir, reading = last_workdir(lines), _Reading(environment)
+    for number, word, rest in lines:
         if not reading.takes(word, rest):
-            return "image", f"environment/Dockerfile:{number}: {word} {rest}"[:160], reading.stated_workdir
-    return (*reading.end(), reading.stated_workdir)
+            return "image", f"environment/Dockerfile:{number}: {word} {rest}"[:160], workdir
+    return (*reading.end(), workdir)
+
+
+def last_workdir(lines: list[tuple[int, str, str]]) -> str | None:
+    """The working directory in which the last stage ends; None where it says none, or one that only a build knows."""
+    at: str | None = None
+    stage = ""
+    stages: dict[str, str | None] = {}
+    for _, word, rest in lines:
+        if word == "FROM":
+            names = [name.lower() for name in rest.split() if not name.startswith("--")]
+            at = stages.get(names[0]) if names else None
+            stage = names[-1] if len(names) > 2 and names[-2] == "as" else ""
+        elif word == "WORKDIR":
+            at = posixpath.normpath(posixpath.join(at or "/", rest.strip("\"'")))
+        else:
+            continue
+        stages[stage] = at
+    return None if at is None or "$" in at else at
 
 
 class _Reading:
@@ -57,7 +76,6 @@ class _Reading:
         self._folders = {p.name for p in paths if p.is_dir()}
         self._workdir = "/"
         self._stages = 0
-        self.stated_workdir: str | None = None
         self.copied: set[str] = set()
         self.runs_setup = False
 
@@ -78,7 +96,7 @@ class _Reading:
             self._stages += 1
             return self._stages == 1
         if word == "WORKDIR":
-            self._workdir = self.stated_workdir = rest.rstrip("/") or "/"
+            self._workdir = rest.rstrip("/") or "/"
             return rest.startswith("/")
         if word == "COPY":
             return not self.runs_setup and self._copy(rest.split())

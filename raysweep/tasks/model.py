@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from raysweep.units import Resources
 
@@ -39,3 +40,10 @@ class Task:
     strategies: tuple[str, ...] = ()
     ctrf: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def build_context(self) -> str | None:
+        """The folder whose Dockerfile makes the task's image; None where no image is to be built."""
+        if self.path is None or self.build_steps != "image" or self.docker_image is not None:
+            return None
+        return str(Path(self.path) / "environment")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from raysweep.agent import Agent, make_agent
 from raysweep.agent.environment import prepare_environment
@@ -61,7 +60,7 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
         workdir=task.workdir,
         pids=order.pids,
         image=order.image or task.docker_image,
-        build_context=_build_context(order),
+        build_context=task.build_context,
         build_timeout_s=task.build_timeout_s,
         lifetime_s=task.build_timeout_s + order.agent_timeout_s + task.verifier_timeout_s + LIFETIME_SLACK_S,
         seed=trial.seed,
@@ -79,14 +78,6 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
             **{f"factor.{name}": level for name, level in trial.arm.factors},
         },
     )
-
-
-def _build_context(order: TrialOrder) -> str | None:
-    """Folder of a task whose image must be built, else None."""
-    task = order.task
-    if task.path is None or task.build_steps != "image" or task.docker_image is not None:
-        return None
-    return str(Path(task.path) / "environment")
 
 
 class _Stopwatch:

@@ -73,3 +73,20 @@ def test_only_a_base_image_needs_nothing(environment):
 def test_instructions_join_lines_and_skip_comments():
     text = "FROM a\n\n# c\nrun one \\\n# between\n  two\nCMD x\n"
     assert instructions(text) == [(1, "FROM", "a"), (4, "RUN", "one two"), (7, "CMD", "x")]
+
+
+@pytest.mark.parametrize(
+    ("text", "workdir"),
+    [
+        ("FROM a\nRUN make\nWORKDIR /srv/place\nUSER 1000\n", "/srv/place"),
+        ("FROM a\nWORKDIR /srv\nRUN make\nWORKDIR place/../other\n", "/srv/other"),
+        ('FROM a\nWORKDIR "/srv/some where"\nRUN make\n', "/srv/some where"),
+        ("FROM a AS one\nWORKDIR /one\nFROM --platform=linux/amd64 b AS two\nRUN make\n", None),
+        ("FROM a AS one\nWORKDIR /one\nFROM one\nRUN make\n", "/one"),
+        ("FROM a\nENV WHERE=/srv\nWORKDIR $WHERE\nWORKDIR below\n", None),
+        ("WORKDIR /srv\n", "/srv"),
+    ],
+)
+def test_the_working_directory_is_that_in_which_the_last_stage_ends(tmp_path, text, workdir):
+    (tmp_path / "Dockerfile").write_text(text)
+    assert build_need(tmp_path, None)[2] == workdir

@@ -98,7 +98,7 @@ async def image_check(engine: Engine, name: str, pull: str) -> Check:
         return Check("image", ok=True, found=f"{name} is there ({image.digest[:19]}, {image.architecture})")
     if pull == "never":
         return Check("image", ok=False, found=f"{name} is not there and is never pulled", remedy=f"docker pull {name}")
-    return Check("image", ok=True, found=f"{name} is pulled at the first trial that needs it", required=False)
+    return Check("image", ok=True, found=f"{name} is pulled before the first trial", required=False)
 
 
 def disk_check() -> Check:

@@ -13,6 +13,7 @@ from aiodocker import DockerError
 from raysweep.clock import Clock
 from raysweep.errors import SandboxError, UnsuitableError
 from raysweep.process import owner_token
+from raysweep.sandbox.docker.bring import bring_images
 from raysweep.sandbox.docker.container import DockerContainer, Site
 from raysweep.sandbox.docker.doctor import run_checks
 from raysweep.sandbox.docker.endpoint import REMEDY, find_endpoint
@@ -124,6 +125,11 @@ class DockerProvider:
             runtime=self.options.docker_runtime,
             cgroup_parent=self.options.cgroup_parent,
         )
+
+    async def bring_images(self, specs: Sequence[SandboxSpec]) -> None:
+        """As BringsImages."""
+        async with self.engine() as engine:
+            await bring_images(engine, self._images, specs, self.options.image)
 
     def open(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox that is not started yet; prepare() must have been awaited in this process."""

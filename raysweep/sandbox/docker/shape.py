@@ -73,6 +73,7 @@ def create_request(spec: SandboxSpec, shape: Shape, image: str, token: str) -> d
         "Image": image,
         "Entrypoint": [PLACE, "init", "task", SPOOL],
         "Cmd": [],
+        "User": "0:0",  # whatever the image's USER is: task files, /logs and the supervisor's spool are root's
         "Env": [f"{TOKEN_VARIABLE}={token}"],
         "WorkingDir": "/",
         "Hostname": "sandbox",

@@ -130,7 +130,9 @@ async def test_a_context_that_is_not_there_is_the_image_cause(engine, tmp_path):
     assert caught.value.cause == "image"
 
 
-async def test_user_folders_and_volumes_of_an_image_stay_as_they_are(provider, spec, engine, folder, engine_traces):
+async def test_folders_and_volumes_of_an_image_stay_as_they_are_and_commands_are_roots(
+    provider, spec, engine, folder, engine_traces
+):
     context = folder(
         "RUN mkdir -p /app /logs/agent && chown 1234:1234 /app && chmod 700 /app && touch /app/there",
         "VOLUME /keep",
@@ -139,6 +141,6 @@ async def test_user_folders_and_volumes_of_an_image_stay_as_they_are(provider, s
     before = engine_traces()
     script = "id -u; stat -c '%u %a' /app; ls /app; stat -c %a /tests /logs/verifier; touch /keep 2>&1 || echo ok"
     text, admitted = await run(provider, spec, script, build_context=context)
-    assert text.split("\n")[:5] == ["1234", "1234 700", "there", "755", "755"]
+    assert text.split("\n")[:5] == ["0", "1234 700", "there", "755", "755"]
     await ask(engine.docker.images.delete(admitted.node["image"], force=True))
     assert engine_traces() == before
