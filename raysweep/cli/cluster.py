@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysweep.cli.options import LogForm, MetricsPort
-from raysweep.errors import ExitCode, bad_input
+from raysweep.errors import ExitCode, RaysweepError, UnsuitableError, bad_input
 
 if TYPE_CHECKING:
     from raysweep.config import Sweep
@@ -124,10 +125,11 @@ def _submit(sweep: Sweep, context: str | None, *, dry_run: bool) -> int:
 
 
 def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
-    """0: the window's job is there. 3: not now; the CronJob's pod comes again."""
+    """0: the window's job is there, or the study is finished. 3: not now; the CronJob's pod comes again."""
     from raysweep.apiserver import ApiError
     from raysweep.cli.output import say, tell
     from raysweep.config.fault import nearest
+    from raysweep.deploy.ending import suspend_schedules
     from raysweep.deploy.names import WINDOW, open_date, study_name, window_job_name
     from raysweep.deploy.render import submission
     from raysweep.deploy.schedules import UNTIL, window_deadline
@@ -142,6 +144,11 @@ def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
         tell(f"the window {window} is not open now: nothing is submitted")
         return ExitCode.INCOMPLETE
     study = study_name(sweep.name)
+    if _finished(sweep):
+        with _connected(sweep, context, ["CronJob"]) as cluster:
+            suspended = suspend_schedules(cluster, study)
+        say(f"the study is finished: {' and '.join(suspended) or 'no further schedule'} suspended")
+        return ExitCode.OK
     name = window_job_name(study, window, date)
     job = submission(sweep, name, (UNTIL,), window_deadline(found), **{WINDOW: window})
     with _connected(sweep, context, [job["kind"]]) as cluster:
@@ -160,6 +167,24 @@ def _submit_window(sweep: Sweep, window: str, context: str | None) -> int:
     return ExitCode.OK
 
 
+def _finished(sweep: Sweep) -> bool:
+    """Whether all trials are done, or the registered rule ended the sweep, as far as the run directory can be read."""
+    from raysweep.cli.output import tell
+    from raysweep.deploy.render import cluster_of
+    from raysweep.record.place import run_path, store_at
+    from raysweep.record.stopped import read_stop
+    from raysweep.study.status import read_status
+
+    place = run_path(cluster_of(sweep).run_dir)
+    try:
+        if not store_at(place).exists("run.json"):
+            return False
+        return read_stop(store_at(place)) is not None or read_status(place).complete
+    except RaysweepError as error:
+        tell(f"whether the study is finished cannot be read here, so the window is submitted: {error}")
+        return False
+
+
 @app.command(hidden=True)
 def run(
     config: Config,
@@ -176,17 +201,42 @@ def run(
     from raysweep.deploy.render import cluster_of
     from raysweep.record.place import run_path
 
-    place = run_path(cluster_of(_sweep(config)).run_dir)
-    code = run_command(
-        config,
-        place,
-        None,
-        as_json=False,
-        until_window_end=until_window_end,
-        metrics_port=metrics_port,
-        logs=logs,
-    )
+    sweep = _sweep(config)
+    place = run_path(cluster_of(sweep).run_dir)
+    try:
+        code = run_command(
+            config,
+            place,
+            None,
+            as_json=False,
+            until_window_end=until_window_end,
+            metrics_port=metrics_port,
+            logs=logs,
+        )
+    except RaysweepError as error:
+        _not_again(sweep, error.exit_code)
+        raise
     raise typer.Exit(ExitCode.OK if code == ExitCode.INCOMPLETE else code)
+
+
+def _not_again(sweep: Sweep, code: int) -> None:
+    """Keep KubeRay from retrying a driver whose end another start does not mend; a Job knows that by its policy."""
+    from raysweep.apiserver import ApiError
+    from raysweep.cli.output import tell
+    from raysweep.deploy.client import Cluster
+    from raysweep.deploy.ending import CLUSTER_NAME, end_retries
+    from raysweep.deploy.render import cluster_of
+    from raysweep.deploy.schedules import BAD_ENDS
+
+    if code not in BAD_ENDS or CLUSTER_NAME not in os.environ:
+        return
+    try:
+        with Cluster(cluster_of(sweep).namespace) as cluster:
+            job = end_retries(cluster, os.environ)
+    except (ApiError, UnsuitableError) as error:  # what the driver ended with is what counts
+        tell(f"the RayJob may be retried, which does not help: {error}")
+    else:
+        tell(f"{job or 'the RayCluster'} is not retried: another start would end the same way")
 
 
 @app.command()

@@ -98,7 +98,7 @@ class Cluster(Part):
     )
     bucket_secrets: tuple[ObjectName, ...] = Field(
         (),
-        description="the same for head and runners: credentials of the bucket, where the account has none of its own",
+        description="the same for all pods of the study: credentials of the bucket, where accounts have none",
         examples=[["bucket"]],
     )
     env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, Field(strict=True)]] = Field(

@@ -60,8 +60,8 @@ def only_pod(cluster: Cluster, study: str, arguments: Sequence[str]) -> Json:
 
 
 def submitter_pod(cluster: Cluster, study: str, window: str) -> Json:
-    """Template of the pod that creates the RayJob of a window: no key, no bucket."""
-    container = _container(cluster, "submitter", SUBMITTER, ())
+    """Template of the pod that creates the RayJob of a window: no key; the bucket, to see whether the study is over."""
+    container = _container(cluster, "submitter", SUBMITTER, cluster.bucket_secrets)
     container["command"] = ["raysweep", "cluster", "submit", SWEEP_FILE, "--window", window]
     container["volumeMounts"] = [m for m in container["volumeMounts"] if m["name"] != "shm"]
     template = _template(cluster, study, "submitter", cluster.pools.head, container, None)

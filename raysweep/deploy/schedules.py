@@ -64,6 +64,7 @@ def _cron_job(
         "spec": {
             "schedule": cron(buckets, window),
             **({} if buckets.period < DAY else {"timeZone": buckets.timezone}),
+            "suspend": False,  # once the study is finished its submitter suspends it
             # A window that overran holds the next one up, and a start that was missed is made up while it is open.
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": max(60, int(window.length)),

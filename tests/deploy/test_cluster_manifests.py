@@ -21,8 +21,13 @@ AUTOSCALER = {
     ("", "pods"): {"get", "list", "watch", "patch"},
     ("", "pods/resize"): {"patch"},
     ("ray.io", "rayclusters"): {"get", "patch"},
+    ("ray.io", "rayjobs"): {"patch"},
 }
-SUBMITTER = {("ray.io", "rayjobs"): {"create", "get", "list"}, ("batch", "jobs"): {"get", "list"}}
+SUBMITTER = {
+    ("ray.io", "rayjobs"): {"create", "get", "list"},
+    ("batch", "jobs"): {"get", "list"},
+    ("batch", "cronjobs"): {"list", "patch"},
+}
 GIVEN = {
     "raysweep-runner": (NODES, SANDBOXES),
     "raysweep-head": ({**NODES, **AUTOSCALER}, SANDBOXES),

@@ -103,14 +103,14 @@ def test_a_ray_job_whose_driver_never_runs_ends(deadline, pre_running):
     assert ray_job(sweep(cluster=deadline))["spec"]["preRunningDeadlineSeconds"] == pre_running
 
 
-def test_keys_reach_runners_only_and_the_bucket_both():
+def test_keys_reach_runners_only_and_the_bucket_all():
     spec = ray_job(sweep(cluster="  keys: [models]\n  bucket_secrets: [bucket]\n"))["spec"]["rayClusterSpec"]
     head, runner = spec["headGroupSpec"]["template"], spec["workerGroupSpecs"][0]["template"]
     assert secrets(head) == {"bucket"}
     assert secrets(runner) == {"bucket", "models"}
     for cron_job in of_kind(render(sweep(cluster="  keys: [models]\n  bucket_secrets: [bucket]\n")), "CronJob"):
         (submitter,) = pods(cron_job)
-        assert secrets(submitter) == set()
+        assert secrets(submitter) == {"bucket"}, "it looks whether the study is finished"
 
 
 ALONE = "  operator: none\n"
@@ -150,6 +150,7 @@ def test_windows_open_by_the_clock_of_the_sweeps_zone():
         spec = cron_job["spec"]
         assert spec["timeZone"] == "America/Los_Angeles"
         assert spec["concurrencyPolicy"] == "Forbid"
+        assert spec["suspend"] is False, "applied again, a finished study's schedule begins anew"
     assert day["spec"]["startingDeadlineSeconds"] == 12.5 * 3600
     (submitter,) = pods(night)
     assert submitter["spec"]["containers"][0]["command"][-2:] == ["--window", "night"]
