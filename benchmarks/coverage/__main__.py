@@ -20,12 +20,24 @@ from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: E402
 from multiprocessing import get_context  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmarks.coverage import claims, components, dates, fixed, nulls, page, power, rare, sampled, statements  # noqa: E402
+from benchmarks.coverage import (  # noqa: E402
+    claims,
+    components,
+    dates,
+    fixed,
+    nulls,
+    page,
+    power,
+    rare,
+    reactions,
+    sampled,
+    statements,
+)
 from benchmarks.coverage.cell import Cell  # noqa: E402
 
 GROUPS = (
     sampled.GROUP, fixed.GROUP, rare.GROUP, dates.GROUP, components.GROUP, nulls.GROUP, power.GROUP, statements.GROUP,
-    claims.GROUP,
+    claims.GROUP, reactions.GROUP,
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 FULL = ROOT / "benchmarks" / "results" / "coverage"

@@ -57,10 +57,15 @@ def _first(found: Sequence[Look], at: CompleteDates, design: Design) -> Decision
         if all(whys):
             reason = (
                 f"look {look.number} of {design.looks}, after {look.dates} of {at.dates} dates: every registered"
-                f" contrast is decided: {'; '.join(w for w in whys if w)}"
+                f" contrast is decided: {'; '.join(w for w in whys if w)}{_few_dates(look.findings)}"
             )
             return Decision(look.number, design.looks, look.dates, at.dates, reason, look.findings)
     return None
+
+
+def _few_dates(findings: Sequence[Finding]) -> str:
+    """What so few dates leave open."""
+    return next((f"; {w.message}" for f in findings for w in f.warnings if w.code == "few_dates"), "")
 
 
 def _why(f: Finding, delta: float) -> str | None:

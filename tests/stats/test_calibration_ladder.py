@@ -147,7 +147,7 @@ def test_tost_and_the_interval_of_the_finding_agree():
     for c in found.ladders[0].ceilings:
         assert c.equivalent == (c.difference.low > -5 and c.difference.high < 5)
         assert c.difference.level == pytest.approx(0.9)
-        assert c.difference.resampled_over == "tasks fixed"
+        assert c.difference.resampled_over == "tasks fixed", "one date"
         assert c.difference_sampled.resampled_over == "tasks"
 
 

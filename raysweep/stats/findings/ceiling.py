@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysweep.stats.cube import Cube
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import contrast_finding
+from raysweep.stats.findings.dates import date_grid
 from raysweep.stats.findings.pair import Pair, is_binary, mean_contrast, pair, pair_cautions, within_unit
 from raysweep.stats.methods.calibration import (
+    FEW_DISCORDANT,
     TaskMoments,
     blocks_needed,
     clopper_pearson,
@@ -19,7 +21,8 @@ from raysweep.stats.methods.calibration import (
     mcnemar_fall,
     rate_trials_needed,
 )
-from raysweep.stats.methods.interval import Draws, fmean
+from raysweep.stats.methods.interval import Draws, fmean, hull
+from raysweep.stats.methods.twoway import Grid, dates_sampled, few_dates, missing_dates, two_way
 
 Attempts = Mapping[tuple[str, str], tuple[int, int]]
 """(model, band) to (attempts that ended in a resource cause, all attempts)."""
@@ -45,7 +48,8 @@ class Ceiling:
     """One band against the floor.
 
     verdict, verdict_sampled (other tasks): WITHIN, TOO_TIGHT, CHANGES, NOT_ENOUGH, NOT_ENFORCED or AFTER_STOP.
-    difference, fall: success and q_trial against the floor, points, tasks fixed; *_sampled: the same, tasks sampled.
+    difference, fall: success and q_trial against the floor, points, for these tasks: over dates by t(D - 1) from three
+    dates on, as arms may react differently to a date, else with tasks fixed; *_sampled: the same for other tasks, too.
     infra_rate: attempts that ended in a resource cause, its upper end is the bound that --infra-max asks for.
     fall_p: one-sided, exact, Holm over the ceilings; fall_shown: it is below alpha. equivalent: TOST passes.
     meets: infra_rate's bound is at most --infra-max (True without one). blocks: mean blocks per task; needed: blocks
@@ -122,14 +126,34 @@ def look(cube: Cube, model: str, band: str, rule: CeilingRule, how: Draws, attem
 def _fixed(p: Pair, m: TaskMoments, estimand: str, model: str, band: str, rule: CeilingRule, level: float) -> Finding:
     label = _label(estimand, model, band, rule)
     value = fmean(m.means) if m.blocks else None
-    interval = difference_interval(m, level)
-    return contrast_finding(p, label, value, interval, level, over="tasks fixed", cautions=pair_cautions(p))
+    interval, over = difference_interval(m, level), "tasks fixed"
+    grid = date_grid(p.cube, p.difference, p.complete)
+    if value is not None and not missing_dates(grid):
+        dates = dates_sampled(value, grid, level)
+        if dates.low is not None:
+            few = m.up + m.down < FEW_DISCORDANT
+            interval, over = hull(dates, interval) if few else dates, "dates"
+    elif value is not None:
+        interval = replace(interval, cautions=(*interval.cautions, _dates_unknown(grid)))
+    return contrast_finding(p, label, value, interval, level, over=over, cautions=pair_cautions(p))
+
+
+def _dates_unknown(grid: Grid) -> Caution:
+    """That arms may react differently to dates, and that too few dates were run to see it."""
+    few = few_dates(grid)
+    return Caution("few_dates", f"{few.message}; this holds for the dates that were run", few.remedy)
 
 
 def _sampled(p: Pair, estimand: str, model: str, band: str, rule: CeilingRule, how: Draws) -> Finding:
     value, interval = mean_contrast(p, how)
+    over, means = "tasks", p.by_task[0]
+    grid = date_grid(p.cube, p.difference, p.complete)
+    if not missing_dates(grid):
+        both = two_way(means[np.isfinite(means)], [grid], how.level).interval
+        if both.low is not None:
+            interval, over = hull(both, interval), "tasks and dates"
     return contrast_finding(
-        p, _label(estimand, model, band, rule), value, interval, how.level, cautions=pair_cautions(p)
+        p, _label(estimand, model, band, rule), value, interval, how.level, over=over, cautions=pair_cautions(p)
     )
 
 

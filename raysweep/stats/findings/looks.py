@@ -2,7 +2,8 @@
 
 How much error a look may spend goes by complete dates over planned dates, because the largest information that a sweep
 can reach is not known when it is registered; how looks hang together goes by the information they really have, 1 /
-Var(estimate) with tasks sampled. So neither a noisy start nor effects that vary between tasks can inflate the error.
+Var(estimate) with tasks sampled, from three dates on with dates sampled, too. So neither a noisy start nor effects that
+vary between tasks can inflate the error.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from raysweep.stats.findings.sample import ContrastSample, infra_sample, sample
 from raysweep.stats.levels import reference_part
 from raysweep.stats.methods.interval import NO_SPREAD, ONE_TASK
 from raysweep.stats.methods.sequential import boundaries, look_dates, obrien_fleming, rising
+from raysweep.stats.methods.twoway import LEAST_DATES
 
 TOO_EARLY = Caution(
     "early_look", "so early a look may spend next to no error, so it cannot decide anything", "wait for the next look"
@@ -126,13 +128,19 @@ def _finding(key: _Key, index: int, s: ContrastSample, boundary: float, design: 
         high=points(high),
         level=design.confidence,
         method=f"none {look}" if interval is None else made,
-        resampled_over="tasks",
+        resampled_over=s.over,
         n_tasks=len(s.values),
         n_attempts=s.attempts,
         n_dates=s.dates,
         registered=True,
-        warnings=tuple(_why_none(s)) if interval is None else (),
+        warnings=tuple(_why_none(s)) if interval is None else tuple(_few_dates(s)),
     )
+
+
+def _few_dates(s: ContrastSample) -> Iterator[Caution]:
+    if s.dates < LEAST_DATES:
+        text = f"{s.dates} date{'' if s.dates == 1 else 's'} cannot tell how much another date would differ"
+        yield Caution("few_dates", text, f"plan the first look after {LEAST_DATES} dates or later")
 
 
 def _why_none(s: ContrastSample) -> Iterator[Caution]:

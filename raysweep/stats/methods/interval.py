@@ -37,6 +37,17 @@ class Interval:
     cautions: tuple[Caution, ...] = ()
 
 
+def hull(first: Interval, second: Interval) -> Interval:
+    """The shortest interval that holds both, by the method of the first; the first where the second has no ends."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return first
+    low, high = min(first.low, second.low), max(first.high, second.high)
+    if (low, high) == (first.low, first.high):
+        return first
+    method = f"{first.method}, widened to hold {second.method}"
+    return Interval(low, high, method, tuple(dict.fromkeys((*first.cautions, *second.cautions))))
+
+
 ONE_TASK = Caution(
     "one_task",
     "one task cannot tell what other tasks would do",
