@@ -38,7 +38,7 @@ def check_interrupted(rig, result, launched_then):
     assert rows == Counter((x.trial.trial_id, x.attempt) for x in rig.launched), "every attempt has its one row"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seconds=st.one_of(st.just(0.0), st.floats(0.0, 60.0)),
     slots=st.integers(1, 9),

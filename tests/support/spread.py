@@ -16,6 +16,7 @@ STARTS_RAY = {
     "tests/e2e/test_chaos.py": "ray 2",
     "tests/e2e/test_probes_live.py": "ray 2",
     "tests/cases/test_surroundings.py": "ray 2",
+    "tests/cases/test_frozen_tasks.py": "ray 2",
     "tests/cli/test_cli_watch.py": "ray 2",
     "tests/dataset/test_ray_dataset.py": "ray 2",
     "tests/plugins/test_agent_plugin.py": "ray 2",
@@ -42,7 +43,11 @@ def scheduler(config, log) -> ByFile:
     return ByFile(config, log)
 
 
+LONG = ("tests/sandbox/supervisor/test_supervisor_binary.py", "tests/schedule/test_driver_interrupt.py")
+"""Files that take half a minute or more without Ray; begun late, one of them would be waited for at the end."""
+
+
 def long_first(items: list) -> None:
-    """Put the tests that start Ray first: they take longest, and mostly wait, while other workers do all else."""
-    rows = sorted(set(STARTS_RAY.values()))
-    items.sort(key=lambda item: rows.index(unit) if (unit := unit_of(item.nodeid)) in rows else len(rows))
+    """Put first what takes long: the tests that start Ray, which mostly wait while other workers do all else."""
+    order = [*sorted(set(STARTS_RAY.values())), *LONG]
+    items.sort(key=lambda item: order.index(unit) if (unit := unit_of(item.nodeid)) in order else len(order))
