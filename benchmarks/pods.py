@@ -48,7 +48,6 @@ from raysweep.sandbox.kubernetes.sandbox import PodSandbox
 from raysweep.sandbox.kubernetes.session import ClusterSession
 from raysweep.sandbox.kubernetes.watch import Watcher
 from raysweep.sandbox.protocol import SandboxSpec
-from raysweep.sandbox.supervised.client import Client
 from raysweep.sandbox.supervised.samples import parse_rows
 from raysweep.units import MIB, Resources
 
@@ -326,19 +325,22 @@ async def rest(args: argparse.Namespace) -> None:
         try:
             await first_answer(sandbox)
             await asyncio.sleep(args.seconds + 5)
-            for name, connect in (("task", sandbox.container.connect), ("keeper", sandbox.container.connect_keeper)):
-                client = Client(connect, sandbox.container.token)  # type: ignore[arg-type]
-                await client.open()
-                rows = parse_rows((await client.ask("samples", "0")).body.decode())[-args.seconds - 1 : -1]
-                await client.close()
-                took = rows[-1].boottime - rows[0].boottime
-                cpu = ((rows[-1].cpu_usec or 0) - (rows[0].cpu_usec or 0)) / took
-                kib = {key: (getattr(rows[-1], key) or 0) / 1024 for key in ("memory", "unreclaimable", "anon")}
-                told = ", ".join(f"{key} {value:.0f} KiB" for key, value in kib.items())
-                print(f"   {name}: cpu {cpu / 1000:.3f} ms/s over {took:.0f} s; {told}; {rows[-1].pids} processes")
+            kept = await sandbox.container.connect_keeper()
+            assert kept is not None
+            text = b""
+            while piece := await kept.receive():
+                text += piece
+            await kept.close()
+            rows = parse_rows(text.decode())[-args.seconds - 1 : -1]
+            took = rows[-1].boottime - rows[0].boottime
+            cpu = ((rows[-1].cpu_usec or 0) - (rows[0].cpu_usec or 0)) / took
+            kib = {key: (getattr(rows[-1], key) or 0) / 1024 for key in ("memory", "unreclaimable", "anon")}
+            told = ", ".join(f"{key} {value:.0f} KiB" for key, value in kib.items())
+            print(f"   task: cpu {cpu / 1000:.3f} ms/s over {took:.0f} s; {told}; {rows[-1].pids} processes")
+            print(f"   the keeper has {len(text)} bytes of samples")
             status = (await sandbox.exec("status", ["cat", "/proc/1/status"], cwd="/")).stdout.decode()
-            kept = (" ".join(line.split()) for line in status.splitlines() if "Rss" in line or "VmHWM" in line)
-            print(f"   process 1 of the task: {', '.join(kept)}")
+            lines = (" ".join(line.split()) for line in status.splitlines() if "Rss" in line or "VmHWM" in line)
+            print(f"   process 1 of the task: {', '.join(lines)}")
         finally:
             await sandbox.stop()
 

@@ -241,9 +241,7 @@ class ProbeCommands:
     burn: tuple[str, ...]
 
 
-SUPERVISOR_PROBES = ProbeCommands(
-    alloc=("/.raysweep/bin/supervisor", "alloc"), burn=("/.raysweep/bin/supervisor", "burn")
-)
+SUPERVISOR_PROBES = ProbeCommands(alloc=("/.raysweep/supervisor", "alloc"), burn=("/.raysweep/supervisor", "burn"))
 """The helpers of the static supervisor, for every kind of sandbox that has it: no program of the image is needed."""
 
 

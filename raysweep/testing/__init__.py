@@ -10,4 +10,5 @@ import pytest
 pytest.register_assert_rewrite(
     *(f"raysweep.testing.conformance_{part}" for part in ("bench", "bounds", "commands", "files", "isolation", "life")),
     "raysweep.testing.conformance_memory",
+    "raysweep.testing.attacks",
 )

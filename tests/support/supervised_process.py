@@ -26,6 +26,7 @@ from raysweep.sandbox.local.area import create_area, layers, look_at_host
 from raysweep.sandbox.local.disk import remove_tree
 from raysweep.sandbox.protocol import Capabilities
 from raysweep.sandbox.supervised.container import ContainerEndedError, Ending, Made
+from raysweep.sandbox.supervised.frames import digest_of, keeper_proof
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
 from raysweep.sandbox.supervisor import PLACE, SPOOL, binary
 
@@ -52,6 +53,21 @@ class SocketChannel:
 
     def cut(self):
         self.writer.transport.abort()
+
+
+class PrintedChannel:
+    """What a process prints, to its end."""
+
+    def __init__(self, process):
+        self.process = process
+
+    async def receive(self):
+        return await self.process.stdout.read(1 << 16)
+
+    async def close(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
 
 
 async def connect_socket(name):
@@ -95,16 +111,18 @@ class ProcessContainer:
         await asyncio.shield(self.building)
         procs = list(map(str, self.group.procs_files()))
         joined = ["/bin/sh", "-c", JOIN, "join", str(len(procs)), *procs]
+        proof = digest_of(keeper_proof(self.token))
+        self.keeper = self._start(
+            [str(binary(platform.machine())), "keep", f"keeper-{self.name}", proof, str(self.folder / "kept")]
+        )
         namespaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--propagation", "private"]
         self.process = self._start([*joined, *namespaces, "/bin/sh", "-ec", self._mounts()])
-        spool = str(self.folder / "spool")
-        self.keeper = self._start([str(binary(platform.machine())), "init", f"keeper-{self.name}", spool])
         return Made(self.spec.request, self.admitted, {"name": "here"}, image_pulled=False)
 
     def _start(self, argv):
         with (self.folder / "stderr").open("ab") as errors:
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
-            env = {**CLEAN, **self.environment, "RAYSWEEP_TOKEN": self.token}
+            env = {**CLEAN, **self.environment}
             return subprocess.Popen(argv, start_new_session=True, env=env, **streams)
 
     def _build(self):
@@ -116,10 +134,12 @@ class ProcessContainer:
         root = self.folder / "root"
         for name, target in self.view.symlinks.items():
             (root / name).symlink_to(target)
-        for path in (".raysweep/bin", ".raysweep/spool", "sys"):
-            (root / path).mkdir(parents=True)
-        (self.folder / "spool").mkdir(exist_ok=True)
-        shutil.copy(binary(platform.machine()), root / PLACE.strip("/"))
+        for path in (PLACE.rpartition("/")[0], SPOOL, "/sys"):
+            (root / path.strip("/")).mkdir(parents=True)
+        for path in ("spool", "kept", "supervisor"):
+            (self.folder / path).mkdir(exist_ok=True)
+        shutil.copy(binary(platform.machine()), self.folder / "supervisor")
+        (self.folder / "supervisor" / binary(platform.machine()).name).rename(self.folder / "supervisor/supervisor")
 
     def _mounts(self):
         root, lines = self.folder / "root", []
@@ -128,18 +148,27 @@ class ProcessContainer:
             lines.append(f"mount -t overlay overlay -o lowerdir={self.view.overlays[layer]},{sides} {root}/{layer}")
         lines += [
             f"mount --bind {self.folder}/spool {root}{SPOOL}",
+            f"mount --bind {self.folder}/supervisor {root}{PLACE.rpartition('/')[0]}",
+            f"mount -o remount,bind,ro {root}{PLACE.rpartition('/')[0]}",
             f"mount --rbind /dev {root}/dev",
             f"mount -t tmpfs none {root}/sys",
         ]
         if self.group.version == 1:
             for controller, folder in self.group.dirs.items():
                 place = f"{root}/sys/fs/cgroup/{controller}"
-                lines += [f"mkdir -p {place}", f"mount --bind {folder} {place}"]
+                lines += [f"mkdir -p {place}", f"mount --bind {folder} {place}", f"mount -o remount,bind,ro {place}"]
         else:
-            lines += [f"mkdir -p {root}/sys/fs/cgroup", f"mount --bind {self.group.folders[0]} {root}/sys/fs/cgroup"]
+            place = f"{root}/sys/fs/cgroup"
+            lines += [f"mkdir -p {place}", f"mount --bind {self.group.folders[0]} {place}"]
+            lines += [f"mount -o remount,bind,ro {place}"]
         lines += [f"mount -t proc proc {root}/proc"]
         caps = "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs"
-        lines += [f"exec chroot {root} {caps} {PLACE} init task-{self.name} {SPOOL}"]
+        lines += [
+            (
+                f"exec chroot {root} {caps} {PLACE} init task-{self.name} {SPOOL} {digest_of(self.token)}"
+                f" keeper-{self.name}"
+            )
+        ]
         return "\n".join(lines)
 
     async def connect(self):
@@ -152,7 +181,10 @@ class ProcessContainer:
         return channel
 
     async def connect_keeper(self):
-        return await connect_socket(f"keeper-{self.name}") if self.keeper is not None else None
+        if self.keeper is None:
+            return None
+        command = [str(binary(platform.machine())), "kept", str(self.folder / "kept")]
+        return PrintedChannel(await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE))
 
     async def ending(self):
         ended = self.process is not None and self.process.poll() is not None

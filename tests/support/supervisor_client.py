@@ -16,7 +16,9 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from raysweep.sandbox.supervised.frames import NO_SEAL, SEAL_LENGTH, Sealer, digest_of, stream_key
 from raysweep.sandbox.supervisor import binary
 
 HEADER = struct.Struct(">IQ")
@@ -59,26 +61,49 @@ class Ended:
 class Client:
     """One connection; replies are kept until they are asked for."""
 
-    def __init__(self, name: str, token: str | None) -> None:
-        self.socket = connect(name)
+    def __init__(self, name: str, token: str | None, link: Any = None) -> None:
+        self.socket = link or connect(name)
         self.ids = itertools.count(1)
         self.replies: dict[str, Reply] = {}
-        self.hello = self.ask("hello", token) if token is not None else None
+        self.out: Sealer | None = None
+        self.seals: Sealer | None = None
+        self.hello = self.greet(token) if token is not None else None
+
+    def greet(self, token: str) -> Reply:
+        """Say hello; from here on frames are sealed both ways."""
+        nonce = uuid.uuid4().hex
+        self.send("hello", nonce, token, request_id="hello")
+        frame, reply = self.frame()
+        ours = reply.fields[-1]
+        self.out = Sealer(stream_key(token, "to supervisor", nonce, ours))
+        self.seals = Sealer(stream_key(token, "to runner", nonce, ours))
+        assert self.exactly(SEAL_LENGTH) == self.seals.whole(frame)
+        assert self.ask("clock").status == "ok"
+        return reply
+
+    def frame(self) -> tuple[bytes, Reply]:
+        """One frame without its seal, and what it says."""
+        header = self.exactly(HEADER.size)
+        head_len, body_len = HEADER.unpack(header)
+        head, body = self.exactly(head_len), self.exactly(body_len)
+        fields = head.decode().split("\0")
+        return header + head + body, Reply(fields[0], fields[1], fields[2:], body)
 
     def send(self, *fields: str | bytes | int, body: bytes = b"", request_id: str | None = None) -> str:
         """Send a request; its id."""
         request_id = request_id or str(next(self.ids))
         head = b"\0".join(f if isinstance(f, bytes) else str(f).encode() for f in (request_id, *fields))
-        self.socket.sendall(HEADER.pack(len(head), len(body)) + head)
-        self.socket.sendall(body)
+        frame = HEADER.pack(len(head), len(body)) + head + body
+        self.socket.sendall(frame + (self.out.whole(frame) if self.out is not None else NO_SEAL))
         return request_id
 
     def receive(self, request_id: str) -> Reply:
         """The reply to a request; ConnectionError when the supervisor closed the connection."""
         while request_id not in self.replies:
-            head_len, body_len = HEADER.unpack(self.exactly(HEADER.size))
-            head = self.exactly(head_len).decode().split("\0")
-            self.replies[head[0]] = Reply(head[0], head[1], head[2:], self.exactly(body_len))
+            frame, reply = self.frame()
+            assert self.seals is not None, "closed is what a stranger gets"
+            assert self.exactly(SEAL_LENGTH) == self.seals.whole(frame)
+            self.replies[reply.id] = reply
         return self.replies.pop(request_id)
 
     def exactly(self, size: int) -> bytes:
@@ -163,10 +188,29 @@ def connect(name: str) -> socket.socket:
             return link
 
 
+class PipeLink:
+    """The standard streams of a `supervisor call`, as far as a client uses a socket."""
+
+    def __init__(self, call: subprocess.Popen[bytes]) -> None:
+        self.call = call
+
+    def sendall(self, data: bytes) -> None:
+        self.call.stdin.write(data)  # type: ignore[union-attr]
+        self.call.stdin.flush()  # type: ignore[union-attr]
+
+    def recv(self, size: int) -> bytes:
+        return self.call.stdout.read1(size)  # type: ignore[union-attr,attr-defined,no-any-return]
+
+    def close(self) -> None:
+        self.call.stdin.close()  # type: ignore[union-attr]
+
+
 class Place:
     """A supervisor that runs as process 1 below unshare."""
 
-    def __init__(self, spool: Path, *, wrap: Sequence[str] = (), program: Path | None = None) -> None:
+    def __init__(
+        self, spool: Path, *, wrap: Sequence[str] = (), program: Path | None = None, keeper: Sequence[str] = ()
+    ) -> None:
         self.name = f"test-{uuid.uuid4().hex[:12]}"
         self.token = uuid.uuid4().hex
         self.spool = spool
@@ -174,9 +218,9 @@ class Place:
             [
                 *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
                 *wrap,
-                *(str(program or PROGRAM), "init", self.name, str(spool)),
+                *(str(program or PROGRAM), "init", self.name, str(spool), digest_of(self.token), *keeper),
             ],
-            env={"RAYSWEEP_TOKEN": self.token},
+            env={},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

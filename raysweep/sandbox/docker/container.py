@@ -19,13 +19,12 @@ from raysweep.sandbox.docker.channel import DockerChannel, open_channel
 from raysweep.sandbox.docker.container_end import ContainerStart, container_start, ending_of, is_running
 from raysweep.sandbox.docker.engine import Engine, ask, is_gone
 from raysweep.sandbox.docker.images import Image, Images
-from raysweep.sandbox.docker.payload import supervisor_archive
+from raysweep.sandbox.docker.payload import fill_volume, folders_archive
 from raysweep.sandbox.docker.shape import (
     ATTEMPT_LABEL,
     OWNER_LABEL,
     RUN_LABEL,
     TASK_FOLDERS,
-    TOKEN_VARIABLE,
     Shape,
     container_name,
     create_request,
@@ -69,7 +68,6 @@ class DockerContainer:
         self._began: ContainerStart | None = None
         self._removed = False
         self._watched: str | None = None
-        self._architecture = ""
 
     # -- making it
 
@@ -95,11 +93,15 @@ class DockerContainer:
         return await self.site.images.named(engine, spec.image or self.site.default_image)
 
     async def _make(self, engine: Engine, image: Image) -> Made:
-        request = create_request(self.spec, self.site.shape, image.id, self.token)
+        try:
+            request = create_request(self.spec, self.site.shape, image.id, image.architecture, self.token)
+        except ValueError as error:
+            raise SandboxError("image", f"{image.name}: {error}") from error
         request["Labels"][CREATED_LABEL] = self._creation
         await self._create(engine, request)
         try:
-            await engine.put(self.name, await self._payload(engine, image))
+            await engine.put(self.name, await self._payload(engine))
+            await fill_volume(engine, self.name, image.id, image.architecture, request["Labels"])
             await engine.start(self.name)
             inspected = await engine.inspect(self.name)
         except DockerError as error:
@@ -115,15 +117,11 @@ class DockerContainer:
         request_now = read_request(inspected, self.spec.request)
         return Made(request_now, read_limit(inspected), node=node, image_pulled=image.pulled)
 
-    async def _payload(self, engine: Engine, image: Image) -> bytes:
-        """The supervisor, and the folders that the image does not have: those that it has stay as they are."""
-        self._architecture = image.architecture
+    async def _payload(self, engine: Engine) -> bytes:
+        """The folders that the image does not have: those that it has stay as they are."""
         wanted = dict.fromkeys((*TASK_FOLDERS, self.spec.workdir))
         missing = tuple([path for path in wanted if not await engine.has(self.name, path)])
-        try:
-            return supervisor_archive(image.architecture, missing)
-        except ValueError as error:
-            raise SandboxError("image", f"{image.name}: {error}") from error
+        return folders_archive(missing)
 
     async def _create(self, engine: Engine, request: dict[str, Any]) -> None:
         """A leftover under our name is replaced; a live owner's is not."""
@@ -177,12 +175,7 @@ class DockerContainer:
         inspected = await engine.inspect(self.name)
         if self._began is None or not is_running(inspected, self._began):
             raise ContainerEndedError(f"the container {self.name} does not run any more")
-        if not await engine.has(self.name, PLACE):  # the task removed it, as `rm -rf /` does
-            await engine.put(self.name, supervisor_archive(self._architecture))
-        # Without the token: what lies at PLACE by now may be the task's.
-        call = engine.docker.containers.container(self.name).exec(
-            [PLACE, "call", "task"], stdin=True, environment={TOKEN_VARIABLE: ""}
-        )
+        call = engine.docker.containers.container(self.name).exec([PLACE, "call", "task"], stdin=True)
         command = await ask(call)
         return await ask(open_channel(command))
 

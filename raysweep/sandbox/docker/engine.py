@@ -6,6 +6,7 @@ One client belongs to one event loop; it is cheap, so each sandbox has its own a
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import ssl
@@ -112,18 +113,22 @@ class Engine:
 
     async def has(self, name: str, path: str) -> bool:
         """Whether a container has something at `path`."""
+        return await self.stat(name, path) is not None
+
+    async def stat(self, name: str, path: str) -> dict[str, Any] | None:
+        """What a container has at `path` (name, size, mode, mtime, linkTarget); None when there is nothing."""
         if self.api_version == "auto":
             await self.version()
         url = f"{self.docker.docker_host}/{self.api_version}/containers/{name}/archive"
 
-        async def look() -> int:
+        async def look() -> tuple[int, str]:
             async with self.docker.session.head(url, params={"path": path}) as response:
-                return response.status
+                return response.status, response.headers.get("X-Docker-Container-Path-Stat", "")
 
-        status = await ask(look())
+        status, described = await ask(look())
         if status not in {200, 404}:
             raise DockerError(status, f"the engine cannot look for {path} in {name}")
-        return status == 200
+        return dict(json.loads(base64.b64decode(described) or "{}")) if status == 200 else None
 
     async def remove(self, name: str) -> bool:
         """End and remove a container with its anonymous volumes; False when there was none.

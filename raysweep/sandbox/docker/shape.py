@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysweep.errors import SandboxError
+from raysweep.sandbox.docker.payload import volume_mount
 from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.sandbox.supervised.frames import digest_of
 from raysweep.sandbox.supervisor import PLACE, SPOOL
 from raysweep.units import Resources
 
@@ -29,7 +31,6 @@ ATTEMPT_LABEL = "raysweep.dev/attempt"
 RUNNER_LABEL = "raysweep.dev/runner"
 OWNER_LABEL = "raysweep.dev/owner"
 TASK_FOLDERS = ("/app", "/logs/agent", "/logs/verifier", "/tests", "/solution")
-TOKEN_VARIABLE = "RAYSWEEP_TOKEN"  # noqa: S105 - its name
 _UNSAFE = re.compile(r"[^a-z0-9_.-]+")
 
 
@@ -59,8 +60,8 @@ def container_name(spec: SandboxSpec) -> str:
     return f"rs-{run[-24:].lstrip('-_.')}-{attempt}"
 
 
-def create_request(spec: SandboxSpec, shape: Shape, image: str, token: str) -> dict[str, Any]:
-    """Body of POST /containers/create."""
+def create_request(spec: SandboxSpec, shape: Shape, image: str, architecture: str, token: str) -> dict[str, Any]:
+    """Body of POST /containers/create; of the token it has the digest only."""
     labels = {
         **{f"raysweep.dev/{key}": value for key, value in spec.labels.items()},
         RUN_LABEL: spec.run_id,
@@ -71,16 +72,15 @@ def create_request(spec: SandboxSpec, shape: Shape, image: str, token: str) -> d
     }
     return {
         "Image": image,
-        "Entrypoint": [PLACE, "init", "task", SPOOL],
+        "Entrypoint": [PLACE, "init", "task", SPOOL, digest_of(token)],
         "Cmd": [],
         "User": "0:0",  # whatever the image's USER is: task files, /logs and the supervisor's spool are root's
-        "Env": [f"{TOKEN_VARIABLE}={token}"],
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "Labels": labels,
         "Healthcheck": {"Test": ["NONE"]},
         "StopTimeout": 5,
-        "HostConfig": _host_config(spec, shape),
+        "HostConfig": {**_host_config(spec, shape), "Mounts": [volume_mount(architecture)]},
     }
 
 

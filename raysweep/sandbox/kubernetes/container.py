@@ -31,10 +31,11 @@ from raysweep.sandbox.kubernetes.pod import (
     pod_name,
 )
 from raysweep.sandbox.kubernetes.pod_end import cause_at_start, end_of_pod, lost_sight, over, running
-from raysweep.sandbox.kubernetes.podfacts import facts_at_end, lives, pod_facts, token_of
+from raysweep.sandbox.kubernetes.podfacts import facts_at_end, lives, made_for, pod_facts
 from raysweep.sandbox.kubernetes.watch import Seen, Watcher
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Ending, Made
+from raysweep.sandbox.supervisor import KEPT
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class PodContainer:
         labels, wanted = existing["metadata"].get("labels") or {}, manifest["metadata"]["labels"]
         if any(labels.get(key) != wanted[key] for key in (RUN, ATTEMPT)):
             raise SandboxError("scheduling", f"a pod named {self.name} exists and belongs to something else")
-        if token_of(existing) == self.token and "deletionTimestamp" not in existing["metadata"]:
+        if made_for(existing, self.token) and "deletionTimestamp" not in existing["metadata"]:
             return existing
         await self._cluster.api.delete(self._path, uid=existing["metadata"]["uid"])
         return None
@@ -213,23 +214,22 @@ class PodContainer:
 
     async def connect(self) -> Channel:
         """A new stream; ContainerEndedError when the pod is not running any more, else ConnectionError."""
-        return await self._connect(TASK)
+        return await self._connect(TASK, "call", TASK)
 
     async def connect_keeper(self) -> Channel | None:
-        """A stream to the keeper; None when the pod is gone."""
+        """The keeper's samples; None when the pod is gone."""
         try:
-            return await self._connect(KEEPER)
+            return await self._connect(KEEPER, "kept", KEPT)
         except ContainerEndedError:
             return None
 
-    async def _connect(self, container: str) -> ExecChannel:
+    async def _connect(self, container: str, *words: str) -> ExecChannel:
         cluster = self._cluster
         self._raise_if_ended(cluster.watcher.pod(self.name), container)
         await self._execs.acquire()
         try:
-            command = [BINARY, "call", container]
             return await open_exec(
-                cluster.api, cluster.options.namespace, self.name, container, command, self._execs.release
+                cluster.api, cluster.options.namespace, self.name, container, (BINARY, *words), self._execs.release
             )
         except BaseException as error:
             self._execs.release()
@@ -315,7 +315,7 @@ class PodContainer:
             uid = call.result()["metadata"]["uid"]
         if uid is None:  # no answer came, and the pod may be there all the same
             now = await self._look(patience=LAST_WORD_S)
-            if now is None or now.gone or token_of(now.pod) != self.token:
+            if now is None or now.gone or not made_for(now.pod, self.token):
                 return
             uid = now.uid
         await self._cluster.api.delete(self._path, uid=uid, patience=LAST_WORD_S)

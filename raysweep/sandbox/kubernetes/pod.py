@@ -15,6 +15,8 @@ from typing import Any
 
 from raysweep.sandbox.kubernetes.profiles import hardening, security_context
 from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.sandbox.supervised.frames import digest_of, keeper_proof
+from raysweep.sandbox.supervisor import KEPT, PLACE, SPOOL
 from raysweep.units import MIB, Resources
 
 Json = dict[str, Any]
@@ -25,7 +27,7 @@ RUN, ATTEMPT, RUNNER, NETWORK = (f"{DOMAIN}/{key}" for key in ("run", "attempt",
 ARCH = "kubernetes.io/arch"
 
 TASK, KEEPER = "task", "keeper"
-BINARY_FOLDER, BINARY, SPOOL = "/.raysweep/bin", "/.raysweep/bin/supervisor", "/.raysweep/spool"
+BINARY, BINARY_FOLDER = PLACE, PLACE.rpartition("/")[0]
 
 KEEPER_MEMORY = 32 * MIB
 KEEPER_CPU = 1
@@ -77,8 +79,9 @@ class Owner:
 class Binding:
     """What ties one pod to the process that makes it.
 
-    runner: name of the runner, for its watch. token: secret of the supervisors. config_map: name of the ConfigMap that
-    `supervisor_config_map` describes. deadline_s: seconds after which the cluster ends the pod whatever became of us.
+    runner: name of the runner, for its watch. token: secret of the supervisor, of which the pod shows digests only.
+    config_map: name of the ConfigMap that `supervisor_config_map` describes. deadline_s: seconds after which the
+    cluster ends the pod whatever became of us.
     """
 
     runner: str
@@ -184,10 +187,21 @@ def _spec(spec: SandboxSpec, options: PodOptions, binding: Binding) -> Json:
                 },
             },
             {"name": "spool", "emptyDir": {}},
+            {"name": "kept", "emptyDir": {}},
         ],
         "containers": [
-            _container(TASK, spec, options, binding, bounds(spec.request, spec.limit), options.capabilities),
-            _container(KEEPER, spec, options, binding, keeper_bounds(options.qos, spec.limit), "strict"),
+            {
+                **_container(TASK, spec, options, "spool", SPOOL),
+                "command": [BINARY, "init", TASK, SPOOL, digest_of(binding.token), KEEPER],
+                "resources": bounds(spec.request, spec.limit),
+                "securityContext": security_context(options.capabilities),
+            },
+            {
+                **_container(KEEPER, spec, options, "kept", KEPT),
+                "command": [BINARY, "keep", KEEPER, digest_of(keeper_proof(binding.token)), KEPT],
+                "resources": keeper_bounds(options.qos, spec.limit),
+                "securityContext": security_context("strict"),
+            },
         ],
     }
 
@@ -210,18 +224,15 @@ def _placing(spec: SandboxSpec, options: PodOptions) -> Json:
     return {key: value for key, value in placing.items() if value}
 
 
-def _container(name: str, spec: SandboxSpec, options: PodOptions, binding: Binding, bound: Json, profile: str) -> Json:
+def _container(name: str, spec: SandboxSpec, options: PodOptions, volume: str, place: str) -> Json:
+    """What both containers have. Each mount is directly below /: a folder above one could be renamed."""
     return {
         "name": name,
         "image": spec.image or options.image,
         "imagePullPolicy": PULL[options.pull],
-        "command": [BINARY, "init", name, SPOOL],
-        "env": [{"name": "RAYSWEEP_TOKEN", "value": binding.token}],
-        "resources": bound,
-        "securityContext": security_context(profile),
         "volumeMounts": [
             {"name": "supervisor", "mountPath": BINARY_FOLDER, "readOnly": True},
-            {"name": "spool", "mountPath": SPOOL},
+            {"name": volume, "mountPath": place},
         ],
     }
 
@@ -241,7 +252,7 @@ def bounds(request: Resources, limit: Resources) -> Json:
 def keeper_bounds(qos: str, task_limit: Resources) -> Json:
     """The keeper's `resources`, the same in all arms but for the storage that a limit of the task's calls for.
 
-    It keeps samples and outputs readable when the task's container dies as a group, and makes the pod's memory limit
+    It keeps samples readable when the task's container dies as a group, and makes the pod's memory limit
     larger than the task's, without which the kernel does not tell whose limit was full.
     """
     storage = None if task_limit.storage is None else SPOOL_STORAGE

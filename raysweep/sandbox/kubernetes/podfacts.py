@@ -9,15 +9,13 @@ from raysweep.apiserver import Json
 from raysweep.sandbox.kubernetes.bounds import qos_class
 from raysweep.sandbox.kubernetes.pod import TASK
 from raysweep.sandbox.supervised.container import Facts
+from raysweep.sandbox.supervised.frames import digest_of
 
 
-def token_of(pod: Json) -> str | None:
-    """The token in a pod's own manifest, by which we know one that we asked for."""
-    for container in pod["spec"]["containers"]:
-        for variable in container.get("env") or ():
-            if variable["name"] == "RAYSWEEP_TOKEN":
-                return str(variable.get("value"))
-    return None
+def made_for(pod: Json, token: str) -> bool:
+    """Whether the pod was made for the supervisor of that token: so we know one that we asked for."""
+    commands = [container.get("command") or () for container in pod["spec"]["containers"]]
+    return any(digest_of(token) in command for command in commands)
 
 
 def lives(pod: Json, container: str) -> bool:

@@ -37,8 +37,10 @@ def mount_command(image: Path, at: Path, command: Sequence[str]) -> list[str]:
     return [unshare, "--mount", "--propagation", "private", "--", *inner]
 
 
-def bwrap_command(bwrap: Path, area: Path, view: HostView, *, network: bool, inner: Sequence[str]) -> list[str]:
-    """Bubblewrap's arguments around the process 1 `inner`.
+def bwrap_command(
+    bwrap: Path, area: Path, view: HostView, *, network: bool, inner: Sequence[str], filter_fd: int | None = None
+) -> list[str]:
+    """Bubblewrap's arguments around the process 1 `inner`; `filter_fd`: where a filter on system calls is read from.
 
     The user namespace maps only us, to 0: inside it looks like root and owns its files, with no capability and no way
     to another namespace.
@@ -49,6 +51,7 @@ def bwrap_command(bwrap: Path, area: Path, view: HostView, *, network: bool, inn
         "--as-pid-1", "--cap-drop", "ALL",
     ]  # fmt: skip
     argv += [] if network else ["--unshare-net"]
+    argv += [] if filter_fd is None else ["--seccomp", str(filter_fd)]
     argv += _file_system(area, view)
     argv += ["--bind", str(area / "spool"), INSIDE, "--ro-bind", str(SUPERVISOR), f"{INSIDE}/inside"]
     return [*argv, "--proc", "/proc", "--dev", "/dev", "--chdir", "/", "--", *inner]

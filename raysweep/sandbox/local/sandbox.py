@@ -29,6 +29,7 @@ from raysweep.sandbox.local.groups import SandboxGroups, create_groups, locked, 
 from raysweep.sandbox.local.host import Host
 from raysweep.sandbox.local.link import Link, LinkClosedError
 from raysweep.sandbox.local.names import Home, run_name, safe
+from raysweep.sandbox.local.shield import open_filter
 from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, SandboxSpec
 from raysweep.units import Resources
 from raysweep.vocabulary import Phase
@@ -103,33 +104,36 @@ class LocalSandbox:
         """Start bubblewrap from this thread: it dies with the thread that starts it, and a worker thread may end."""
         ours, theirs = socket.socketpair()
         fds: dict[str, list[int]] = {}
+        filter_fd = open_filter()
         try:
             for phase in Phase:
                 fds[phase] = [os.open(path, os.O_WRONLY) for path in self.groups.leaf(phase).procs_files()]
             with (self.folder / "stderr").open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec only: about a millisecond
-                    self._argv(fds),
+                    self._argv(fds, filter_fd),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=log,
                     env=LAUNCHER_ENV,
                     cwd="/",
-                    pass_fds=[fd for group in fds.values() for fd in group],
+                    pass_fds=[filter_fd, *(fd for group in fds.values() for fd in group)],
                     start_new_session=True,
                 )
         finally:
             theirs.close()
-            for fd in (fd for group in fds.values() for fd in group):
+            for fd in (filter_fd, *(fd for group in fds.values() for fd in group)):
                 os.close(fd)
         self._link = Link()
         await self._link.open(ours)
         async with asyncio.timeout(self.host.options.start_timeout_s):
             await self._link.ready
 
-    def _argv(self, fds: Mapping[str, Sequence[int]]) -> list[str]:
+    def _argv(self, fds: Mapping[str, Sequence[int]], filter_fd: int) -> list[str]:
         area = self.folder / "area"
         inner = supervisor_command(fds, bounded=self.bounded)
-        argv = bwrap_command(self.host.bwrap, area, self.host.view, network=self.spec.network, inner=inner)
+        argv = bwrap_command(
+            self.host.bwrap, area, self.host.view, network=self.spec.network, inner=inner, filter_fd=filter_fd
+        )
         if self.bounded:
             argv = mount_command(self.folder / "disk", area, argv)
         return join_command(self.groups.keeper.procs_files(), argv)

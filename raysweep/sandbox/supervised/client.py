@@ -12,17 +12,28 @@ import itertools
 import logging
 import os
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from raysweep.clock import Clock, SystemClock
 from raysweep.errors import BrokenSandboxError, SandboxError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError
-from raysweep.sandbox.supervised.frames import MAX_BODY, Frame, FrameError, FrameReader, encode_head
+from raysweep.sandbox.supervised.frames import (
+    MAX_BODY,
+    NO_SEAL,
+    Frame,
+    FrameError,
+    FrameReader,
+    Sealer,
+    encode_head,
+    stream_key,
+)
+from raysweep.sandbox.supervised.patience import Patience
 
 _log = logging.getLogger(__name__)
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 PIECE = 1 << 18
 """Bytes handed to a channel at once, so that a large body shows that it moves."""
 
@@ -66,21 +77,6 @@ class Greeting:
     uid: int
     cgroup: int
     boottime: float
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds.
-
-    cap: of a single outage. first, longest: back-off. greeting: for a connect, and for the greeting after it. silence:
-    without a byte either way until the supervisor is asked whether it is there, and again until the stream is dropped.
-    """
-
-    cap: float = 600.0
-    first: float = 0.2
-    longest: float = 10.0
-    greeting: float = 60.0
-    silence: float = 60.0
 
 
 @dataclass(slots=True)
@@ -211,15 +207,14 @@ class Client:
         async with asyncio.timeout(self._patience.greeting):
             channel = await self._connect()
         try:
-            reader = FrameReader(self._limit_of)
             async with asyncio.timeout(self._patience.greeting):
-                await self._greet(channel, reader)
+                reader, sealer = await self._greet(channel)
             if self._down_since is not None:
                 _log.info("reconnected to the sandbox after %.1f s", self._clock.monotonic() - self._down_since)
                 self._down_before, self._down_since = self.down_s, None
             self._last_heard = self._clock.monotonic()
             self._up = True
-            await self._exchange(channel, reader)
+            await self._exchange(channel, reader, sealer)
         finally:
             await channel.close()
 
@@ -227,9 +222,19 @@ class Client:
         request = self._open.get(int(number)) if number.isdecimal() else None
         return MAX_BODY if request is None else request.body_limit
 
-    async def _greet(self, channel: Channel, reader: FrameReader) -> None:
-        before = self._clock.now()
-        await channel.send(encode_head(("0", "hello", self._token), 0))
+    async def _greet(self, channel: Channel) -> tuple[FrameReader, Sealer]:
+        """The token goes out in clear until the first greeting came, before which nothing of a task runs; never again.
+
+        A request goes after the greeting at once: a supervisor drops whoever does not prove soon that he has the key.
+        """
+        before, nonce = self._clock.now(), secrets.token_hex(16)
+
+        def sealer_for(fields: tuple[str, ...]) -> Sealer:
+            return Sealer(stream_key(self._token, "to runner", nonce, fields[-1]))
+
+        reader = FrameReader(self._limit_of, sealer_for)
+        token = "" if self._greeted.done() else self._token
+        await channel.send(encode_head(("0", "hello", nonce, token), 0) + NO_SEAL)
         while True:
             for frame in reader.feed(await _piece(channel)):
                 told = _reply(frame)
@@ -238,18 +243,21 @@ class Client:
                 pid, boottime, realtime, uid, cgroup = told.numbers(1, 6)
                 self.clock_offset = realtime / 1e6 - (before + self._clock.now()) / 2
                 self.greeting = Greeting(pid, uid, cgroup, boottime / 1e6)
+                sealer = Sealer(stream_key(self._token, "to supervisor", nonce, frame.fields[-1]))
+                proof = encode_head(("0", "clock"), 0)
+                await channel.send(proof + sealer.whole(proof))
                 if not self._greeted.done():
                     self._greeted.set_result(self.greeting)
-                return
+                return reader, sealer
 
-    async def _exchange(self, channel: Channel, reader: FrameReader) -> None:
+    async def _exchange(self, channel: Channel, reader: FrameReader, sealer: Sealer) -> None:
         """Send what is open, hand out what comes, until the stream breaks."""
         self._outbox = asyncio.Queue()
         for number in self._open:
             self._outbox.put_nowait(number)
         tasks = [
             asyncio.create_task(work)
-            for work in (self._send(channel), self._receive(channel, reader), self._listen_for_silence())
+            for work in (self._send(channel, sealer), self._receive(channel, reader), self._listen_for_silence())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -260,15 +268,23 @@ class Client:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _send(self, channel: Channel) -> None:
+    async def _send(self, channel: Channel, sealer: Sealer) -> None:
         while True:
             request = self._open.get(await self._outbox.get())
             if request is None:
                 continue
+            if not request.body:
+                await channel.send(request.head + sealer.whole(request.head))
+                continue
+            sealer.begin()
+            sealer.add(request.head)
             await channel.send(request.head)
             for start in range(0, len(request.body), PIECE):
-                await channel.send(request.body[start : start + PIECE])
+                piece = request.body[start : start + PIECE]
+                sealer.add(piece)
+                await channel.send(piece)
                 self._last_heard = self._clock.monotonic()
+            await channel.send(sealer.seal())
 
     async def _receive(self, channel: Channel, reader: FrameReader) -> None:
         while True:

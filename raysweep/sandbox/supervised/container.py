@@ -71,7 +71,8 @@ class Container(Protocol):
     """Order of calls: create, then connect any number of times, ending, remove (always, idempotent)."""
 
     token: str
-    """Secret of this container's supervisors, 32 hex digits, given to them as RAYSWEEP_TOKEN and told in `hello`."""
+    """Secret of this container's supervisor, 32 hex digits. The container is made with its digest only (`digest_of`);
+    the token itself goes into the first stream, before anything of a task runs."""
 
     async def create(self) -> Made:
         """Make it and wait until its process 1 runs; SandboxError(cause) when the platform cannot."""
@@ -82,7 +83,7 @@ class Container(Protocol):
         ...
 
     async def connect_keeper(self) -> Channel | None:
-        """A stream to the keeper beside it (which survives a group kill), or None where there is none."""
+        """The samples that the keeper beside it has (which survives a group kill), then b""; None without a keeper."""
         ...
 
     async def ending(self) -> Ending:

@@ -11,7 +11,7 @@ from raysweep.sandbox.cgroup.files import Texts
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.cgroup.reading import Reading, read_task
 from raysweep.sandbox.protocol import Admitted
-from raysweep.sandbox.supervised.client import Client, Patience, SupervisorError
+from raysweep.sandbox.supervised.client import Client, SupervisorError
 from raysweep.sandbox.supervised.container import Channel, ContainerEndedError, Made
 from raysweep.sandbox.supervised.inside import (
     difference,
@@ -21,12 +21,14 @@ from raysweep.sandbox.supervised.inside import (
     reserved_memory,
     swap_beside,
 )
+from raysweep.sandbox.supervised.patience import Patience
 from raysweep.sandbox.supervised.recorder import ContainerRecorder
 from raysweep.sandbox.supervised.samples import parse_rows
 from raysweep.units import Resources
 
-SPOOLED_SAMPLES = "samples"
-SPOOL_PIECE = 1 << 20
+MAX_KEPT = 16 << 20
+"""Bytes of a keeper's samples; it holds half as much at most."""
+KEEPER_PAUSES_S = (0.5, 2.0, 5.0, 10.0)
 
 
 class Meter:
@@ -79,36 +81,17 @@ class Meter:
         """Close the last phase."""
         self.recorder.close(self.kills())
 
-    async def read_spool(
-        self, connect: Callable[[], Awaitable[Channel | None]], token: str, patience: Patience
-    ) -> None:
-        """Add the rows that were spooled before the container ended, from its keeper."""
-        first = await connect()
-        if first is None:
+    async def read_kept(self, connect: Callable[[], Awaitable[Channel | None]], patience: Patience) -> None:
+        """Add the rows that the keeper has of a container that ended; nothing when it cannot be reached."""
+        for pause in KEEPER_PAUSES_S:
+            try:
+                async with asyncio.timeout(patience.greeting):
+                    text = await _read_all(connect)
+            except (OSError, TimeoutError):
+                await asyncio.sleep(pause)
+                continue
+            self.recorder.add_rows(parse_rows(text))
             return
-        channels = [first]
-
-        async def again() -> Channel:
-            channel = channels.pop() if channels else await connect()
-            if channel is None:
-                raise ContainerEndedError("the keeper has ended")
-            return channel
-
-        keeper = Client(again, token, patience=patience)
-        try:
-            await keeper.open()
-            data, total = b"", 1
-            while len(data) < total:
-                reply = await keeper.ask("file", SPOOLED_SAMPLES, str(len(data)), str(SPOOL_PIECE))
-                total = reply.numbers(0, 1)[0]
-                if not reply.body:
-                    break
-                data += reply.body
-        finally:
-            await keeper.close()
-            for channel in channels:
-                await channel.close()
-        self.recorder.add_rows(parse_rows(data.decode(errors="replace")))
 
     async def _texts(self) -> Texts:
         greeting = self.client.greeting
@@ -139,3 +122,16 @@ class Meter:
         self.recorder.add_rows(parse_rows(reply.body.decode(errors="replace")))
         self.recorder.note(reading, self._now)
         return reading
+
+
+async def _read_all(connect: Callable[[], Awaitable[Channel | None]]) -> str:
+    channel = await connect()
+    if channel is None:
+        return ""
+    text = bytearray()
+    try:
+        while len(text) < MAX_KEPT and (piece := await channel.receive()):
+            text += piece
+    finally:
+        await channel.close()
+    return text[:MAX_KEPT].decode(errors="replace")

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from raysweep.clock import Clock
@@ -15,11 +16,12 @@ from raysweep.record.evidence import CommandFacts, PhaseCounters
 from raysweep.sandbox.cgroup.kmsg import Kill
 from raysweep.sandbox.environment import BASE_ENV
 from raysweep.sandbox.protocol import ARCHIVE_LIMIT, Admitted, ExecResult, FinalFacts, SandboxSpec
-from raysweep.sandbox.supervised.client import Client, Patience, Reply, SupervisorError
+from raysweep.sandbox.supervised.client import Client, Reply, SupervisorError
 from raysweep.sandbox.supervised.container import Container, ContainerEndedError, Ending, Made
 from raysweep.sandbox.supervised.frames import encode_head
 from raysweep.sandbox.supervised.inside import difference
 from raysweep.sandbox.supervised.measure import Meter
+from raysweep.sandbox.supervised.patience import Patience
 from raysweep.units import Resources
 
 POLL_MS = 30_000
@@ -49,6 +51,7 @@ class SupervisedSandbox:
         self._patience = patience or Patience()
         self._clock = clock
         self._kills = kills
+        self._ids = secrets.token_hex(8)
         self._client: Client | None = None
         self._meter: Meter | None = None
         self._made: Made | None = None
@@ -140,8 +143,8 @@ class SupervisedSandbox:
 
     async def _ask_keeper(self, meter: Meter) -> None:
         """The rows that the keeper still has of a container that ended."""
-        with contextlib.suppress(ContainerEndedError, SupervisorError, SandboxError, OSError, ValueError):
-            await meter.read_spool(self.container.connect_keeper, self.container.token, self._patience)
+        with contextlib.suppress(ContainerEndedError, SandboxError):
+            await meter.read_kept(self.container.connect_keeper, self._patience)
 
     # -- commands and files
 
@@ -156,7 +159,7 @@ class SupervisedSandbox:
         output_limit: int = 1 << 20,
     ) -> ExecResult:
         """Run `argv` exactly once per `command_id`."""
-        client = self._running()
+        client, command_id = self._running(), f"{command_id}-{self._ids}"  # nobody inside can guess it
         merged = [f"{name}={value}" for name, value in {**self._env, **self.spec.env, **(env or {})}.items()]
         timeout = "-1" if timeout_s is None else str(max(0, round(timeout_s * 1000)))
         request = (command_id, timeout, cwd or self.spec.workdir, str(len(merged)), *merged, str(len(argv)), *argv)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PLACE = "/.raysweep/bin/supervisor"
-"""Where the binary lies inside a container."""
+PLACE = "/.raysweep/supervisor"
+"""Where the binary lies inside a container: in a folder that is a mount, directly below /. A mount cannot be renamed,
+while a folder above one could be."""
 
-SPOOL = "/.raysweep/spool"
-"""Folder inside a container where the supervisor keeps output, samples and archives under way."""
+SPOOL = "/.raysweep-spool"
+"""Folder inside a container where the supervisor keeps output and archives under way."""
+
+KEPT = "/.raysweep-kept"
+"""Folder of a keeper's container, which no task sees, where it keeps the samples."""
 
 FOLDER = Path(__file__).parent
 MACHINES = {"amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64"}

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from raysweep.sandbox.docker.engine import Engine
+from raysweep.sandbox.docker.payload import VOLUME_PREFIX
 from raysweep.sandbox.docker.provider import DockerProvider
 from raysweep.sandbox.docker.shape import RUN_LABEL
 from raysweep.sandbox.protocol import SandboxSpec
@@ -44,7 +45,9 @@ def engine_traces(engine_url):
         async with Engine(engine_url) as client:
             found = {f"container {one['Id']}" for one in await client.labelled(RUN_LABEL)}
             volumes = await client.docker.volumes.list()
-            found |= {f"volume {one['Name']}" for one in volumes["Volumes"] or ()}
+            names = [one["Name"] for one in volumes["Volumes"] or ()]
+            # The supervisor's own is left for the next run.
+            found |= {f"volume {name}" for name in names if not name.startswith(VOLUME_PREFIX)}
             images = await client.docker.images.list(filters={"dangling": ["true"]})
             return found | {f"image {one['Id']}" for one in images}
 

@@ -12,7 +12,7 @@ from raysweep.sandbox.docker.scratch import load_scratch
 from raysweep.sandbox.protocol import SandboxSpec
 from raysweep.units import MIB, Resources
 
-SUPERVISOR = "/.raysweep/bin/supervisor"
+SUPERVISOR = "/.raysweep/supervisor"
 
 
 async def main() -> None:

@@ -16,7 +16,7 @@ from raysweep.units import GIB, MIB, Resources
 
 def host_config(limit, request=None, **shape):
     spec = SandboxSpec("run-1", "t-1", request or Resources(), limit, pids=77, network=shape.pop("net", False))
-    return create_request(spec, Shape(**shape), "image", "token")["HostConfig"]
+    return create_request(spec, Shape(**shape), "image", "amd64", "token")["HostConfig"]
 
 
 def test_a_bound_is_given_exactly_and_never_more_than_one():

@@ -253,7 +253,8 @@ async def test_a_token_is_not_in_the_pods_reach(cluster, api):
     manifest = pod_manifest(SPEC, pods, Binding("doctor", "0" * 32, "x", 60.0))
     admitted = await api.create(paths.pods(cluster.namespace), manifest, dry_run=True)
     mounts = [m["mountPath"] for c in admitted["spec"]["containers"] for m in c["volumeMounts"]]
-    assert set(mounts) == {"/.raysweep/bin", "/.raysweep/spool"}
+    assert set(mounts) == {"/.raysweep", "/.raysweep-spool", "/.raysweep-kept"}
+    assert "0" * 32 not in json.dumps(admitted)
     assert admitted["spec"]["automountServiceAccountToken"] is False
 
 

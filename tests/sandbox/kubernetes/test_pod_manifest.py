@@ -1,5 +1,6 @@
 """The pod of an attempt as a value: every bound explicit, nothing that the arm did not ask for, hardened, named."""
 
+import json
 import re
 from base64 import b64decode
 from dataclasses import replace
@@ -22,6 +23,7 @@ from raysweep.sandbox.kubernetes.pod import (
 )
 from raysweep.sandbox.kubernetes.profiles import PACKAGE_INSTALL
 from raysweep.sandbox.protocol import SandboxSpec
+from raysweep.sandbox.supervised.frames import digest_of, keeper_proof
 from raysweep.units import GIB, MIB, Resources
 
 OPTIONS = PodOptions(namespace="sandboxes", image="localhost/task:dev")
@@ -120,16 +122,20 @@ def test_both_containers_run_the_supervisor_that_nobody_can_change():
     assert volumes["supervisor"]["configMap"] == {
         "name": "raysweep-supervisor-x", "defaultMode": 0o555, "items": [{"key": "amd64", "path": "supervisor"}]
     }  # fmt: skip
-    assert volumes["spool"] == {"name": "spool", "emptyDir": {}}
-    for name in (TASK, KEEPER):
+    token = "0" * 32
+    words = {
+        TASK: ("spool", ["init", "task", "/.raysweep-spool", digest_of(token), "keeper"]),
+        KEEPER: ("kept", ["keep", "keeper", digest_of(keeper_proof(token)), "/.raysweep-kept"]),
+    }
+    for name, (volume, command) in words.items():
+        assert volumes[volume] == {"name": volume, "emptyDir": {}}
         one = container(pod, name)
-        assert one["command"] == ["/.raysweep/bin/supervisor", "init", name, "/.raysweep/spool"]
-        assert one["env"] == [{"name": "RAYSWEEP_TOKEN", "value": "0" * 32}]
-        assert {m["name"]: m.get("readOnly", False) for m in one["volumeMounts"]} == {
-            "supervisor": True,
-            "spool": False,
-        }
+        assert one["command"] == ["/.raysweep/supervisor", *command]
+        assert {m["name"]: m.get("readOnly", False) for m in one["volumeMounts"]} == {"supervisor": True, volume: False}
+        assert all(m["mountPath"].count("/") == 1 for m in one["volumeMounts"]), "a folder above a mount can be renamed"
         assert "workingDir" not in one
+        assert "env" not in one
+    assert token not in json.dumps(pod)
     arm = manifest(options=replace(OPTIONS, node_selector={"kubernetes.io/arch": "arm64", "pool": "a"}))
     assert arm["spec"]["volumes"][0]["configMap"]["items"] == [{"key": "arm64", "path": "supervisor"}]
     assert arm["spec"]["nodeSelector"] == {"kubernetes.io/arch": "arm64", "pool": "a"}

@@ -11,8 +11,8 @@ import pytest
 from raysweep.errors import SandboxError
 from raysweep.record.evidence import AgentFacts, Evicted, Evidence
 from raysweep.sandbox.cgroup.bounds import Bounds, apply_bounds
-from raysweep.sandbox.supervised.client import Patience
 from raysweep.sandbox.supervised.container import Ending
+from raysweep.sandbox.supervised.patience import Patience
 from raysweep.sandbox.supervised.sandbox import SupervisedSandbox
 from raysweep.testing.conformance_bench import LIMIT, Bench, allocate, shell, succeeded
 from raysweep.testing.conformance_files import archive_of, files_in

@@ -314,7 +314,8 @@ def test_a_put_that_was_cut_leaves_nothing_and_can_be_sent_again(running: Place,
     assert not (tmp_path / "dest").exists()
     for _ in range(5):  # all of it arrives, and nobody waits for the answer
         cut = running.client()
-        cut.socket.sendall(HEADER.pack(len(head), len(data)) + head + data)
+        whole = HEADER.pack(len(head), len(data)) + head + data
+        cut.socket.sendall(whole + cut.out.whole(whole))
         cut.close()
     assert second.put(str(tmp_path / "dest"), data, digest).status == "ok"
     assert seen_on_disk(tmp_path / "dest") == seen_in(data)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import os
 import re
 import socket
-import struct
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.supervisor_client import HEADER, PROGRAM, Client, Place, connect, patiently
+from raysweep.sandbox.supervised.frames import NO_SEAL
+from support.supervisor_client import HEADER, PROGRAM, Client, PipeLink, Place, connect, patiently
 
 
 def closed(link: socket.socket) -> bool:
@@ -31,11 +33,16 @@ def frame(*fields: bytes, body: bytes = b"") -> bytes:
     return HEADER.pack(len(head), len(body)) + head + body
 
 
+def sealed(client: Client, data: bytes) -> bytes:
+    return data + client.out.whole(data)
+
+
 def test_hello_tells_what_the_client_must_know(running: Place):
     before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     hello = running.client().hello
-    version, pid, boottime, realtime, uid, cgroup = map(int, hello.fields)
-    assert (version, pid, uid) == (1, 1, 0)
+    version, pid, boottime, realtime, uid, cgroup = map(int, hello.fields[:-1])
+    assert (version, pid, uid) == (2, 1, 0)
+    assert len(hello.fields[-1]) == 64
     assert cgroup in (0, 1, 2)
     assert before <= boottime <= time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     assert abs(realtime - time.time() * 1e6) < 60e6
@@ -51,18 +58,18 @@ def test_clock(client: Client):
 @pytest.mark.parametrize(
     "data",
     [
-        frame(b"1", b"hello", b"0" * 32),
-        frame(b"1", b"hello", b""),
-        frame(b"1", b"clock"),
-        frame(b"1", b"exec", b"c", b"-1", b"/", b"0", b"1", b"true"),
-        frame(b"1"),
-        frame(b"", b"hello", b""),
-        frame(b"1", b"hello", b"x", body=b"body"),
+        frame(b"1", b"hello", b"0" * 32) + NO_SEAL,
+        frame(b"1", b"hello", b"n" * 65, b"") + NO_SEAL,
+        frame(b"1", b"clock") + NO_SEAL,
+        frame(b"1", b"exec", b"c", b"-1", b"/", b"0", b"1", b"true") + NO_SEAL,
+        frame(b"1") + NO_SEAL,
+        frame(b"", b"hello", b"n", b"") + NO_SEAL,
+        frame(b"1", b"hello", b"n", b"", body=b"body"),
         HEADER.pack(0, 0),
         HEADER.pack(5000, 0),
         HEADER.pack((1 << 32) - 1, 0),
         HEADER.pack(10, (1 << 64) - 1),
-        frame(b"i" * 65, b"hello", b"x"),
+        frame(b"i" * 65, b"hello", b"n", b"") + NO_SEAL,
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
@@ -85,13 +92,13 @@ def test_a_stranger_is_turned_away(shared, data: bytes):
         frame(b"", b"clock"),
         frame(b"i" * 65, b"clock"),
         frame(b"1", b"clock", body=b"x"),
-        frame(b"1", b"hello", b"wrong"),
+        frame(b"1", b"hello", b"n", b"wrong"),
     ],
 )
 def test_nonsense_after_hello_ends_the_connection(shared, data: bytes):
     running, _ = shared
     client = running.client()
-    client.socket.sendall(data)
+    client.socket.sendall(sealed(client, data) if len(data) > HEADER.size else data)
     assert closed(client.socket)
     assert running.client().ask("clock").status == "ok"
 
@@ -109,7 +116,8 @@ def test_no_bytes_bring_it_down(shared, fields: list[bytes], tail: bytes, known:
     client = running.client() if known else None
     link = client.socket if client else connect(running.name)
     operation = [field for field in fields if field != b"stop"]
-    link.sendall(frame(b"1", *operation) + tail)
+    data = frame(b"1", *operation)
+    link.sendall((sealed(client, data) if client else data + NO_SEAL) + tail)
     link.close()
     assert running.client().ask("clock").status == "ok"
     for used in running.clients:
@@ -182,11 +190,66 @@ def test_without_the_right_to_trace_its_memory_is_closed(client: Client):
         assert client.run([*drop, script]).exit != 0, script
 
 
-def test_without_a_token_it_does_not_start(tmp_path):
-    command = [PROGRAM, "init", "test-none", tmp_path / "spool"]
+@pytest.mark.parametrize("digest", [(), ("",), ("0" * 63,)])
+def test_without_the_digest_of_a_token_it_does_not_start(tmp_path, digest):
+    command = [PROGRAM, "init", "test-none", tmp_path / "spool", *digest]
     done = subprocess.run(command, env={}, capture_output=True, check=False)
     assert done.returncode == 2
-    assert b"RAYSWEEP_TOKEN" in done.stderr
+    assert b"DIGEST" in done.stderr or b"SHA-256" in done.stderr
+
+
+def test_a_stranger_gets_nothing_by_a_hello_alone(running: Place):
+    """Before the first client nobody comes in without the token; afterwards a hello is answered, and not believed."""
+    early = connect(running.name)
+    early.sendall(frame(b"1", b"hello", b"n", b"") + NO_SEAL)
+    assert closed(early)
+    client = running.client()
+    for data in (frame(b"2", b"clock"), frame(b"2", b"exec", b"c", b"-1", b"/", b"0", b"1", b"true")):
+        stranger = connect(running.name)
+        stranger.sendall(frame(b"1", b"hello", b"n", b"") + NO_SEAL)
+        assert stranger.recv(1 << 16)
+        stranger.sendall(data + NO_SEAL)
+        assert closed(stranger)
+    assert client.ask("wait", "c", 0, 0).errno == errno.ENOENT
+
+
+def test_a_frame_that_was_altered_repeated_or_left_out_ends_the_stream(running: Place):
+    start = frame(b"1", b"exec", b"once", b"-1", b"/", b"0", b"1", b"/bin/true")
+    for change in (
+        lambda data: data.replace(b"/bin/true", b"/bin/evil"),
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    ):
+        client = running.client()
+        client.socket.sendall(change(sealed(client, start)))
+        assert closed(client.socket)
+    client = running.client()
+    clock = sealed(client, frame(b"7", b"clock"))
+    client.socket.sendall(clock)
+    assert client.receive("7").status == "ok"
+    client.socket.sendall(clock)
+    assert closed(client.socket)
+    skipping = running.client()
+    sealed(skipping, frame(b"8", b"clock"))
+    skipping.socket.sendall(sealed(skipping, frame(b"9", b"clock")))
+    assert closed(skipping.socket)
+    assert running.client().ask("wait", "once", 0, 0).errno == errno.ENOENT
+
+
+def test_a_put_whose_seal_does_not_fit_writes_nothing(running: Place, tmp_path):
+    data = bytes(1024)  # an archive without members, which makes the folder
+    client = running.client()
+    put = frame(b"1", b"put", str(tmp_path / "in").encode(), hashlib.sha256(data).hexdigest().encode(), body=data)
+    client.socket.sendall(put + NO_SEAL)
+    assert closed(client.socket)
+    assert running.client().put(str(tmp_path / "other"), data).status == "ok"
+    assert not (tmp_path / "in").exists()
+
+
+def test_what_the_supervisor_sends_cannot_be_altered(running: Place):
+    client = running.client()
+    client.send("clock", request_id="5")
+    reply, _ = client.frame()
+    assert client.seals.whole(reply) != client.seals.whole(reply), "each frame has a number"
 
 
 def test_counters_are_whole_files(client: Client):
@@ -203,7 +266,7 @@ def test_counters_are_whole_files(client: Client):
     assert b"nr_throttled" in files["cpu.stat"] or version == "0" or "cpu.stat" not in files
 
 
-def test_samples_come_each_second_and_lie_in_the_spool_too(client: Client):
+def test_samples_come_each_second(client: Client):
     patiently(lambda: int(client.ask("samples", 1 << 40).fields[0]) >= 3, "no samples came")
     reply = client.ask("samples", 0)
     total, first = map(int, reply.fields)
@@ -218,46 +281,38 @@ def test_samples_come_each_second_and_lie_in_the_spool_too(client: Client):
     later = client.ask("samples", total - 1)
     assert later.fields[1] == str(total - 1)
     assert later.body.decode().splitlines()[0] == lines[-1]
-    spooled = client.ask("file", "samples", 0, len(reply.body))
-    assert spooled.body == reply.body
-    assert client.ask("file", "samples", 5, 7).body == reply.body[5:12]
-    assert client.ask("file", "none", 0, 7).errno == errno.ENOENT
 
 
 def test_output_of_a_command_is_a_file_of_the_spool(client: Client):
     client.shell("echo out; echo err >&2")
     assert client.ask("file", "c-1.out", 0, 100).body == b"out\n"
     assert client.ask("file", "c-1.err", 0, 100).body == b"err\n"
+    assert client.ask("file", "c-1.err", 1, 2).body == b"rr"
+    assert client.ask("file", "none", 0, 7).errno == errno.ENOENT
 
 
 def test_call_carries_frames_of_any_size_both_ways(running: Place):
-    command = [PROGRAM, "call", running.name]
-    noise = os.urandom(3_000_000)
-    running.client().put(str(running.spool.parent), b"")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
-        call.stdin.write(frame(b"1", b"hello", running.token.encode()))
-        call.stdin.write(frame(b"2", b"put", b"/", b"0" * 64, body=noise))
-        call.stdin.write(frame(b"3", b"exec", b"c", b"-1", b"/", b"0", b"3", b"/bin/head", b"-c3000000", b"/dev/zero"))
-        call.stdin.write(frame(b"4", b"wait", b"c", b"5000000", b"60000"))
-        call.stdin.flush()
-        seen = {}
-        while b"4" not in seen:
-            head_len, body_len = struct.unpack(">IQ", call.stdout.read(12))
-            fields = call.stdout.read(head_len).split(b"\0")
-            seen[fields[0]] = fields[1:], call.stdout.read(body_len)
+    noise, zeros = os.urandom(3_000_000), ["/bin/head", "-c3000000", "/dev/zero"]
+    with calling(running) as (client, call):
+        assert client.put("/", noise, "0" * 64).errno == errno.EBADMSG
+        assert client.start("c", zeros).fields == ["started"]
+        assert client.wait("c", limit=5_000_000).out == bytes(3_000_000)
         call.stdin.close()
         assert call.wait(60) == 0
-    assert seen[b"1"][0][:2] == [b"ok", b"1"]
-    assert seen[b"2"][0][:2] == [b"error", str(errno.EBADMSG).encode()]
-    assert seen[b"4"][1] == bytes(3_000_000)
 
 
 def test_call_ends_when_the_supervisor_does(running: Place):
     client = running.client()
-    with subprocess.Popen([PROGRAM, "call", running.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
-        call.stdin.write(frame(b"1", b"hello", running.token.encode()))
-        call.stdin.flush()
-        assert len(call.stdout.read(12)) == 12
+    with calling(running) as (through, call):
+        assert through.hello.status == "ok"
         client.send("stop")
         call.stdout.read()
         assert call.wait(60) == 0
+
+
+@contextlib.contextmanager
+def calling(running: Place):
+    """A client whose stream is a `supervisor call`, and that process."""
+    command = [PROGRAM, "call", running.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
+        yield Client(running.name, running.token, PipeLink(call)), call

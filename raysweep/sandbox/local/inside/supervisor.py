@@ -250,4 +250,5 @@ def main() -> NoReturn:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # or whoever is inside could end process 1 by it
     Supervisor(link, config).run()

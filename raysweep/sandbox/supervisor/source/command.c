@@ -48,6 +48,8 @@ static int64_t started, held;
 static int null_fd, adjustment;
 static struct rlimit files_before;
 
+bool commands_begun(void) { return started > 0; }
+
 void commands_prepare(void) {
     int ends[2];
     char text[32];
@@ -161,6 +163,8 @@ static _Noreturn void become(struct command *command, const char *cwd, char **en
     dup2(null_fd, 0);
     dup2(command->streams[0].fd, 1);
     dup2(command->streams[1].fd, 2);
+    seal_forget();  // before others may look into this process
+    shield_process_one();
     mark_and_adjust(FIRST_MARK + command->number);
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     sigset_t none;

@@ -16,6 +16,7 @@ struct chunk {
     char *data;
     int fd;
     uint64_t offset, left;
+    bool first, seal, made;  // first, seal: of a frame; the bytes of a seal are made when its turn comes
 };
 
 struct connection *connections;
@@ -67,6 +68,13 @@ static void chunk_free(struct chunk *chunk) {
     free(chunk);
 }
 
+static void forget_head(struct connection *c) {
+    if (c->head) explicit_bzero(c->head, c->head_cap);
+    free(c->head);
+    c->head = 0;
+    c->head_cap = 0;
+}
+
 void connections_tidy(int64_t now) {
     for (struct connection **at = &connections; *at;) {
         struct connection *c = *at;
@@ -76,13 +84,14 @@ void connections_tidy(int64_t now) {
             continue;
         }
         *at = c->next;
+        explicit_bzero(&c->in, sizeof c->in);
+        explicit_bzero(&c->out, sizeof c->out);
         while (c->first) {
             struct chunk *next = c->first->next;
             chunk_free(c->first);
             c->first = next;
         }
-        if (c->head) explicit_bzero(c->head, c->head_cap);
-        free(c->head);
+        forget_head(c);
         free(c);
     }
 }
@@ -111,7 +120,12 @@ static bool begin_frame(struct connection *c) {
     c->body_left = big_endian(c->header + 4, 8);
     c->head_len = 0;
     if (!c->head_want || c->head_want > MAX_HEAD || c->body_left > MAX_BODY) return false;
-    return c->authenticated || (c->head_want <= MAX_HELLO && !c->body_left);
+    if (!c->authenticated && (c->head_want > MAX_HELLO || c->body_left)) return false;
+    if (c->keyed) {
+        seal_open(&c->in);
+        seal_add(&c->in, c->header, sizeof c->header);
+    }
+    return true;
 }
 
 static bool add_to_head(struct connection *c, const char *data, size_t len) {
@@ -128,43 +142,68 @@ static bool add_to_head(struct connection *c, const char *data, size_t len) {
     return true;
 }
 
-static void end_frame(struct connection *c) {
-    if (c->incoming) transfer_put_end(c->incoming);
-    c->incoming = 0;
-    c->header_len = 0;
+// A body is taken as it comes, and used when the seal behind it fits.
+static void head_complete(struct connection *c) {
+    if (!c->body_left) return;
+    request_handle(c, c->head, c->head_len, c->body_left);
+    forget_head(c);
 }
 
-static void head_complete(struct connection *c) {
-    request_handle(c, c->head, c->head_len, c->body_left);
-    explicit_bzero(c->head, c->head_cap);
-    free(c->head);
-    c->head = 0;
-    c->head_cap = 0;
-    if (!c->dead && !c->body_left) end_frame(c);
+static void frame_complete(struct connection *c) {
+    uint8_t wanted[32];
+    if (c->keyed) {
+        seal_close(&c->in, wanted);
+        if (!same_bytes(wanted, c->trailer, sizeof wanted)) {
+            connection_close(c);
+            return;
+        }
+        c->authenticated = true;
+    }
+    c->header_len = c->trailer_len = 0;
+    if (c->head) request_handle(c, c->head, c->head_len, 0);
+    forget_head(c);
+    if (!c->dead && c->incoming) transfer_put_end(c->incoming);
+    c->incoming = 0;
+}
+
+static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+
+// Use some of the bytes; how many.
+static size_t take_some(struct connection *c, const char *data, size_t len) {
+    size_t use;
+    if (c->header_len < sizeof c->header) {
+        use = smaller(sizeof c->header - c->header_len, len);
+        memcpy(c->header + c->header_len, data, use);
+        c->header_len += use;
+        if (c->header_len == sizeof c->header && !begin_frame(c)) connection_close(c);
+        return use;
+    }
+    if (c->head_len >= c->head_want && !c->body_left) {
+        use = smaller(sizeof c->trailer - c->trailer_len, len);
+        memcpy(c->trailer + c->trailer_len, data, use);
+        c->trailer_len += use;
+        if (c->trailer_len == sizeof c->trailer) frame_complete(c);
+        return use;
+    }
+    bool in_head = c->head_len < c->head_want;
+    use = smaller(in_head ? c->head_want - c->head_len : c->body_left, len);
+    if (c->keyed) seal_add(&c->in, data, use);
+    if (!in_head) {
+        if (c->incoming) transfer_put_data(c->incoming, data, use);
+        c->body_left -= use;
+    } else if (!add_to_head(c, data, use)) {
+        connection_close(c);
+    } else if (c->head_len == c->head_want) {
+        head_complete(c);
+    }
+    return use;
 }
 
 static void take(struct connection *c, const char *data, size_t len) {
     while (len && !c->dead) {
-        size_t use;
-        if (c->header_len < sizeof c->header) {
-            use = sizeof c->header - c->header_len < len ? sizeof c->header - c->header_len : len;
-            memcpy(c->header + c->header_len, data, use);
-            c->header_len += use;
-            if (c->header_len == sizeof c->header && !begin_frame(c)) connection_close(c);
-        } else if (c->head_len < c->head_want) {
-            use = c->head_want - c->head_len < len ? c->head_want - c->head_len : len;
-            if (!add_to_head(c, data, use))
-                connection_close(c);
-            else if (c->head_len == c->head_want)
-                head_complete(c);
-        } else {
-            use = c->body_left < len ? (size_t)c->body_left : len;
-            if (c->incoming) transfer_put_data(c->incoming, data, use);
-            c->body_left -= use;
-            if (!c->body_left) end_frame(c);
-        }
-        data += use;
-        len -= use;
+        size_t used = take_some(c, data, len);
+        data += used;
+        len -= used;
     }
 }
 
@@ -201,34 +240,38 @@ void reply_number(struct buffer *head, int64_t number) {
     reply_field(head, number_text(number, text));
 }
 
-static void queue(struct connection *c, char *data, int fd, uint64_t offset, uint64_t len) {
+static struct chunk *queue(struct connection *c, char *data, int fd, uint64_t offset, uint64_t len) {
     struct chunk *chunk = c->dead ? 0 : malloc(sizeof *chunk);
     if (!chunk) {
         free(data);
         if (fd >= 0) close(fd);
         connection_close(c);
-        return;
+        return 0;
     }
     *chunk = (struct chunk){.data = data, .fd = fd, .offset = offset, .left = len};
     if (c->first)
         c->last->next = chunk;
     else
         c->first = chunk;
-    c->last = chunk;
+    return c->last = chunk;
 }
 
 void reply_send(struct connection *c, struct buffer *head, struct part *parts, size_t count) {
     uint64_t body = 0;
     for (size_t i = 0; i < count; i++) body += parts[i].len;
-    if (head->failed) {
+    if (head->failed || !c->keyed) {
         connection_close(c);
     } else {
         uint64_t len = head->len - 12;
         for (int i = 0; i < 4; i++) head->data[i] = (char)(len >> (24 - 8 * i));
         for (int i = 0; i < 8; i++) head->data[4 + i] = (char)(body >> (56 - 8 * i));
     }
-    queue(c, head->data, -1, 0, head->len);
+    struct chunk *first = queue(c, head->data, -1, 0, head->len);
+    if (first) first->first = true;
     for (size_t i = 0; i < count; i++) queue(c, parts[i].data, parts[i].fd, parts[i].offset, parts[i].len);
+    struct chunk *last = queue(c, malloc(32), -1, 0, 32);
+    if (last) last->seal = true;
+    if (last && !last->data) connection_close(c);
     *head = (struct buffer){0};
 }
 
@@ -242,11 +285,21 @@ void reply_error(struct connection *c, const char *id, int number, const char *t
 
 // One piece of a chunk. A file that has shrunk is filled up with zeros: the length is promised already.
 static ssize_t send_piece(struct connection *c, struct chunk *chunk) {
-    if (chunk->fd < 0) return send(c->fd, chunk->data + chunk->offset, chunk->left, MSG_NOSIGNAL);
+    const char *from = chunk->data + chunk->offset;
     size_t want = chunk->left < sizeof piece ? (size_t)chunk->left : sizeof piece;
-    ssize_t got = pread(chunk->fd, piece, want, (off_t)chunk->offset);
-    if (got <= 0) memset(piece, 0, want);
-    return send(c->fd, piece, got > 0 ? (size_t)got : want, MSG_NOSIGNAL);
+    if (chunk->first) seal_open(&c->out);
+    if (chunk->seal && !chunk->made) seal_close(&c->out, (uint8_t *)chunk->data);
+    chunk->first = false;
+    chunk->made = true;
+    if (chunk->fd >= 0) {
+        ssize_t got = pread(chunk->fd, piece, want, (off_t)chunk->offset);
+        if (got <= 0) memset(piece, 0, want);
+        if (got > 0) want = (size_t)got;
+        from = piece;
+    }
+    ssize_t sent = send(c->fd, from, want, MSG_NOSIGNAL);
+    if (sent > 0 && !chunk->seal) seal_add(&c->out, from, (size_t)sent);
+    return sent;
 }
 
 void connection_write(struct connection *c) {

@@ -30,14 +30,14 @@ socklen_t socket_name(const char *name, void *address) {
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 10 + len);
 }
 
-static bool listen_as(const char *name) {
+int listen_as(const char *name) {
     struct sockaddr_un address;
     socklen_t len = socket_name(name, &address);
-    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return listener >= 0 && !bind(listener, (struct sockaddr *)&address, len) && !listen(listener, 128);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd >= 0 && !bind(fd, (struct sockaddr *)&address, len) && !listen(fd, 128) ? fd : -1;
 }
 
-static void open_signals(void) {
+int open_signals(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
@@ -45,7 +45,7 @@ static void open_signals(void) {
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, 0);
     signal(SIGPIPE, SIG_IGN);
-    signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 // Whoever is root inside may signal process 1 too; only a signal from outside its namespace (which has no pid in here)
@@ -115,23 +115,23 @@ static void end_all(void) {
     }
 }
 
-int mode_init(const char *name, const char *spool, char *token) {
-    if (!token || !*token) {
-        say(2, "raysweep-supervisor: RAYSWEEP_TOKEN is not set", "", "", "");
+int mode_init(const char *name, const char *spool, const char *digest, const char *keeper) {
+    if (strlen(digest) != 64) {
+        say(2, "raysweep-supervisor: ", digest, " is not the SHA-256 of a token", "");
         return 2;
     }
-    request_prepare(token);
-    explicit_bzero(token, strlen(token));
+    seal_prepare(digest);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    open_signals();
+    signals = open_signals();
     spool_open(spool);  // where it fails, commands and archives tell
     commands_prepare();
     cgroup_find();
-    if (!listen_as(name)) {
+    listener = listen_as(name);
+    if (listener < 0) {
         say(2, "raysweep-supervisor: cannot listen as ", name, ": ", error_text(errno));
         return 1;
     }
-    samples_begin(strcmp(name, "keeper") != 0);
+    samples_begin(keeper);
     while (!ended && !stop_asked) turn(INT64_MAX);
     int64_t limit = boottime_us() + FAREWELL_US;
     while (!ended && stop_asked && !connections_quiet() && boottime_us() < limit) turn(limit);

@@ -2,27 +2,12 @@
 #define _GNU_SOURCE
 #include "supervisor.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 static const char usage[] =
-    "usage: raysweep-supervisor init NAME SPOOL | call NAME | copy DIR | true | alloc BYTES [HOLD_MS] | burn MS |"
-    " sleepers N | net IP PORT TIMEOUT_MS";
-
-// The token as given, cut out of the environment so that /proc/<pid>/environ does not show it.
-static char *take_token(void) {
-    static const char key[] = "RAYSWEEP_TOKEN=";
-    for (char **at = environ; at && *at; at++) {
-        if (strncmp(*at, key, sizeof key - 1)) continue;
-        char *copy = strdup(*at + sizeof key - 1);
-        explicit_bzero(*at, strlen(*at));
-        for (; *at; at++) *at = at[1];
-        return copy;
-    }
-    return 0;
-}
+    "usage: raysweep-supervisor init NAME SPOOL DIGEST [KEEPER] | keep NAME DIGEST FOLDER | kept FOLDER | call NAME |"
+    " copy DIR | true | alloc BYTES [HOLD_MS] | burn MS | sleepers N | net IP PORT TIMEOUT_MS";
 
 static int run_numbers(const char *mode, int count, char **texts) {
     int64_t numbers[3] = {0};
@@ -36,9 +21,10 @@ static int run_numbers(const char *mode, int count, char **texts) {
     return -1;
 }
 
-static int run(int argc, char **argv, char *token) {
-    if (argc == 4 && !strcmp(argv[1], "init")) return mode_init(argv[2], argv[3], token);
-    if (token) explicit_bzero(token, strlen(token));
+static int run(int argc, char **argv) {
+    if ((argc == 5 || argc == 6) && !strcmp(argv[1], "init")) return mode_init(argv[2], argv[3], argv[4], argv[5]);
+    if (argc == 5 && !strcmp(argv[1], "keep")) return mode_keep(argv[2], argv[3], argv[4]);
+    if (argc == 3 && !strcmp(argv[1], "kept")) return mode_kept(argv[2]);
     if (argc == 3 && !strcmp(argv[1], "call")) return mode_call(argv[2]);
     if (argc == 3 && !strcmp(argv[1], "copy")) return mode_copy(argv[2]);
     if (argc == 2 && !strcmp(argv[1], "true")) return 0;
@@ -47,8 +33,7 @@ static int run(int argc, char **argv, char *token) {
 
 int main(int argc, char **argv) {
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    char *token = take_token();
-    int code = run(argc, argv, token);
+    int code = run(argc, argv);
     if (code < 0) say(2, usage, "", "", "");
     return code < 0 ? 2 : code;
 }

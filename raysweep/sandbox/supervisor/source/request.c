@@ -1,4 +1,4 @@
-// What a frame asks for: the table of operations. A first frame without the token ends the connection.
+// What a frame asks for: the table of operations. A first frame that is no hello ends the connection.
 #define _GNU_SOURCE
 #include "supervisor.h"
 
@@ -9,39 +9,22 @@
 #include <unistd.h>
 
 bool stop_asked;
-static uint8_t token_digest[32];  // the token itself is kept nowhere
-
-static void digest_of(const char *text, uint8_t out[32]) {
-    struct sha256 s;
-    sha256_init(&s);
-    sha256_add(&s, text, strlen(text));
-    sha256_end(&s, out);
-    explicit_bzero(&s, sizeof s);
-}
-
-void request_prepare(const char *token) { digest_of(token, token_digest); }
-
-static bool token_fits(const char *text) {
-    uint8_t digest[32], differ = 0;
-    digest_of(text, digest);
-    for (size_t i = 0; i < sizeof digest; i++) differ |= digest[i] ^ token_digest[i];
-    return !differ;
-}
 
 static void hello(struct connection *c, const char *id, char **fields) {
-    if (!token_fits(fields[0])) {
+    char ours[65];
+    if (c->keyed || strlen(fields[0]) > MAX_ID || !seal_admits(fields[1]) || !seal_begin_stream(c, fields[0], ours)) {
         connection_close(c);
         return;
     }
-    c->authenticated = true;
     struct buffer head;
     reply_begin(&head, id, "ok");
-    reply_field(&head, "1");
+    reply_field(&head, "2");
     reply_number(&head, getpid());
     reply_number(&head, boottime_us());
     reply_number(&head, realtime_us());
     reply_number(&head, getuid());
     reply_number(&head, cgroup_version());
+    reply_field(&head, ours);
     reply_send(c, &head, 0, 0);
 }
 
@@ -53,7 +36,7 @@ static void clock_now(struct connection *c, const char *id) {
     reply_send(c, &head, 0, 0);
 }
 
-// The environment that image and platform gave to process 1; the token was cut out of it.
+// The environment that image and platform gave to process 1.
 static void environment(struct connection *c, const char *id) {
     struct buffer head, body = {0};
     reply_begin(&head, id, "ok");
@@ -94,7 +77,7 @@ static const struct operation {
     const char *name;
     int texts, numbers;
 } operations[] = {
-    {"hello", 1, 0}, {"clock", 0, 0},    {"environment", 0, 0}, {"wait", 1, 2}, {"read", 2, 2}, {"kill", 1, 0},
+    {"hello", 2, 0}, {"clock", 0, 0},    {"environment", 0, 0}, {"wait", 1, 2}, {"read", 2, 2}, {"kill", 1, 0},
     {"put", 2, 0},   {"get", 1, 1},      {"counters", 0, 0},    {"samples", 0, 1}, {"file", 1, 2}, {"stop", 0, 0},
 };
 

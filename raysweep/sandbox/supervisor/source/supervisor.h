@@ -50,6 +50,28 @@ void sha256_add(struct sha256 *s, const void *data, size_t len);
 void sha256_end(struct sha256 *s, uint8_t out[32]);
 void hex_text(const uint8_t digest[32], char out[65]);
 
+// ---- seal.c: frames that nobody between can forge
+
+struct connection;
+
+struct seal {  // one direction of a stream
+    uint8_t key[32];
+    uint64_t count;  // frames so far, so that none can be left out or come twice
+    struct sha256 mac;
+};
+
+bool same_bytes(const void *a, const void *b, size_t len);
+bool digest_fits(const char *text, size_t len, const char *wanted);  // its SHA-256 in hexadecimal
+void seal_prepare(const char *digest);
+bool seal_admits(const char *token);
+bool seal_known(void);
+void seal_keeper_proof(char out[65]);
+bool seal_begin_stream(struct connection *c, const char *theirs, char ours[65]);
+void seal_forget(void);
+void seal_open(struct seal *seal);
+void seal_add(struct seal *seal, const void *data, size_t len);
+void seal_close(struct seal *seal, uint8_t out[32]);
+
 // ---- spool.c: files in the spool folder
 
 extern int spool_folder;
@@ -67,13 +89,16 @@ struct job;
 struct connection {
     struct connection *next;
     int fd;
-    bool authenticated, dead, blocked;
+    bool keyed, authenticated, dead, blocked;  // authenticated: a frame came whose seal fits
+    struct seal in, out;
     int64_t since;
     uint8_t header[12];
     size_t header_len;
     char *head;
     size_t head_len, head_cap, head_want;
     uint64_t body_left;
+    uint8_t trailer[32];
+    size_t trailer_len;
     struct job *incoming;  // the put whose body is arriving
     struct chunk *first, *last;
 };
@@ -100,7 +125,6 @@ void reply_error(struct connection *c, const char *id, int number, const char *t
 
 // ---- request.c: what a frame asks for
 
-void request_prepare(const char *token);
 void request_handle(struct connection *c, char *head, size_t len, uint64_t body);
 extern bool stop_asked;
 
@@ -115,6 +139,11 @@ bool command_reaped(pid_t pid, int status, int64_t now);
 int64_t commands_tick(int64_t now);  // time of the next look, boottime_us
 void commands_forget(struct connection *c);
 void commands_prepare(void);
+bool commands_begun(void);
+
+// ---- shield.c: what commands may not do to process 1
+
+void shield_process_one(void);
 
 // ---- tree.c: process trees
 
@@ -148,13 +177,15 @@ void cgroup_counters(struct connection *c, const char *id);
 
 // ---- samples.c
 
-void samples_begin(bool to_spool);
+void samples_begin(const char *keeper);  // name of the keeper to send them to, or null
 int64_t samples_tick(int64_t now);
 void samples_send(struct connection *c, const char *id, int64_t from);
 
 // ---- modes
 
-int mode_init(const char *name, const char *spool, char *token);  // forgets the token
+int mode_init(const char *name, const char *spool, const char *digest, const char *keeper);
+int mode_keep(const char *name, const char *digest, const char *folder);
+int mode_kept(const char *folder);
 int mode_call(const char *name);
 int mode_copy(const char *folder);
 int mode_alloc(int64_t bytes, int64_t hold_ms);
@@ -162,5 +193,7 @@ int mode_burn(int64_t ms);
 int mode_sleepers(int64_t count);
 int mode_net(const char *host, int64_t port, int64_t timeout_ms);
 socklen_t socket_name(const char *name, void *address);
+int listen_as(const char *name);  // -1 with errno
+int open_signals(void);
 
 #endif
