@@ -12,8 +12,6 @@ from raysweep.config.buckets import Buckets, Window
 
 Json = dict[str, Any]
 
-JOB_LENGTH = 47
-"""KubeRay takes no longer name of a RayJob."""
 STUDY_LENGTH = 25
 WINDOW_LENGTH = 10
 """With these a study's every name is short enough: RayJob 25 + 1 + 8 + 1 + 10 of 47, RayCronJob 25 + 1 + 10 of 36."""

@@ -1,4 +1,4 @@
-"""The plan as rows and as the Arrow table of plan.parquet, and back.
+"""The plan as rows and as the Arrow table of plan.parquet, and the images of one that was written.
 
 Columns are those of the ledger with the same names and types, plus `date` (1..D, number of the planned date), `order`
 (place of the block within its occasion), `agent_timeout_s` (what the task declares), `image` and `image_digest` (what
@@ -9,12 +9,12 @@ or read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from raysweep.config.bands import RESOURCES, Multipliers
 from raysweep.config.model import Sweep
-from raysweep.plan.model import Arm, Block, Plan, PlannedTrial
+from raysweep.plan.model import Plan
 from raysweep.record.schema import BY_NAME
 from raysweep.tasks.model import Task
 from raysweep.units import Resources
@@ -37,8 +37,6 @@ COLUMNS: tuple[str, ...] = (
     *(f"{side}_{resource}_{what}" for side in SIDES for resource in RESOURCES for what in ("mult", "asked")),
     "agent_timeout_s", "image", "image_digest",
 )  # fmt: skip
-TRIAL_COLUMNS = tuple(name for name in COLUMNS if name not in {"agent_timeout_s", "image", "image_digest"})
-"""What `plan_from_table` needs; no trial depends on the rest."""
 
 TaskImage: TypeAlias = tuple[str | None, str | None]
 """Name and digest of the image of a task's sandboxes; None: it has none, or it could not be resolved."""
@@ -137,30 +135,3 @@ def images_from_table(table: pa.Table) -> dict[str, TaskImage]:
         return {}
     rows = table.group_by(list(IMAGE_COLUMNS)).aggregate([]).to_pylist()
     return {row["task"]: (row["image"], row["image_digest"]) for row in rows}
-
-
-def plan_from_table(table: pa.Table) -> Plan:
-    """The plan that `plan_table` wrote; an empty table is an empty plan. KeyError names a missing column."""
-    arms: dict[tuple[Any, ...], Arm] = {}
-    bounds: dict[Resources, Resources] = {}
-    blocks: list[Block] = []
-    batches = table.select(list(TRIAL_COLUMNS)).to_batches(max_chunksize=BATCH)
-    rows = (row for batch in batches for row in batch.to_pylist())
-    plan_id = ""
-    for block_id, group in groupby(rows, key=lambda row: row["block_id"]):
-        members = list(group)
-        first = members[0]
-        plan_id = first["plan_id"]
-        trials = tuple(_trial(row, arms, bounds) for row in members)
-        place = (first["task"], first["repeat"], first["bucket"], first["date"], first["order"])
-        blocks.append(Block(block_id, *place, trials))
-    return Plan(plan_id, tuple(blocks))
-
-
-def _trial(row: dict[str, Any], arms: dict[tuple[Any, ...], Arm], bounds: dict[Resources, Resources]) -> PlannedTrial:
-    """One trial; arms and bounds that are equal are shared, which is most of them in a large plan."""
-    key = (row["model"], row["band"], tuple((k, v) for k, v in row["factors"] or ()))
-    sides = [Resources(*(row[f"{side}_{r}_asked"] for r in RESOURCES)) for side in SIDES]
-    request, limit = (bounds.setdefault(bound, bound) for bound in sides)
-    arm = arms.setdefault(key, Arm(*key))
-    return PlannedTrial(row["trial_id"], row["block_id"], arm, row["position"], row["seed"], request, limit)

@@ -13,10 +13,11 @@ from raysweep.plan import make_plan
 from raysweep.plan.cost import Pilot, estimate
 from raysweep.plan.describe import describe
 from raysweep.plan.design import arms_of
-from raysweep.plan.table import plan_from_table, plan_table
+from raysweep.plan.table import plan_table
 from raysweep.study.load import load_study
 from raysweep.trial.order import Conditions
 from support.plan_samples import make_sweep, make_tasks
+from support.plan_tables import plan_from_table
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FACTORS = {

@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from raysweep.plan import Plan, make_plan
-from raysweep.plan.table import COLUMNS, images_from_table, plan_from_table, plan_rows, plan_table
+from raysweep.plan.table import COLUMNS, images_from_table, plan_rows, plan_table
 from raysweep.record.schema import arrow_schema
 from support.plan_samples import make_sweep, make_tasks
+from support.plan_tables import plan_from_table
 
 BANDS = [
     {"name": "1x", "limit": 1},
