@@ -3,7 +3,7 @@
 Two wings that meet only at the run directory: execution (config, tasks, plan, sandbox, agent, verifier, trial,
 schedule) fills a ledger; analysis (stats, report) reads it. This package's own modules (errors, units, ids, seeds,
 clock) are the base that everything may import and that imports nothing of ours. Nothing heavy is imported here: the
-public API (docs/api.md, raysweep/api.py) is loaded when it is first used; __init__.pyi has its types.
+public API (docs/api.md, raysweep/api/) is loaded when it is first used; __init__.pyi has its types.
 """
 
 import importlib

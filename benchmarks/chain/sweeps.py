@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 
 from raysweep import config
-from raysweep.cli.run import run_command
 from raysweep.config import Sweep
-from raysweep.errors import ExitCode
 from raysweep.record.reader import LedgerView, read_ledger
 from raysweep.sandbox.simulated import Truth
 from raysweep.study import compose
+from raysweep.study.load import load_study
+from raysweep.study.run import RunOptions, StoppedBefore, run_study
 
 HOURS = "1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1, 1.2, 1.3, 1.4, 1.4, 1.4, 1.4, 1.3, 1.3, 1.2, 1.2, 1.1, 1.1"
 FAULTS = f"""
@@ -57,7 +55,7 @@ analysis: {{primary: success, delta: 2pp, confidence: 0.95}}
 
 
 def run(text: str, folder: Path) -> tuple[LedgerView, int]:
-    """Run a sweep to its end as the command line does; its ledger, and how many drivers it took.
+    """Run a sweep to its end; its ledger, and how many drivers it took.
 
     A driver that ends incomplete (circuit breaker) is followed by the next, until one has nothing left that it may run:
     blocks that used up their further runs stay incomplete.
@@ -66,14 +64,13 @@ def run(text: str, folder: Path) -> tuple[LedgerView, int]:
     file.write_text(text)
     drivers, before = 0, -1
     while True:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            code = run_command(file, path, None, as_json=False)
+        end = run_study(load_study(file), path, RunOptions())
         drivers += 1
         view = read_ledger(path)
-        if code == ExitCode.OK or len(view.table) == before:
+        if isinstance(end, StoppedBefore) or end.result.interrupted:
+            raise RuntimeError(f"{path}: the run was stopped")
+        if (end.result.stopped is None and not end.result.missing) or len(view.table) == before:
             return view, drivers
-        if code != ExitCode.INCOMPLETE:
-            raise RuntimeError(f"{path}: `raysweep run` ended with exit code {int(code)}")
         before = len(view.table)
 
 

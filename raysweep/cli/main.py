@@ -1,10 +1,7 @@
-"""`raysweep`: the commands, and the one place where errors become messages and exit codes."""
+"""`raysweep`: the commands and their options."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +10,9 @@ import typer
 
 from raysweep import __version__
 from raysweep.cli.cluster import app as cluster_app
+from raysweep.cli.faults import complain, explain, reader_gone, usage_or_bug
 from raysweep.cli.options import LogForm, MetricsPort
-from raysweep.errors import ExitCode, InputError, RaysweepError, bad_input
-from raysweep.packages import missing_package
+from raysweep.errors import ExitCode, InputError, RaysweepError
 
 if TYPE_CHECKING:
     from raysweep.record.place import RunPath
@@ -269,9 +266,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say whether A is better than B beyond sampling and infrastructure noise (0 yes, 1 no, 3 not enough data)."""
-    from raysweep.cli.compare import Options, compare_command
+    from raysweep.cli.compare import compare_command
+    from raysweep.cli.options import points_option
+    from raysweep.study.compare import CompareOptions
 
-    options = Options(temporal_sd=temporal_sd, assumed=tuple(assume or ()), floor=floor, ceiling=ceiling)
+    spread = points_option("--temporal-sd", temporal_sd)
+    options = CompareOptions(temporal_sd=spread, assumed=tuple(assume or ()), floor=floor, ceiling=ceiling)
     raise typer.Exit(compare_command(run_a, run_b, models, options, as_json=as_json))
 
 
@@ -330,84 +330,17 @@ def main() -> None:
         code = app(standalone_mode=False)
         sys.stdout.flush()
     except RaysweepError as error:
-        _explain(error)
+        explain(error)
         code = error.exit_code
     except BrokenPipeError:
-        code = _reader_gone()
+        code = reader_gone()
     except SystemExit as end:  # the command-line library ends with 1 where it meets a broken pipe first
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        code = _reader_gone()
+        code = reader_gone()
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
+        complain("interrupted")
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: told as our own bug
-        code = _usage_or_bug(error)
+        code = usage_or_bug(error)
     sys.exit(code or ExitCode.OK)
-
-
-UNUSABLE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.ENAMETOOLONG,
-        errno.ENOTDIR,
-        errno.EEXIST,
-        errno.EISDIR,
-    }
-)
-"""Errors of the operating system that say something about the user's files and folders, not about our code."""
-PIPE_CLOSED = 128 + 13
-"""What a shell reports for a command that SIGPIPE ended."""
-
-
-def _unusable(error: OSError) -> InputError:
-    place = error.filename if isinstance(error.filename, str) else "standard output"
-    return bad_input(
-        error.strerror or str(error), "free space there, change its permissions, or give another place", file=place
-    )
-
-
-def _reader_gone() -> int:
-    """Whoever read our output has gone (`| head`): what is still to be written goes nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it
-        print(line, file=sys.stderr)  # noqa: T201 - the command's message
-
-
-def _explain(error: RaysweepError) -> None:
-    if isinstance(error, InputError):
-        for problem in error.problems:
-            _say(f"error: {problem}")
-        if len(error.problems) > 1:
-            _say(f"{len(error.problems)} problems")
-    else:
-        _say(f"error: {error}")
-
-
-def _usage_or_bug(error: Exception) -> int:
-    """A wrong use of the command line says so itself; an unusable file or package is named; all else is ours."""
-    missing = missing_package(error)
-    if missing is not None:
-        _explain(missing)
-        return missing.exit_code
-    if isinstance(error, typer.TyperException) and hasattr(error, "show"):
-        error.show()
-        return ExitCode.BAD_INPUT
-    if isinstance(error, OSError) and error.errno in UNUSABLE:
-        _explain(_unusable(error))
-        return ExitCode.BAD_INPUT
-    import traceback
-
-    traceback.print_exception(error)
-    _say(f"error: this is a bug in raysweep {__version__}; please report it with the lines above")
-    return ExitCode.BUG

@@ -38,7 +38,8 @@ class Calibration:
     """What a ledger says about ceilings above a floor, and about what its tasks declare.
 
     delta, infra_max, alpha: fractions. recommended: one ceiling for all models, None where `status` is not ADMISSIBLE.
-    declared, kill_curve: descriptive Findings. cautions: what holds for the calibration as a whole.
+    declared, kill_curve: descriptive Findings. cautions: what holds for the calibration as a whole. notes:
+    what else a reader should know, from who read the runs.
     """
 
     floor: str
@@ -53,6 +54,7 @@ class Calibration:
     kill_curve: tuple[Finding, ...]
     proposals: tuple[Proposal, ...]
     cautions: tuple[Caution, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

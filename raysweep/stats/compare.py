@@ -55,7 +55,7 @@ class Comparison:
 
     robust: the leader leads at every pair of bands from floor to ceiling (`matched`); None where there is one band
     only, or nothing can be said. sceptical: the gap is under SCEPTICAL points, and noise or resting on methodology that
-    was assumed. bands: the common ones with results.
+    was assumed. bands: the common ones with results. notes: what else a reader should know, from who read the runs.
     """
 
     a: str
@@ -70,6 +70,7 @@ class Comparison:
     per_band: tuple[Finding, ...]
     pairs: tuple[Finding, ...]
     spreads: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
