@@ -91,7 +91,7 @@ class ProgressView:
         now = time.monotonic()
         if now - self._last < (0.2 if self._bar else LINE_EVERY_S):
             return
-        idle = progress.in_flight == 0 and progress.waiting_until is not None
+        idle = progress.in_flight == 0 and progress.waiting_until is not None and not progress.waiting_retries
         if idle and self._bar is None and now - self._last < IDLE_LINE_EVERY_S and self._idle:
             return
         self._last, self._idle = now, idle
@@ -103,8 +103,11 @@ class ProgressView:
             tell(f"{done}/{self._planned} trials, {text}")
 
     def _text(self, progress: Progress, now: float) -> str:
-        parts = [f"{progress.in_flight} running", f"{progress.by_outcome.get('infra', 0)} infra"]
-        if progress.in_flight == 0 and progress.waiting_until is not None:
+        running = "probes" if progress.probing else f"{progress.in_flight} running"
+        parts = [running, f"{progress.by_outcome.get('infra', 0)} infra"]
+        if progress.waiting_retries:
+            parts.append(f"{progress.waiting_retries} waiting to be tried again")
+        if progress.in_flight == 0 and progress.waiting_until is not None and not progress.waiting_retries:
             opens = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(progress.waiting_until))
             parts.append(f"waiting for the window that opens at {opens}")
         elif progress.finished:

@@ -87,10 +87,12 @@ class Telemetry:
     def progress(self, progress: Progress) -> None:
         """Where the run is."""
         if self._exporter is not None:
-            waiting = progress.waiting_until if progress.in_flight == 0 else None
-            self._gauges(min(self._planned, self._before + progress.finished), progress.in_flight, waiting or 0.0)
+            idle = progress.in_flight == 0 and not progress.waiting_retries
+            done = min(self._planned, self._before + progress.finished)
+            opens = progress.waiting_until if idle else None
+            self._gauges(done, progress.in_flight, opens or 0.0, progress.waiting_retries)
 
-    def _gauges(self, done: int, in_flight: int, opens: float) -> None:
+    def _gauges(self, done: int, in_flight: int, opens: float, waiting: int = 0) -> None:
         from raysweep.metrics import Sample
 
         assert self._exporter is not None  # noqa: S101 - called where there is one
@@ -99,6 +101,7 @@ class Telemetry:
                 Sample("raysweep_trials_planned", self._planned),
                 Sample("raysweep_trials_done", done),
                 Sample("raysweep_attempts_in_flight", in_flight),
+                Sample("raysweep_trials_waiting_to_retry", waiting),
                 Sample("raysweep_window_opens_timestamp_seconds", opens),
             ]
         )

@@ -38,6 +38,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("raysweep_trials_planned", "gauge", "trials of the plan"),
     Metric("raysweep_trials_done", "gauge", "trials whose final attempt is an outcome, those before this driver too"),
     Metric("raysweep_attempts_in_flight", "gauge", "attempts launched and not ended"),
+    Metric(
+        "raysweep_trials_waiting_to_retry", "gauge", "trials that wait for another attempt after a platform failure"
+    ),
     Metric("raysweep_window_opens_timestamp_seconds", "gauge", "when the awaited window opens; 0: none is awaited"),
     Metric(
         "raysweep_attempts_total",

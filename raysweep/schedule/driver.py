@@ -41,12 +41,18 @@ STEP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run is: trials finished and attempts by outcome in this process, and what is in flight."""
+    """Where the run is: trials finished and attempts by outcome in this process, and what is in flight.
+
+    waiting_until: what nothing can begin before. waiting_retries: trials that wait to be tried again after a platform
+    failure that came fast. probing: a round of enforcement probes runs.
+    """
 
     finished: int
     in_flight: int
     by_outcome: Counter[str]
     waiting_until: float | None = None
+    waiting_retries: int = 0
+    probing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,7 @@ class Driver:
             self.ledger.seal_if_due(self.queue.in_flight)
             if not self._inbox.empty():  # what is ready is taken at once: no timer, no turn of the loop
                 return self._take(self._inbox.get_nowait())
-            self.observe(Progress(self._finished, self.queue.in_flight, self._by_outcome, until))
+            self.observe(self._progress(until))
             wait = self.pulse if until is None else max(0.0, min(self.pulse, until - self.clock.now()))
             try:
                 came = await asyncio.wait_for(self._inbox.get(), wait)
@@ -202,6 +208,16 @@ class Driver:
                 continue
             self.ledger.seal_if_due(self.queue.in_flight)  # a lost lock is noticed before anything more is launched
             return self._take(came)
+
+    def _progress(self, until: float | None) -> Progress:
+        return Progress(
+            finished=self._finished,
+            in_flight=self.queue.in_flight,
+            by_outcome=self._by_outcome,
+            waiting_until=until,
+            waiting_retries=self.queue.waiting_retries,
+            probing=self._round is not None and not self._round.done(),
+        )
 
     def _take(self, came: tuple[TrialOrder, Row] | Probed) -> Ended | Probed:
         return came if isinstance(came, Probed) else self._record(*came)

@@ -1,10 +1,10 @@
 """Which attempt to launch next: an I/O-free state machine, `handle(event, now) -> instructions`.
 
 The unit of release is a block: all its arms, in one occasion, never half of it. A block is released only while its
-window is open and its 95th-percentile duration still fits. A platform cause is retried at once while the occasion
-lasts, within a cap per block run; where the occasion or the cap ended first, the whole block runs again (next block
-run) in the next window of its bucket, within a cap on block runs. Outcomes of the arm are never retried. All of it is
-known from the ledger: a queue that is restored counts on.
+window is open and its 95th-percentile duration still fits. A platform cause is retried while the occasion lasts, after
+a wait where it came fast (backoff.py), within a cap per block run; where the occasion or the cap ended first, the whole
+block runs again (next block run) in the next window of its bucket, within a cap on block runs. Outcomes of the arm are
+never retried. All of it is known from the ledger: a queue that is restored counts on.
 
 Enforcement probes (a ProbeBook says which) run while nothing else does: before the first block of an occasion begins,
 and after its last one ended. Where the next occasion has opened by then its first round stands for both.
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from raysweep.plan.model import Arm, Block, PlannedTrial
 from raysweep.record.probes import AFTER, BEFORE, Round
 from raysweep.record.resume import RECENT, RunState, SweepState
+from raysweep.schedule.backoff import AT_ONCE, Backoff, WaitingRetries
 from raysweep.schedule.blockrun import BlockRun
 from raysweep.schedule.calendar import Calendar, Occasion
 from raysweep.schedule.messages import (
@@ -45,7 +46,7 @@ class Queue:
     """The state of a sweep's execution. `capacity`: trial slots; `caps`: retries by platform cause, in one block run.
 
     reruns: further runs of a block at most. probes: which rounds of probes there are; None for none. slots: where
-    concurrency is swept, trials in flight while each arm runs.
+    concurrency is swept, trials in flight while each arm runs. backoff: waits before retries; none by default.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Queue:
         restored: SweepState | None = None,
         probes: ProbeBook | None = None,
         slots: Mapping[Arm, int] | None = None,
+        backoff: Backoff = AT_ONCE,
     ) -> None:
         restored = restored or SweepState()
         self._probes = probes
@@ -77,6 +79,8 @@ class Queue:
         self._active: dict[str, BlockRun] = {}
         self._block_of: dict[str, str] = {}
         self._in_flight = 0
+        self._backoff, self._retries = backoff, WaitingRetries()
+        self._launched: dict[str, float] = {}
         self._given_up = 0
         self._durations: deque[float] = deque(restored.durations, maxlen=RECENT)
         self._halted = False
@@ -126,6 +130,11 @@ class Queue:
         return self._in_flight
 
     @property
+    def waiting_retries(self) -> int:
+        """Trials that wait for their next attempt after a platform failure that came fast."""
+        return len(self._retries)
+
+    @property
     def missing(self) -> int:
         """Blocks without a complete run so far."""
         return len(self._active) + self._given_up + len(self._waiting)
@@ -140,6 +149,8 @@ class Queue:
         self._heed(event, now)
         if self._probing is not None:
             return []
+        while (due := self._retries.take_due(now)) is not None:
+            self._ready.again(*due, at_once=True)
         instructions: list[Instruction] = []
         while self._in_flight < self._capacity:
             launch = self._next(now)
@@ -149,9 +160,10 @@ class Queue:
         if self._in_flight == 0:
             instructions.append(self._probe(now) or self._idle(now))
         elif self._in_flight < self._capacity:
-            opening = self._calendar.next_opening(now)
-            if opening is not None:
-                instructions.append(Sleep(opening))
+            moments = (self._calendar.next_opening(now), self._retries.next_due())
+            coming = min((m for m in moments if m is not None), default=None)
+            if coming is not None:
+                instructions.append(Sleep(coming))
         return instructions
 
     def _heed(self, event: Event, now: float) -> None:
@@ -165,9 +177,14 @@ class Queue:
         elif isinstance(event, Stepped):
             for run in self._active.values():
                 run.began += event.by
+            self._retries.shift(event.by)
+            self._launched = {trial: at + event.by for trial, at in self._launched.items()}
 
     def _idle(self, now: float) -> Sleep | Finish:
         """Nothing runs and nothing can be launched now: wait for a window, or be done."""
+        retry = self._retries.next_due()
+        if retry is not None and not self._abandoned:
+            return Sleep(retry)
         opening = self._calendar.next_opening(now)
         if self._halted or not self._waiting or opening is None:
             return Finish(self.missing)
@@ -178,7 +195,7 @@ class Queue:
 
     def _probe(self, now: float) -> Probe | None:
         """The round of probes that is due while nothing runs and nothing can be launched."""
-        if self._probes is None or self._abandoned:
+        if self._probes is None or self._abandoned or self._retries:
             return None
         held, last = self._held(now), self._last_begun
         if held is not None and (self._ready or self._releasable(now) is not None):
@@ -224,6 +241,7 @@ class Queue:
             self._ready.pop()
             self._in_flight += 1
             self._attempts[trial.trial_id] += 1
+            self._launched[trial.trial_id] = now
             return Launch(run.block, trial, self._attempts[trial.trial_id], run.number)
 
     def _begin(self, run: BlockRun) -> None:
@@ -262,15 +280,25 @@ class Queue:
     def _ended(self, event: Ended, now: float) -> None:
         self._in_flight -= 1
         run = self._active[self._block_of[event.trial_id]]
+        lasted = now - self._launched.pop(event.trial_id)
         if event.cancelled:
             self._ready.again(run, _trial(run, event.trial_id), at_once=False)
         elif event.cause is None:
             run.ended.add(event.trial_id)
             self._settle(run, now)
         elif run.lose(event.trial_id, event.cause, self._caps) and now < run.deadline:
-            self._ready.again(run, _trial(run, event.trial_id), at_once=True)
+            self._retry(run, _trial(run, event.trial_id), lasted, now)
         else:
             self._miss(run, event.trial_id, now)
+
+    def _retry(self, run: BlockRun, trial: PlannedTrial, lasted: float, now: float) -> None:
+        """Another attempt in this run: after a wait where it failed fast, and the occasion lasts longer than that."""
+        failures = sum(n for (trial_id, _), n in run.lost.items() if trial_id == trial.trial_id)
+        due = now + self._backoff.delay_s(trial.seed, failures, lasted)
+        if now < due < run.deadline:
+            self._retries.add(due, run, trial)
+        else:
+            self._ready.again(run, trial, at_once=True)
 
     def _miss(self, run: BlockRun, trial_id: str, now: float) -> None:
         """The trial gets no further attempt in this run."""

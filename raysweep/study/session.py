@@ -100,6 +100,7 @@ def for_one_window(session: Session) -> Session:
 
 def queue_of(session: Session) -> Queue:
     """A queue of what is left, as the ledger said at the beginning of the session."""
+    from raysweep.schedule.backoff import Backoff
     from raysweep.schedule.calendar import Until
     from raysweep.schedule.queue import Queue
 
@@ -117,6 +118,7 @@ def queue_of(session: Session) -> Queue:
         restored=session.state,
         slots=compose.slots(sweep),
         probes=compose.probe_book(sweep, session.store),
+        backoff=Backoff(),
     )
 
 
