@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from raysweep.config.bands import Band, Multipliers
@@ -9,10 +10,10 @@ from raysweep.units import Resources
 
 
 def multiply(spec: Resources, multipliers: Multipliers) -> Resources:
-    """Multiplier x spec, rounded to whole millicores and bytes, at least 1; None without a multiplier or a spec."""
+    """Multiplier x spec, rounded to whole millicores and bytes; None without a multiplier or a spec."""
 
     def one(amount: int | None, multiplier: float | None) -> int | None:
-        return None if amount is None or multiplier is None else max(1, round(amount * multiplier))
+        return None if amount is None or multiplier is None else round(amount * multiplier)
 
     return Resources(
         one(spec.cpu, multipliers.cpu), one(spec.memory, multipliers.memory), one(spec.storage, multipliers.storage)
@@ -35,3 +36,12 @@ def asked(spec: Resources, band: Band, *, uniform: bool = True) -> tuple[Resourc
     ):
         request = replace(request, cpu=(request.cpu or 1) - 1)
     return request, limit
+
+
+def vanishing(spec: Resources, band: Band) -> Iterator[str]:
+    """Keys of a band that round a task's amount to nothing, which would be no bound at all, or a bound of its own."""
+    for side, multipliers in (("request", band.request), ("limit", band.limit)):
+        amounts = multiply(spec, multipliers)
+        for resource in ("cpu", "memory", "storage"):
+            if getattr(amounts, resource) == 0:
+                yield f"{side}.{resource}"

@@ -7,17 +7,40 @@ from collections.abc import Iterator, Sequence
 from raysweep.config.model import Sweep
 from raysweep.errors import Problem
 from raysweep.kind import find_kind
+from raysweep.plan.asked import vanishing
 from raysweep.tasks.model import Task
 
 
 def check_runnable(sweep: Sweep, tasks: Sequence[Task]) -> list[Problem]:
     """Every task that this sweep's sandbox cannot run, by name, with the reason and the remedy."""
     file = str(sweep.source_path) if sweep.source_path else None
+    return [*_vanishing(sweep, tasks, file), *_unfit(sweep, tasks, file)]
+
+
+def _unfit(sweep: Sweep, tasks: Sequence[Task], file: str | None) -> list[Problem]:
     return [
         Problem(message, remedy, file, key=f"tasks.{task.name}")
         for task in sorted(tasks, key=lambda t: t.name)
         for message, remedy in [*_spec(task), *_place(sweep, task)]
     ]
+
+
+def _vanishing(sweep: Sweep, tasks: Sequence[Task], file: str | None) -> Iterator[Problem]:
+    """Bands that round a task's amounts to less than a millicore or a byte."""
+    for band in sweep.bands:
+        by_key: dict[str, list[str]] = {}
+        for task in sorted(tasks, key=lambda t: t.name):
+            for key in vanishing(task.spec, band):
+                by_key.setdefault(key, []).append(task.name)
+        for key, names in by_key.items():
+            more = f" and {len(names) - 1} more tasks" if len(names) > 1 else ""
+            unit = "millicore" if key.endswith("cpu") else "byte"
+            yield Problem(
+                f"band {band.name} leaves task {names[0]}{more} less than one {unit}",
+                "choose a larger multiplier, or none",
+                file,
+                key=f"bands.{band.name}.{key}",
+            )
 
 
 def _spec(task: Task) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from raysweep.config.bands import Band, Multipliers
@@ -50,14 +50,20 @@ def test_storage_follows_its_spec():
     assert asked(spec, band(1, {"storage": "none"}))[1].storage is None
 
 
-def test_a_bound_never_rounds_to_nothing():
-    assert multiply(Resources(1, 1, 1), Multipliers.model_validate(0.001)) == Resources(1, 1, 1)
+def test_a_band_that_leaves_a_task_nothing_is_refused_by_name():
+    assert multiply(Resources(1, 1, 1), Multipliers.model_validate(0.001)) == Resources(0, 0, 1)
+    sweep = make_sweep(n_bands=1)
+    tiny = sweep.bands[0].model_copy(update={"limit": Multipliers.model_validate({"cpu": 0.0001, "memory": 1.0})})
+    found = check_runnable(sweep.model_copy(update={"bands": (tiny,)}), make_tasks(3))
+    assert [p.key for p in found] == [f"bands.{tiny.name}.limit.cpu"]
+    assert found[0].message == f"band {tiny.name} leaves task task0 and 2 more tasks less than one millicore"
 
 
 @given(
     st.integers(1, 64_000), st.integers(MIB, 2**40), st.floats(0.01, 20), st.floats(1, 20), st.floats(1, 20)
 )  # fmt: skip
 def test_a_request_is_never_above_its_limit_and_never_guaranteed(cpu, memory, request, cpu_more, memory_more):
+    assume(round(cpu * request) >= 1)  # less is refused before anything is planned
     limit = {"cpu": request * cpu_more, "memory": request * memory_more}
     got, bound = asked(Resources(cpu, memory), band({"cpu": request, "memory": request}, limit))
     assert 0 <= got.cpu <= bound.cpu

@@ -139,6 +139,7 @@ def test_warnings_stand_first():
     [
         ({"mem_anon_peak_bytes": 100 * truth.MIB}, "1x", "not_enforced"),
         ({"verifier_mem_anon_peak_bytes": 100 * truth.MIB}, "1x", "not_enforced"),
+        ({"setup_mem_anon_peak_bytes": 100 * truth.MIB}, "1x", "not_enforced"),
         ({"mem_anon_peak_bytes": 65 * truth.MIB}, "1x", "enforced"),  # within 2 %
         ({"mem_anon_peak_bytes": None}, "1x", "enforced"),
         ({"limit_memory_admitted": None}, "1x", "enforced"),
@@ -161,6 +162,13 @@ def test_counts_of_kills_and_throttling():
     assert checks(some)["throttled"].message.endswith(": m/3x 50 %")
     calm = checks(edit(made, {"oom_kills": 0, "outcome": "scored", "reward": 1.0, "cause": None}, lambda r: True))
     assert "the largest peak was 30Mi" in calm["untested"].message
+
+
+@pytest.mark.parametrize("phase", ["setup", "verifier"])
+def test_a_kill_in_any_phase_shows_that_limits_kill(phase):
+    calm = edit(truth.rows(PLAIN), {"oom_kills": 0, "outcome": "scored", "reward": 1.0, "cause": None}, lambda r: True)
+    killed = edit(calm, {f"{phase}_oom_kills": 1}, lambda r: r["band"] == "1x" and r["repeat"] == 1)
+    assert "kill: 10 of 40 trials" in checks(killed)["enforced"].message
 
 
 def with_columns(made):

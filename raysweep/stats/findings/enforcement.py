@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.stats.arrays import Bools
+from raysweep.record.schema import counter_name
+from raysweep.stats.arrays import Bools, Floats
 from raysweep.stats.columns import flags, numbers, pairs
 from raysweep.stats.cube import Cube, final_arm_codes
 from raysweep.stats.finding import Check
@@ -42,7 +43,7 @@ def checks(table: pa.Table, cube: Cube, measured: Mapping[str, Measured] | None 
 
 def _memory(table: pa.Table, final: Bools) -> Iterator[Check]:
     limit = numbers(pc.coalesce(table["limit_memory_admitted"], table["limit_memory_asked"]))
-    peak = np.fmax(numbers(table["mem_anon_peak_bytes"]), numbers(table["verifier_mem_anon_peak_bytes"]))
+    peak = np.fmax.reduce(_of_phases(table, "mem_anon_peak_bytes"))
     died = flags(pc.equal(table["cause"], "oom_limit"))
     finite = np.isfinite(limit) & final
     if loose := int(np.sum(died & np.isnan(limit) & final)):
@@ -50,7 +51,9 @@ def _memory(table: pa.Table, final: Bools) -> Iterator[Check]:
         yield Check("odd_cause", CheckStatus.WARNING, message, "report this as a bug of raysweep, with the evidence")
     if not finite.any():
         return
-    killed = died | flags(pc.equal(table["cause"], "oom_verifier")) | (numbers(table["oom_kills"]) > 0)
+    killed = died | flags(pc.equal(table["cause"], "oom_verifier"))
+    for kills_of_phase in _of_phases(table, "oom_kills"):
+        killed |= kills_of_phase > 0
     kills, n = int(np.sum(killed & finite)), int(finite.sum())
     if over := int(np.sum((peak > limit * OVER) & final)):
         message = f"{over} trials held more anonymous memory than their limit: it was not enforced"
@@ -65,6 +68,12 @@ def _memory(table: pa.Table, final: Bools) -> Iterator[Check]:
         yield Check(
             "untested", CheckStatus.NOTE, message, "probe the limits, or add a band that is too tight on purpose"
         )
+
+
+def _of_phases(table: pa.Table, counter: str) -> list[Floats]:
+    """A counter in each phase that the table has it for, the agent's first."""
+    names = (counter_name(phase, counter) for phase in ("agent", "verifier", "setup"))
+    return [numbers(table[name]) for name in names if name in table.column_names]
 
 
 def _declared(enforcement: pa.ChunkedArray) -> Iterator[Check]:
