@@ -18,6 +18,13 @@ REWARD_LIMIT = 64 << 10
 ARCHIVE_SLACK = 16 << 10
 """What tar adds to one file."""
 CTRF_LIMIT = 64 << 20
+_LOOK = (
+    f"cd {LOGS} || exit 0; look() {{ for f in reward.json reward.txt; do [ -e $f ] || continue;"
+    " stat -c '%n %i %u %s %y %z' $f 2>/dev/null || ls -lin $f; done; };"
+    ' a=$(look); sleep 0.2 2>/dev/null || sleep 1; b=$(look); [ "$a" = "$b" ] || exit 3; exit 0'
+)
+"""Inode, owner, size and times of the reward files, twice: exit 3 where they are not the same."""
+REWRITTEN = 3
 LAST_OUTPUT = 4096
 """Bytes of the end of test.sh's output that are looked at where there is no reward."""
 _NOT_STARTED = b"raysweep: not started"
@@ -42,9 +49,9 @@ async def verify(sandbox: Sandbox, task: Task) -> VerifierFacts:
 
     test.sh runs in the task's working directory, as the command "verifier"; its exit code is recorded and ignored.
     These are problems, not a reward of 0: old reward files that could not be removed, a test.sh that did not start, did
-    not end in time or died of a signal, denied forks meanwhile, no ctrf.json where test.sh writes one, and a reward
-    that is missing, empty, no number, larger than 64 KiB, or no regular file. SandboxError when the sandbox is gone for
-    a platform reason.
+    not end in time or died of a signal, denied forks meanwhile, no ctrf.json where test.sh writes one, a reward that
+    another process writes after test.sh has ended, and one that is missing, empty, no number, larger than 64 KiB, or no
+    regular file. SandboxError when the sandbox is gone for a platform reason.
     """
     clean = await sandbox.exec("verifier-clean", ["/bin/sh", "-c", _CLEAN], timeout_s=task.verifier_timeout_s, cwd="/")
     if clean.facts.exit != 0:
@@ -56,6 +63,7 @@ async def verify(sandbox: Sandbox, task: Task) -> VerifierFacts:
     problem = _not_run(done, task.verifier_timeout_s) or await _forks_denied(sandbox)
     if problem is None and task.ctrf:
         problem = await _no_ctrf(sandbox)
+    problem = problem or await _rewritten(sandbox)
     reward = None
     if problem is None:
         reward, problem = await _reward(sandbox)
@@ -88,6 +96,14 @@ def _not_run(done: ExecResult, timeout_s: float) -> str | None:
 async def _forks_denied(sandbox: Sandbox) -> str | None:
     denied = (await sandbox.counters()).pids_denied
     return f"{denied} forks were denied while test.sh ran" if denied else None
+
+
+async def _rewritten(sandbox: Sandbox) -> str | None:
+    """Why the reward is not the tests' word: something still writes it after test.sh has ended."""
+    look = (await sandbox.exec("verifier-look", ["/bin/sh", "-c", _LOOK], timeout_s=60, cwd="/")).facts
+    if look.exit == REWRITTEN:
+        return "the reward changed after test.sh had ended: another process writes it"
+    return None if look.exit == 0 else f"the reward could not be looked at twice ({look.ending()})"
 
 
 async def _no_ctrf(sandbox: Sandbox) -> str | None:

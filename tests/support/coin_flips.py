@@ -18,6 +18,16 @@ LOSSES = {
     "takes process 1's files": f"{_PYTHON} 'import resource as r; r.prlimit(1, r.RLIMIT_NOFILE, (3, 3))'",
     "takes process 1's memory": f"{_PYTHON} 'import resource as r; r.prlimit(1, r.RLIMIT_AS, (1, 1))'",
     "writes over process 1": f'{_PYTHON} \'import os; os.pwrite(os.open("/proc/1/mem", 1), b"x" * 99, 4 << 20)\'',
+    "writes the reward in a loop": (
+        "setsid sh -c 'while :; do echo 1 > /logs/verifier/reward.txt; done' > /dev/null 2>&1 &"
+    ),
+    "replaces the reward in a loop": (
+        "setsid sh -c 'cd /tmp; while :; do echo 1 > r; mv r /logs/verifier/reward.txt; done' > /dev/null 2>&1 &"
+    ),
+    "kills who looks at the reward": (
+        "setsid sh -c 'while :; do [ -e /logs/verifier/reward.txt ] && echo 1 > /logs/verifier/reward.txt &&"
+        " kill -9 $(pidof sleep); done' > /dev/null 2>&1 &"
+    ),
     "speaks on the streams": (
         "for p in /proc/[0-9]*; do for f in $p/fd/*; do"
         ' case $(readlink $f) in socket:*|pipe:*) timeout 1 sh -c "echo nonsense > $f";; esac; done; done; true'

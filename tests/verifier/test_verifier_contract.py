@@ -27,6 +27,7 @@ class PaperSandbox:
         self.files: dict[str, bytes] = {"reward.txt": b"1", "reward.json": b'{"reward": 1}', "ctrf.json": b"{}"}
         self.options: dict[str, object] = {}
         self.clean = ExecResult(DONE)
+        self.look = ExecResult(DONE)
         self.stdout = b""
         self.counted = PhaseCounters("verifier")
 
@@ -38,7 +39,7 @@ class PaperSandbox:
             self.options = options
             self.files |= {name.replace("_", "."): data for name, data in self.writes.items()}
             return ExecResult(self.facts, self.stdout)
-        return self.clean
+        return self.look if command_id == "verifier-look" else self.clean
 
     async def counters(self):
         return self.counted
@@ -68,7 +69,13 @@ async def test_stale_files_go_before_the_tests_come(tmp_path):
     (tmp_path / "tests").mkdir()
     sandbox = PaperSandbox()
     facts = await verify(sandbox, task_at(str(tmp_path)))
-    assert sandbox.calls == ["exec verifier-clean", "put /tests", "exec verifier", "exec verifier-last-lines"]
+    assert sandbox.calls == [
+        "exec verifier-clean",
+        "put /tests",
+        "exec verifier",
+        "exec verifier-look",
+        "exec verifier-last-lines",
+    ]
     assert facts.reward is None
     assert "neither" in (facts.problem or "")
     assert sandbox.options == {"timeout_s": 7.0, "env": {"A": "1"}, "cwd": "/"}
@@ -77,7 +84,7 @@ async def test_stale_files_go_before_the_tests_come(tmp_path):
 async def test_a_made_up_task_has_no_tests_to_bring():
     sandbox = PaperSandbox(reward_txt=b"0.5")
     assert (await verify(sandbox, task_at())).reward == 0.5
-    assert sandbox.calls == ["exec verifier-clean", "exec verifier"]
+    assert sandbox.calls == ["exec verifier-clean", "exec verifier", "exec verifier-look"]
 
 
 async def test_the_exit_code_is_recorded_and_ignored():
@@ -138,3 +145,21 @@ async def test_a_reward_file_has_a_bound(name):
     assert facts.reward is None
     assert facts.problem == f"{name.replace('_', '.')} is larger than 64 KiB"
     assert (await verify(PaperSandbox(reward_txt=b" " * (63 << 10) + b"1"), task_at())).reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        (CommandFacts(exit=3), "the reward changed after test.sh had ended"),
+        (CommandFacts(signal=9), "could not be looked at twice (killed by signal 9)"),
+        (CommandFacts(signal=9, timed_out=True), "could not be looked at twice (timed out)"),
+    ],
+)
+async def test_a_reward_that_something_else_writes_is_void(look, says):
+    sandbox = PaperSandbox(reward_txt=b"1")
+    assert (await verify(sandbox, task_at())).reward == 1.0
+    sandbox = PaperSandbox(reward_txt=b"1")
+    sandbox.look = ExecResult(look)
+    facts = await verify(sandbox, task_at())
+    assert facts.reward is None
+    assert says in facts.problem
