@@ -25,10 +25,24 @@ def shown(session: Session, metrics_port: int | None, logs: Logs) -> Iterator[Wa
         tell(f"going on with {session.path}: {done} of {planned} trials are done")
     if 0 < done < planned and (moved := moved_tags(session.study.sweep, session.images)):
         tell(f"warning: moved since the run was made: {some(moved)}; the run goes on with the digests of its plan")
-    with Telemetry(run_id, planned, done, metrics_port, logs) as telemetry, ProgressView(planned, done) as view:
+    with (
+        Telemetry(run_id, planned, done, metrics_port, logs) as telemetry,
+        ProgressView(planned, done, _last_opening(session)) as view,
+    ):
 
         def observe(progress: Progress) -> None:
             view(progress)
             telemetry.progress(progress)
 
         yield Watchers(observe, lambda driver: stop_on_signals(driver, tell), telemetry.row, tell)
+
+
+def _last_opening(session: Session) -> float | None:
+    """When the last planned window of this sweep opens (epoch seconds): no sweep is done before."""
+    from raysweep.study import compose
+
+    blocks = session.study.plan.blocks[: session.blocks] if session.blocks else session.study.plan.blocks
+    calendar = compose.calendar(session.study.sweep, session.facts.created)
+    return max(
+        (calendar.occasion(bucket, date).opens for bucket, date in {(b.bucket, b.date) for b in blocks}), default=None
+    )

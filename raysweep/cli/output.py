@@ -61,11 +61,15 @@ def status_lines(status: RunStatus) -> list[str]:
 
 
 class ProgressView:
-    """Shows a run's progress: a bar on a terminal, a line every few seconds elsewhere. A context manager."""
+    """Shows a run's progress: a bar on a terminal, a line every few seconds elsewhere. A context manager.
 
-    def __init__(self, planned: int, done: int) -> None:
-        self._planned, self._before = planned, done
-        self._began = time.monotonic()
+    planned, done: trials of the plan, and those that were done before. last_opening: when the last planned window opens
+    (epoch seconds), None where there are no windows: the run does not end before.
+    """
+
+    def __init__(self, planned: int, done: int, last_opening: float | None = None) -> None:
+        self._planned, self._before, self._last_opening = planned, done, last_opening
+        self._busy_s, self._seen = 0.0, time.monotonic()
         self._last = 0.0
         self._idle = False
         self._bar: Bar | None = None
@@ -89,6 +93,9 @@ class ProgressView:
     def __call__(self, progress: Progress) -> None:
         """Show where the run is."""
         now = time.monotonic()
+        if progress.in_flight and not progress.probing:
+            self._busy_s += now - self._seen
+        self._seen = now
         if now - self._last < (0.2 if self._bar else LINE_EVERY_S):
             return
         idle = progress.in_flight == 0 and progress.waiting_until is not None and not progress.waiting_retries
@@ -96,13 +103,13 @@ class ProgressView:
             return
         self._last, self._idle = now, idle
         done = min(self._planned, self._before + progress.finished)
-        text = self._text(progress, now)
+        text = self._text(progress)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, description=text)
         else:
             tell(f"{done}/{self._planned} trials, {text}")
 
-    def _text(self, progress: Progress, now: float) -> str:
+    def _text(self, progress: Progress) -> str:
         running = "probes" if progress.probing else f"{progress.in_flight} running"
         parts = [running, f"{progress.by_outcome.get('infra', 0)} infra"]
         if progress.waiting_retries:
@@ -111,6 +118,12 @@ class ProgressView:
             opens = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(progress.waiting_until))
             parts.append(f"waiting for the window that opens at {opens}")
         elif progress.finished:
-            left = self._planned - self._before - progress.finished
-            parts.append(f"eta {format_duration(max(0.0, left * (now - self._began) / progress.finished))}")
+            parts.append(f"eta {format_duration(self._eta_s(progress))}")
         return ", ".join(parts)
+
+    def _eta_s(self, progress: Progress) -> float:
+        """Seconds until all is done: at the pace of the time in which trials ran, and not before the last window."""
+        left = max(0, self._planned - self._before - progress.finished)
+        at_pace = left * self._busy_s / progress.finished
+        until_last = (self._last_opening - time.time()) if self._last_opening is not None and left else 0.0
+        return max(at_pace, until_last, 0.0)

@@ -71,3 +71,38 @@ def test_an_incomplete_sweep_is_still_reported_and_its_code_kept(checkout, code,
     done, calls = quickstart(checkout, local=0, docker=0, run=code)
     assert done.returncode == code
     assert any(call.startswith("report") for call in calls) is reported
+
+
+def test_help_needs_no_environment(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "quickstart", tmp_path / "scripts" / "quickstart")
+    done = subprocess.run(
+        ["bash", "scripts/quickstart", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: scripts/quickstart [RUN_DIR]")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_unknown_option_is_refused_and_starts_nothing(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "quickstart", tmp_path / "scripts" / "quickstart")
+    done = subprocess.run(
+        ["bash", "scripts/quickstart", "--fast"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: unknown option --fast; scripts/quickstart --help shows the usage\n",
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_code_of_a_silent_installation_is_kept_and_progress_ends_with_it(tmp_path, code):
+    (tmp_path / ".venv").mkdir()
+    silent = f"until grep -q 'installing packages: .venv has' told; do command sleep 0.1; done; exit {code}"
+    script = (
+        f'. "{ROOT}/scripts/environment"; sleep() {{ command sleep 0.05; }}; with_progress sh -c "{silent}" 2> told'
+    )
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, check=False, timeout=300)
+    assert done.returncode == code
