@@ -102,6 +102,11 @@ def test_edits_while_a_sweep_runs_change_nothing_in_containers(sandbox_of_docker
     assert one_behaviour(edited_twice(folder, sandbox_of_docker, "inprocess"))
 
 
+@pytest.mark.cluster
+def test_edits_while_a_sweep_runs_change_nothing_in_pods(sandbox_of_pods, folder):
+    assert one_behaviour(edited_twice(folder, sandbox_of_pods, "inprocess"))
+
+
 @pytest.mark.ray
 def test_runners_on_other_nodes_get_tasks_without_a_path_of_ours(folder, tmp_path, embedded_ray):
     """Ray's object store brings the archives: nothing of the run directory is there when they are asked for."""
