@@ -22,9 +22,9 @@ def shown(session: Session, metrics_port: int | None, logs: Logs) -> Iterator[Wa
 
     planned, done, run_id = session.study.plan.trials, session.state.done, session.facts.run_id
     if done:
-        tell(f"going on with {session.path}: {done} of {planned} trials are done")
+        tell(f"resuming {session.path}: {done} of {planned} trials are done")
     if 0 < done < planned and (moved := moved_tags(session.study.sweep, session.images)):
-        tell(f"warning: moved since the run was made: {some(moved)}; the run goes on with the digests of its plan")
+        tell(f"warning: moved since the run was made: {some(moved)}; the run keeps the digests of its plan")
     with (
         Telemetry(run_id, planned, done, metrics_port, logs) as telemetry,
         ProgressView(planned, done, _last_opening(session)) as view,

@@ -22,7 +22,7 @@ def exit_code(end: RunEnd, config: Path, *, complete: bool) -> int:
     result, session = end.result, end.session
     again = f"raysweep run {config} --run-dir {session.path}"
     if result.interrupted:
-        tell(f"interrupted; go on with: {again}")
+        tell(f"interrupted; resume with: {again}")
         return ExitCode.INTERRUPTED
     if result.stopped is not None and result.stopped.kind == "rule":
         tell(f"stopped by the registered rule: {result.stopped.reason}; report: raysweep report {session.path}")
@@ -42,16 +42,16 @@ def _left(result: Result, session: Session, config: Path, again: str) -> str | N
     """Why something is left to do, and how; None where nothing is."""
     if result.stopped is not None:
         remedy = {
-            "budget": "go on (after raising the bound) with",
-            "breaker": f"look after the machines and `raysweep doctor --config {config}`, then go on with",
+            "budget": "raise the bound, then resume with",
+            "breaker": f"look after the machines and `raysweep doctor --config {config}`, then resume with",
         }[result.stopped.kind]
         return f"stopped: {result.stopped.reason}; {remedy}: {again}"
     if not result.missing:
         return None
     lacking = f"{result.missing} blocks have no complete run"
-    tried = f"`raysweep status {session.path}` names what was tried"
+    tried = f"`raysweep status {session.path}` lists the attempts"
     if result.missing == result.for_good:
-        return f"{lacking}, and no further one (`block_reruns`): {tried}, the report what it costs"
+        return f"{lacking} and have used all their `block_reruns`: {tried}, the report shows the effect"
     if session.invocation is not None:
         return parting(session.invocation, result.missing, again)
     return f"{lacking} (retries, `block_reruns` or windows used up); {tried}; try again with: {again}"

@@ -172,7 +172,7 @@ def run(
     logs: LogForm = "plain",
     as_json: Json = False,
 ) -> None:
-    """Run a sweep, or go on with it: the same command resumes."""
+    """Run a sweep, or resume it: the same command does both."""
     from raysweep.cli.run import run_command
 
     code = run_command(

@@ -177,7 +177,7 @@ def stop_on_signals(driver: Driver, note: Note) -> None:
     loop = asyncio.get_running_loop()
 
     def interrupt(number: int) -> None:
-        note("stopping: what is in flight is cancelled and recorded; the same command goes on")
+        note("stopping: what is in flight is cancelled and recorded; the same command resumes")
         loop.remove_signal_handler(number)
         driver.interrupt()
 

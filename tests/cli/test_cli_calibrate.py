@@ -13,12 +13,13 @@ import pytest
 
 from raysweep.cli.main import main
 from raysweep.clock import SystemClock
-from raysweep.plan.table import TRIAL_COLUMNS, plan_rows
+from raysweep.plan.table import plan_rows
 from raysweep.record.ledger import LedgerWriter
 from raysweep.record.lock import LocalLock
 from raysweep.record.schema import BY_NAME
 from raysweep.study import load
 from raysweep.study.directory import run_directory
+from support.plan_tables import TRIAL_COLUMNS
 
 MIB = 1024**2
 SWEEP = """\

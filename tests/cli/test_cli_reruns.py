@@ -64,5 +64,5 @@ def test_blocks_whose_runs_are_used_up_are_named_and_the_end_is_3(tmp_path, caps
     rows = read_ledger(run).table.to_pylist()
     assert max(r["block_run"] for r in rows) == 2
     assert run_command(config, run, None, as_json=False) == 3
-    assert "no further one (`block_reruns`)" in capsys.readouterr().err
+    assert "have used all their `block_reruns`" in capsys.readouterr().err
     assert len(read_ledger(run).table) == len(rows), "another driver does not try for ever"
