@@ -27,6 +27,7 @@ from benchmarks.coverage import (  # noqa: E402
     fixed,
     nulls,
     page,
+    parts,
     power,
     rare,
     reactions,
@@ -37,7 +38,7 @@ from benchmarks.coverage.cell import Cell  # noqa: E402
 
 GROUPS = (
     sampled.GROUP, fixed.GROUP, rare.GROUP, dates.GROUP, components.GROUP, nulls.GROUP, power.GROUP, statements.GROUP,
-    claims.GROUP, reactions.GROUP,
+    claims.GROUP, reactions.GROUP, parts.GROUP,
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 FULL = ROOT / "benchmarks" / "results" / "coverage"

@@ -109,6 +109,13 @@ def tables(a: Analysis) -> tuple[TableSection, ...]:
             tuple(f for f in a.findings if sides(f) and f.unit == "points" and not f.bucket),
         ),
         TableSection(
+            "between",
+            "Between any two bands",
+            "Success of every band against every lower one but the reference, adjacent bands first. The intervals of a"
+            " model hold together; all are exploratory.",
+            tuple(f for f in a.findings if f.is_of(FacetKind.BETWEEN)),
+        ),
+        TableSection(
             "parts",
             "What a change is made of, and where it begins",
             "Bounds first: they need only that a higher limit does no harm. The accounting split credits rescued trials"

@@ -29,7 +29,7 @@ from raysweep.stats.findings.rates import arm_rates, infra_contrasts, infra_rate
 from raysweep.stats.findings.rhythm import rhythm_details, rhythms
 from raysweep.stats.findings.significance import significance
 from raysweep.stats.findings.timeofday import time_of_day, time_of_day_details
-from raysweep.stats.findings.together import together
+from raysweep.stats.findings.together import between, together
 from raysweep.stats.findings.voided import broken_checks, verified, verified_bounds
 from raysweep.stats.levels import plain, reference_part
 from raysweep.stats.methods.draws import Map
@@ -143,6 +143,7 @@ def infer(
     yield from contrasts
     yield from looked
     yield from together(cube, design, how)
+    yield from between(cube, design, how)
     yield from date_contrasts(cube, design, how)
     yield from arm_rates(cube, how)
     yield from infra_rates(table, cube, how)

@@ -36,6 +36,8 @@ class FacetKind(StrEnum):
     LOOK = "look"
     SIMULTANEOUS = "simultaneous"
     """An interval that holds together with those of the model's other contrasts."""
+    BETWEEN = "between"
+    """A contrast of two bands neither of which is the reference, whose interval holds together with all others'."""
     TEST = "test"
     RHYTHM = "rhythm"
     PERIOD = "period"

@@ -28,6 +28,7 @@ def verdict(
         *_bands(findings, caveats),
         *_factors(findings, caveats),
         *_runs(findings, caveats),
+        *_between(findings, caveats),
         *_composition(findings, caveats),
         *_time_of_day(findings, caveats),
     ]
@@ -114,6 +115,32 @@ def _rate_sentence(f: Finding) -> str:
     return f"{f.model}: success is {percent(f.value)}{interval} at {f.arm}; no other band to compare it with."
 
 
+def _between(findings: Sequence[Finding], caveats: Caveats) -> Iterator[Statement]:
+    """Contrasts of bands other than the reference, all pairs together: those that are shown, else the widest pair."""
+    for model in dict.fromkeys(f.model for f in findings):
+        pairs = [f for f in findings if f.is_of(FacetKind.BETWEEN) and f.model == model and f.low is not None]
+        for f in pairs:
+            if f.excludes_zero and f.value is not None and f.high is not None and f.low is not None:
+                low, high = sorted((abs(f.low), abs(f.high)))
+                text = (
+                    f"{model}: success {'rises' if f.value > 0 else 'falls'} {number(abs(f.value))} points"
+                    f" ({level_text(f)} {span(low, high)}, all pairs of bands together) from {f.reference} to {f.arm},"
+                    f" for tasks like these on the dates that were run{caveats.tag(registered=False)}."
+                )
+                yield Statement(text, claim=True, findings=ids(f))
+        if pairs and not any(f.excludes_zero for f in pairs):
+            tag = caveats.tag(registered=False)
+            text = f"{model}: no difference shown between any two other bands ({_widest(pairs)}){tag}."
+            yield Statement(text, findings=ids(*pairs))
+
+
+def _widest(pairs: Sequence[Finding]) -> str:
+    """The lowest against the highest of the bands, with its interval."""
+    f = max(pairs, key=lambda g: abs(g.value or 0.0))
+    ends = f"{level_text(f)} {span(f.low or 0.0, f.high or 0.0, signed=True)}, all pairs of bands together"
+    return f"most from {f.reference} to {f.arm}: {_points(f)}, {ends}"
+
+
 def _composition(findings: Sequence[Finding], caveats: Caveats) -> Iterator[Statement]:
     """What a claimed change is made of, and where over the bands it begins: per model."""
     for f in _band_contrasts(findings):
@@ -126,10 +153,16 @@ def _composition(findings: Sequence[Finding], caveats: Caveats) -> Iterator[Stat
             yield Statement(f"{text}{caveats.tag(registered=True)}.", claim=len(f.facet.names) == 1, findings=ids(f))
 
 
+def _is_same(f: Finding, fields: dict[str, str | None]) -> bool:
+    return all(getattr(f, key) == value for key, value in fields.items())
+
+
 def _made_of(f: Finding, findings: Sequence[Finding], caveats: Caveats) -> Iterator[Statement]:
     same = {"model": f.model, "arm": f.arm, "reference": f.reference}
-    rescued = _find(findings, estimand="rescued", **same)
-    other = _find(findings, estimand="other_successes", **same)
+    rescued, other = (
+        next((g for g in findings if g.estimand == name and g.is_of(FacetKind.BOUNDS) and _is_same(g, same)), None)
+        for name in ("rescued", "other_successes")
+    )
     if rescued is None or other is None or f.value is None:
         return
     if rescued.low is None or rescued.high is None or other.low is None or other.high is None:
@@ -139,8 +172,8 @@ def _made_of(f: Finding, findings: Sequence[Finding], caveats: Caveats) -> Itera
     text = (
         f"{f.model}: of the {number(f.value, signed=True)} points from {f.reference} to {f.arm}, trials rescued from"
         f" infrastructure gave between {number(rescued.low)} and {number(rescued.high)}, other successes between"
-        f" {number(other.low)} and {number(other.high)}, if a higher limit does no harm (exploratory bounds,"
-        f" without sampling error){caveats.tag(registered=True)}."
+        f" {number(other.low)} and {number(other.high)}, if a higher limit does no harm ({level_text(other)}"
+        f" confidence, exploratory){caveats.tag(registered=True)}."
     )
     yield Statement(text, findings=ids(f, rescued, other))
 

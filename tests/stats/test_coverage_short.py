@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from benchmarks.coverage import data, fixed, nulls, page, power, rare, resample, sampled, statements
+from benchmarks.coverage import (
+    claims,
+    data,
+    fixed,
+    nulls,
+    page,
+    parts,
+    power,
+    rare,
+    reactions,
+    resample,
+    sampled,
+    statements,
+)
 from benchmarks.coverage.__main__ import GROUPS
 from benchmarks.coverage.cell import Cell, chunks
 from benchmarks.coverage.judge import Target, covered, merged, monte_carlo
@@ -72,7 +85,10 @@ def test_cells_have_files_of_their_own_and_at_least_4000_studies_in_the_full_for
     for form in ("short", "full"):
         cells = [c for g in GROUPS for c in g.cells(form)]
         assert len({c.path(tmp_path) for c in cells}) == len(cells)
-    assert all(c.studies >= 4000 for g in GROUPS if g.name != statements.NAME for c in g.cells("full"))
+    slow = {claims.NAME: 400, reactions.NAME: 1000, parts.NAME: 1000}  # the reducer on a whole cube, study by study
+    for g in GROUPS:
+        if g.name != statements.NAME:
+            assert all(c.studies >= slow.get(g.name, 4000) for c in g.cells("full"))
     assert {k: sum(c.studies for c in statements.cells("full") if c.params["K"] == k) for k in (5, 120)} == {
         5: 100, 120: 100,
     }  # fmt: skip

@@ -133,7 +133,7 @@ def test_trends_over_the_study():
 def test_decomposition_identity_and_bounds_on_a_ledger():
     cube, _, design = ledger(TWO)
     found = list(decompose(cube, design, HOW))
-    rescued, other = (find(found, estimand=e) for e in ("rescued", "other_successes"))
+    rescued, other = (find(found, estimand=e, facet=None) for e in ("rescued", "other_successes"))
     p, q = ([100 * m[:, i].mean() for i in (0, 1)] for m in (cube.y, cube.q))
     dp, dq = p[1] - p[0], q[1] - q[0]
     assert (rescued.low, rescued.high) == pytest.approx((0.0, -dq))
@@ -181,7 +181,7 @@ def test_where_everything_died_the_split_is_undefined():
     assert infra.value is None
     assert "no_clean_trials" in codes(infra)
     assert "undefined" in infra.method
-    assert find(found, estimand="rescued").high == pytest.approx(100.0)
+    assert find(found, estimand="rescued", facet=None).high == pytest.approx(100.0)
 
 
 def test_change_point_of_the_study():

@@ -6,7 +6,7 @@ Belongs here: pooled p and q on complete blocks, which interval the split gets, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,17 +14,28 @@ import numpy as np
 from raysweep.stats.arrays import Floats
 from raysweep.stats.cube import Cube
 from raysweep.stats.design import Design
+from raysweep.stats.facet import Facet, FacetKind
 from raysweep.stats.finding import Caution, Finding
 from raysweep.stats.findings.contrast import contrast_finding
-from raysweep.stats.findings.pair import Pair, is_binary, pair, pair_cautions, rare
+from raysweep.stats.findings.pair import Pair, is_binary, mean_contrast, pair, pair_cautions, rare
 from raysweep.stats.methods.decomposition import bounds, infra_draws, infra_influence, kitagawa
-from raysweep.stats.methods.interval import FEW_TASKS, Draws, Interval, expanded_percentile, fmean, t_interval
+from raysweep.stats.methods.interval import (
+    FEW_TASKS,
+    Draws,
+    Interval,
+    expanded_percentile,
+    fmean,
+    standard_error,
+    t_interval,
+)
+from raysweep.stats.methods.partial import critical, level_of
 from raysweep.stats.methods.rare import RARE_EVENTS
 
 ASSUMPTION = (
     "bounds from success and infrastructure deaths, without sampling error; assuming a higher limit neither turns a"
     " success into a failure nor kills what the lower one spared"
 )
+ONE_ASSUMPTION = "if a higher limit neither turns a success into a failure nor kills what the lower one spared"
 ACCOUNTING = "Kitagawa 1955, accounting, not causal: rescued trials are credited with average success"
 BOUNDS_ONLY = Caution(
     "bounds_only",
@@ -34,11 +45,12 @@ BOUNDS_ONLY = Caution(
 
 
 def decompose(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
-    """Four Findings per model and band against the reference, all in points, over all buckets.
+    """Findings per model and band against the reference, all in points, over all buckets.
 
-    "rescued" and "other_successes": value None, low and high the bounds at the point estimates (level None: they are no
-    confidence interval). "decomposition_infra" and "decomposition_clean": Kitagawa's parts, which add up to the success
-    contrast, with intervals over tasks from the shared draws.
+    "rescued" and "other_successes": value None, low and high the bounds at the point estimates (level None: they are
+    no confidence interval), then with facet BOUNDS their confidence intervals over tasks. "decomposition_infra" and
+    "decomposition_clean": Kitagawa's parts, which add up to the success contrast, with intervals over tasks from the
+    shared draws.
     """
     for model in cube.models:
         for band in cube.bands(model) if design.reference in cube.bands(model) else ():
@@ -82,8 +94,37 @@ def _contrast(cube: Cube, design: Design, how: Draws, *, model: str, band: str) 
         interval = Interval(low, high, ASSUMPTION, (BOUNDS_ONLY,) if span else ())
         plain = contrast_finding(p, {**label, "estimand": estimand}, None, interval, how.level, cautions=missing)
         yield replace(plain, level=None, resampled_over="")
+    for estimand, interval in _confident(cube, (arm, reference), p, q, how) if len(parts.tasks) > 1 else ():
+        plain = contrast_finding(p, {**label, "estimand": estimand}, None, interval, how.level, cautions=missing)
+        yield replace(plain, facet=Facet(FacetKind.BOUNDS, "confidence"))
     for estimand, value, interval in _split(parts, how):
         yield contrast_finding(p, {**label, "estimand": estimand}, value, interval, how.level, cautions=missing)
+
+
+def _confident(cube: Cube, columns: tuple[int, int], p: Pair, q: Pair, how: Draws) -> Iterator[tuple[str, Interval]]:
+    """Confidence intervals over tasks of both parts: their bounds, widened by the error of each bound.
+
+    Rescued trials lie between 0 and -dq, other successes between dp and dp + dq, the contrast of y + q. Each end has
+    the method of any contrast, at the level of Imbens and Manski's critical value (`methods.partial`).
+    """
+    whole = pair(cube, cube.y + cube.q, *columns, cube.in_bucket(None))
+    for estimand, ends, sign in (("rescued", (q,), -1.0), ("other_successes", (p, whole), 1.0)):
+        means = [fmean(m[np.isfinite(m)]) for e in ends for m in [e.by_task[0]]]
+        errors = [standard_error(m[np.isfinite(m)]) for e in ends for m in [e.by_task[0]]]
+        width = abs(means[0] - means[-1]) if len(means) > 1 else abs(means[0])
+        level = level_of(critical(width, max(errors), how.level))
+        asks = [mean_contrast(e, replace(how, level=level))[1] for e in ends]
+        known = [sign * x for i in asks for x in (i.low, i.high) if x is not None]
+        if len(known) < 2 * len(ends):
+            continue
+        method = f"Imbens-Manski interval of the bounds, each by {' and '.join(dict.fromkeys(i.method for i in asks))}"
+        low, high = _rescued(means[0], known) if estimand == "rescued" else (min(known), max(known))
+        yield estimand, Interval(low, high, f"{method}; {ONE_ASSUMPTION}", (BOUNDS_ONLY,))
+
+
+def _rescued(dq: float, ends: Sequence[float]) -> tuple[float, float]:
+    """0 on the side of the assumption, the far end of -dq's interval on the other."""
+    return (0.0, max(0.0, *ends)) if dq <= 0 else (min(0.0, *ends), 0.0)
 
 
 def _split(parts: _Parts, how: Draws) -> Iterator[tuple[str, float | None, Interval]]:

@@ -52,15 +52,31 @@ def together(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
             yield from (f for f in family(every, how) if f.arm not in names)
 
 
-def family(members: Sequence[Member], how: Draws) -> Iterator[Finding]:
-    """Intervals of contrasts that hold together at how.level; nothing for fewer than two.
+def between(cube: Cube, design: Design, how: Draws) -> Iterator[Finding]:
+    """Per model success of every band against every lower one but the reference, facet BETWEEN, adjacent bands first.
+
+    All pairs of a model hold together; contrasts against the reference are a family of their own (`together`).
+    """
+    for model in cube.models:
+        bands = [b for b in cube.bands(model) if b != design.reference]
+        pairs = [(low, high) for step in range(1, len(bands)) for low, high in zip(bands, bands[step:], strict=False)]
+        members = [
+            Member(model, high, low, pair(cube, cube.y, *columns, cube.in_bucket(None)))
+            for low, high in pairs
+            for columns in [(cube.column(model, high), cube.column(model, low))]
+        ]
+        yield from (replace(f, facet=Facet(FacetKind.BETWEEN)) for f in family(members, how, least=1))
+
+
+def family(members: Sequence[Member], how: Draws, least: int = 2) -> Iterator[Finding]:
+    """Intervals of contrasts that hold together at how.level; nothing for fewer than `least`.
 
     Max-t bands from the draws that every interval shares. A contrast whose events are too few for a bootstrap, or whose
     tasks have no spread, has its own method at the level 1 - alpha / m of Bonferroni, and the bands leave it that share
     of the error: their level is 1 - alpha x (contrasts in them) / m.
     """
     with_data = [m for m in members if m.pair.complete.any()]
-    if len(members) < 2:
+    if len(members) < least:
         return
     alpha, size = 1 - how.level, len(members)
     asks = [mean_ask(m.pair, 1 - alpha / size) for m in with_data]
