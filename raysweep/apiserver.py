@@ -31,19 +31,15 @@ Json = dict[str, Any]
 """A JSON object as the API server speaks it."""
 
 JSON = "application/json"
-
 PATIENCE_S = 30.0
 """How long a call is tried again, in all, where it says nothing else."""
 
 CALL_TIMEOUT_S = 30.0
 """One call that takes longer is broken off (and tried again if it may be)."""
-
 HEARTBEAT_S = 30.0
 """A WebSocket that does not answer a ping within half of this is dead."""
-
 PAGE = 500
 """Objects per page of a list."""
-
 CALLS_AT_ONCE = 32
 """Further calls wait for their turn: each needs a connection of its own, of some 100 KB."""
 
