@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import resource
@@ -19,10 +18,12 @@ import socket
 import struct
 import sys
 import time
-from typing import Any, NoReturn
 
-from .archive import pack, unpack
 from .process import FIRST_MARK, PR_SET_DUMPABLE, SPOOL, Command, become, kill_marked, libc
+
+TYPE_CHECKING = False  # typing takes longer to import than half of the rest
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 HEADER = struct.Struct(">IQ")
 KILL_TICK_S = 0.01
@@ -53,6 +54,7 @@ class Supervisor:
         self.selector.register(self.link, selectors.EVENT_READ)
         self.selector.register(wake_in, selectors.EVENT_READ)
         self.send(0, {"ready": True, "python": sys.version.split()[0]})
+        load_archives()
         while True:
             for key, _ in self.selector.select(self.pause()):
                 if key.fileobj is self.link:
@@ -181,12 +183,16 @@ class Supervisor:
 
     def on_put(self, request: dict[str, Any], body: bytes) -> None:
         """Unpack an archive below a folder."""
-        if len(body) != request["size"] or hashlib.sha256(body).hexdigest() != request["sha256"]:
+        if len(body) != request["size"] or sha256(body) != request["sha256"]:
             raise OSError(errno.EBADMSG, "the archive arrived damaged")
+        from .archive import unpack  # noqa: PLC0415 - see load_archives
+
         self.start_worker(request["id"], lambda _out: unpack(body, request["dest"]))
 
     def on_get(self, request: dict[str, Any], _body: bytes) -> None:
         """Pack a file or folder."""
+        from .archive import pack  # noqa: PLC0415 - see load_archives
+
         os.lstat(request["path"])
         self.start_worker(request["id"], lambda out: pack(request["path"], out, request["limit"]))
 
@@ -217,10 +223,24 @@ class Supervisor:
             pass
         body = bytes(self.collected.pop(pipe))
         if status == 0:
-            self.send(request_id, {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}, body)
+            self.send(request_id, {"size": len(body), "sha256": sha256(body)}, body)
         else:
             report = body.rpartition(END_OF_ARCHIVE)[2] if END_OF_ARCHIVE in body else b"{}"
             self.send(request_id, {"error": f"worker ended with status {status}", **json.loads(report)})
+
+
+def load_archives() -> None:
+    """Import what archives need, which takes longer than all else: after the runner was told that we are ready."""
+    import hashlib  # noqa: F401, PLC0415
+
+    from . import archive  # noqa: F401, PLC0415
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal digest."""
+    import hashlib  # noqa: PLC0415 - see load_archives
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def work_and_exit(work: Any, pipe: int) -> NoReturn:
