@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from raysweep import apiserver as paths
 from raysweep.apiserver import ApiError
 from raysweep.cli.main import app
-from raysweep.sandbox.kubernetes import api as paths
 from raysweep.sandbox.kubernetes.doctor import run_checks
 from raysweep.sandbox.kubernetes.pod import Binding, PodOptions, pod_manifest, pod_name
 from raysweep.sandbox.kubernetes.preflight import admission_check, namespace_check, node_checks, rights_check

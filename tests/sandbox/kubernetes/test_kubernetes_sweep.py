@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raysweep import apiserver as paths
 from raysweep.record.reader import read_ledger
-from raysweep.sandbox.kubernetes import api as paths
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raysweep import apiserver as paths
 from raysweep.apiserver import ApiError
-from raysweep.sandbox.kubernetes import api as paths
 from support.kubernetes_pods import small_pod
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "reaper"

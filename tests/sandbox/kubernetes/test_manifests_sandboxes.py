@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raysweep import apiserver as paths
 from raysweep.apiserver import ApiError
-from raysweep.sandbox.kubernetes import api as paths
 from raysweep.sandbox.kubernetes import preflight
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "sandboxes"
