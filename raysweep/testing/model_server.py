@@ -110,6 +110,7 @@ class ModelServer:
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="model-server", daemon=True)
         self._ready = threading.Event()
+        self._failed: OSError | None = None
 
     @property
     def url(self) -> str:
@@ -120,6 +121,8 @@ class ModelServer:
         self._thread.start()
         if not self._ready.wait(START_S):
             raise RuntimeError("the model server did not start")
+        if self._failed is not None:
+            raise self._failed
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,7 +131,11 @@ class ModelServer:
         self._thread.join(START_S)
 
     def _serve(self) -> None:
-        asyncio.run(self._main())
+        try:
+            asyncio.run(self._main())
+        except OSError as error:  # its port is taken
+            self._failed = error
+            self._ready.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -38,10 +38,15 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def quickstart(checkout, local, docker, run=0):
+def quickstart(checkout, *arguments, local, docker, run=0):
     environment = {**os.environ, "LOCAL": str(local), "DOCKER": str(docker), "RUN": str(run), "RAYSWEEP_IN_SCOPE": "1"}
     done = subprocess.run(
-        ["bash", "scripts/quickstart"], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+        ["bash", "scripts/quickstart", *arguments],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     calls = (checkout / "calls").read_text().splitlines()
     return done, [call for call in calls if not call.startswith("doctor")]
@@ -106,3 +111,26 @@ def test_the_code_of_a_silent_installation_is_kept_and_progress_ends_with_it(tmp
     )
     done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, check=False, timeout=300)
     assert done.returncode == code
+
+
+def test_models_runs_its_own_sweep_beside_a_model_server(checkout):
+    (checkout / "requirements-models.txt").write_text("")
+    stamp = "cat requirements-models.txt pyproject.toml scripts/environment | cksum > .venv/.raysweep-models"
+    subprocess.run(["sh", "-c", stamp], cwd=checkout, check=True)
+    python = checkout / ".venv/bin/python"
+    python.write_text("#!/bin/sh\necho http://127.0.0.1:8000\nexec sleep 600\n")
+    python.chmod(0o755)
+    done, calls = quickstart(checkout, "--models", local=0, docker=0)
+    assert done.returncode == 0, done.stderr
+    assert "it answers on http://127.0.0.1:8000" in done.stderr
+    assert calls == ["run configs/models.yaml --run-dir runs/models", "report runs/models"]
+
+
+def test_models_ends_where_its_server_does_not_start(checkout):
+    test_models_runs_its_own_sweep_beside_a_model_server(checkout)
+    (checkout / "calls").write_text("")
+    (checkout / ".venv/bin/python").write_text("#!/bin/sh\necho no port >&2\nexit 1\n")
+    done, calls = quickstart(checkout, "--models", local=0, docker=0)
+    assert done.returncode == 4
+    assert "the model server did not start" in done.stderr
+    assert calls == []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import time
 
 import aiohttp
@@ -243,3 +246,19 @@ async def test_nothing_that_an_agent_gets_or_a_record_holds_has_the_key(server, 
     status, text = await post(access, "/v1/messages", BODIES["/v1/messages"])
     assert status == 200
     assert KEY not in text + repr(access) + repr(attempt) + json.dumps([repr(c) for c in attempt.calls])
+
+
+def test_the_server_of_the_bundled_tasks_says_where_it_answers_and_ends_when_told(tmp_path):
+    command = [sys.executable, "-m", "raysweep.testing.headroom_model", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_a_port_that_is_taken_is_told(server):
+    port = server.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "raysweep.testing.headroom_model", port]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 cannot be had" in done.stderr
