@@ -5,7 +5,9 @@ Each is a kind of fault that users of such tools have reported: what ran before 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -150,12 +152,16 @@ def test_a_reward_that_tests_did_not_write_is_never_a_score(outcomes):
         ({"task.toml": TOML.replace("memory_mb = 64", "memory = 4096")}, "task.toml", "4096"),
         ({"task.toml": TOML.replace("cpus = 1", "cpus = 0.0004")}, "task.toml", "0.0004"),
         ("pipe", "environment/pipe", "named pipe"),
+        ("socket", "environment/socket", "a socket"),
     ],
 )
 def test_what_cannot_run_is_named_by_check(tmp_path, files, file, said):
     folder = make(tmp_path, "one", files=files if isinstance(files, dict) else {"environment/setup.sh": "#!/bin/sh\n"})
     if files == "pipe":
         os.mkfifo(folder / "environment" / "pipe")
+    if files == "socket":
+        with contextlib.chdir(folder / "environment"), socket.socket(socket.AF_UNIX) as made:
+            made.bind("socket")  # the whole path would be too long
     done = raysweep("check", "sweep.yaml", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert f"tasks/one/{file}" in done.stderr
