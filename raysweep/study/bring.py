@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.sandbox.protocol import BringsImages, SandboxSpec
 from raysweep.study import compose
-from raysweep.study.images import task_images
+from raysweep.study.images import Images, resolve_images, task_images
 from raysweep.study.notes import Note, silent
 from raysweep.units import Resources
 
@@ -25,7 +25,11 @@ def bring_images_of(study: Study, note: Note = silent) -> None:
         UnsuitableError: an image cannot be had here.
 
     """
-    asyncio.run(bring_images(compose.recipe(study.sweep)("driver"), study, task_images(study).get, note))
+    if study.sweep.sandbox.option("images", "tags") == "require":
+        images = Images(resolve_images(study))
+    else:
+        images = Images({task: (name, None) for task, name in task_images(study).items()})
+    asyncio.run(bring_images(compose.recipe(study.sweep)("driver"), study, images.of, note))
 
 
 async def bring_images(

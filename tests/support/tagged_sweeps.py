@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -36,7 +38,7 @@ FILES = {
 
 
 class Tagged:
-    """A tag in a registry, whose image holds nothing but the supervisor, and a sweep on it.
+    """A tag in a registry, whose image holds the supervisor and a shell that does nothing, and a sweep on it.
 
     sandbox: kind and options, as YAML.
     """
@@ -54,7 +56,7 @@ class Tagged:
         """Let the tag mean another image; its digest."""
         config = {"architecture": self.architecture, "os": "linux", "config": {"Labels": {"version": version}}}
         path = self.repository.partition("/")[2]
-        return self.registry.push(path, "1", config, supervisor_archive(self.architecture))
+        return self.registry.push(path, "1", config, _layer(self.architecture))
 
     def run(self, *words: str, pull: str = "missing", images: str = "resolve") -> subprocess.CompletedProcess[str]:
         config = self.folder / "sweep.yaml"
@@ -70,3 +72,10 @@ class Tagged:
     def planned(self) -> set[tuple[str | None, str | None]]:
         rows = pq.read_table(self.folder / "run" / "plan.parquet", columns=["image", "image_digest"]).to_pylist()
         return {(row["image"], row["image_digest"]) for row in rows}
+
+
+def _layer(architecture: str) -> bytes:
+    buffer = io.BytesIO(supervisor_archive(architecture))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        archive.addfile(tarfile.TarInfo("bin/sh"))
+    return buffer.getvalue()
