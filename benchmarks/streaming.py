@@ -3,7 +3,8 @@
 1. Lag: a real `raysweep run` (simulated sandbox, real time, Ray executor), followed at once by the plain follower that
    `raysweep watch` uses and by a Ray Dataset stream. Per row: from its end to the sealing of its segment (time of the
    file), from there to being seen, and both. Goal: median lag at most 1 s beyond the seal interval.
-2. Rate at which a ledger that is there already is taken: by the follower, by a stream with all columns and with three.
+2. Rate at which a ledger that is there already is taken: by the follower, by a stream with all columns and with three,
+   and by the same streams where each block is one row, as it was before blocks were sealed segments.
 3. One look of `raysweep watch` at many attempts: seconds, and bytes kept.
 
     python benchmarks/streaming.py [--trials 400] [--backlog 2000] [--attempts 1000000]
@@ -49,6 +50,8 @@ repeats: {repeats}
 sandbox: {{kind: simulated, truth: {{success: 0.5, duration: {duration}}}}}
 runner: {{concurrency: 10, executor: {executor}}}
 """
+SINGLE_ROWS = 500
+"""Rows of a stream with one row per block that are measured."""
 FEW = ["attempt_id", "outcome", "reward"]
 
 
@@ -83,12 +86,14 @@ class Followed(threading.Thread):
                     self.seen[attempt], self.sealed[attempt] = now, sealed
 
 
-def streamed(made: Any) -> dict[str, float]:
-    """When each attempt came out of a Dataset."""
-    seen = {}
+def streamed(made: Any, most: int = sys.maxsize) -> dict[str, float]:
+    """When each attempt came out of a Dataset; the first `most` of them, and those of the same block."""
+    seen: dict[str, float] = {}
     for batch in made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         now = time.time()
         seen |= dict.fromkeys(batch["attempt_id"].to_pylist(), now)
+        if len(seen) >= most:
+            break
     return seen
 
 
@@ -133,9 +138,16 @@ def backlog(trials: int) -> None:
         assert sum(len(p.table) for p in Live(run) if p is not None) == trials
         print(f"   follower                           {trials / (time.perf_counter() - began):8.0f}/s", flush=True)
         for title, columns in (("all columns", None), (f"{len(FEW)} columns", FEW)):
-            seen = streamed(dataset.stream(run, columns=columns))
-            rate = (trials - 1) / (max(seen.values()) - min(seen.values()))
-            print(f"   Ray stream, {title:22s} {rate:8.0f}/s", flush=True)
+            rates = []
+            for size, most in ((None, trials), (1, SINGLE_ROWS)):
+                made = dataset.stream(run, columns=columns)
+                if size is not None:
+                    made.context.target_max_block_size = size
+                seen = streamed(made, most)
+                first = min(seen.values())
+                rates.append(sum(at > first for at in seen.values()) / (max(seen.values()) - first))
+            print(f"   Ray stream, {title:22s} {rates[0]:8.0f}/s; one row per block {rates[1]:6.0f}/s; ratio"
+                  f" {rates[0] / rates[1]:.0f}", flush=True)  # fmt: skip
         began = time.perf_counter()
         assert len(streamed(dataset.read(run))) == trials
         print(f"   Ray batch (read)                   {trials / (time.perf_counter() - began):8.0f}/s", flush=True)
@@ -166,7 +178,7 @@ def look(attempts: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--backlog", type=int, default=2000)
+    parser.add_argument("--backlog", type=int, default=20_000)
     parser.add_argument("--attempts", type=int, default=1_000_000)
     options = parser.parse_args()
     init_ray(8)

@@ -4,12 +4,14 @@ Imported where a Dataset is made; the rest of the package works without Ray.
 
 A read task whose worker dies is run again from its beginning, and Ray Data takes the n-th block of the second run for
 the n-th of the first. That is right only if both runs give the same blocks. A growing ledger gives the same rows in
-the same order every time (dataset.follow), but in files that may have been merged in between; so the blocks of a
-stream have one row each (`target_max_block_size` = 1), and the n-th block is the n-th row whatever happened.
+the same order every time (dataset.follow), but in files that may have been merged in between; so each block of a
+stream is one sealed segment, which merged files keep apart (record.sealed), and the n-th block has the same rows
+whatever happened. Ray Data must neither join nor cut these blocks: see WHOLE_BLOCKS.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ from raysweep.dataset.follow import Piece, place_of
 from raysweep.errors import bad_input
 from raysweep.record.place import Remote, RunPath, store_at
 from raysweep.record.schema import arrow_schema
+from raysweep.record.sealed import SealedRows
 from raysweep.record.segments import counting, read_segment
 
 if TYPE_CHECKING:
@@ -35,6 +38,26 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 LISTINGS = 5
 """How often the ledger is listed again because files were merged away between a listing and a read."""
+
+
+class _WholeBlocks(float):
+    """A size that every block exceeds and that no block is a multiple of."""
+
+    __slots__ = ()
+
+    def __mul__(self, factor: float) -> float:
+        return math.inf
+
+    __rmul__ = __mul__
+
+
+WHOLE_BLOCKS = _WholeBlocks(1)
+"""As `target_max_block_size`: blocks come out as the read task gives them, each at once.
+
+Ray Data gives a block as soon as it has more bytes than this, and cuts it where it has at least 1.5 times as many;
+read tasks have no option to do without (write tasks do). Were Ray Data to compare otherwise it would see a size of
+1 byte and cut blocks of one row each, as many for the same rows: slow, but still each row exactly once.
+"""
 
 CURSOR = pa.field("cursor", pa.string())
 BATCHED = arrow_schema().append(pa.field("is_final", pa.bool_())).append(CURSOR)
@@ -62,7 +85,7 @@ class Stretch:
                 at = place_of(table, self.attempt_id)
                 if at >= 0:
                     rows = table.slice(at, len(self.is_final)).append_column("is_final", pa.array(self.is_final))
-                    return with_cursor(Piece(rows, part))
+                    return with_cursor(Piece(rows, part, (SealedRows(part.first, len(rows)),)))
         raise bad_input(
             f"the attempt {self.attempt_id} was read before and is not there now",
             "restore the run directory from a copy",
@@ -72,7 +95,8 @@ class Stretch:
 
 def with_cursor(piece: Piece) -> pa.Table:
     """The rows with the cursor behind each."""
-    return piece.table.append_column(CURSOR, pa.array(map(str, piece.cursors()), pa.string()))
+    cursors = pa.array(map(str, piece.cursors()), pa.string())
+    return piece.table.append_column(CURSOR, cursors)
 
 
 class LedgerDatasource(Datasource):
@@ -129,11 +153,11 @@ class StreamDatasource(Datasource):
 def stream_context() -> DataContext:
     """The settings of a stream, a copy of the current ones; nothing else is changed by them.
 
-    One row per block, given at once; no end of patience while no row comes (30 minutes by default); rows in order; an
-    error of the read is the consumer's to see, never a block that is left out.
+    Blocks as they are read, given at once; no end of patience while no row comes (30 minutes by default); rows in
+    order; an error of the read is the consumer's to see, never a block that is left out.
     """
     context = DataContext.get_current().copy()
-    context.target_max_block_size = 1
+    context.target_max_block_size = WHOLE_BLOCKS  # type: ignore[assignment]
     context.execution_no_progress_timeout_s = -1
     context.execution_options.preserve_order = True
     context.max_errored_blocks = 0
@@ -171,9 +195,11 @@ class _Stream:
     def __call__(self) -> Iterator[pa.Table]:
         names = [*self.columns, CURSOR.name]
         yield arrow_schema().append(CURSOR).empty_table().select(names)  # the columns of a sweep without a row
-        for piece in Live(self.path, after=self.after, patience_s=self.patience_s, poll_s=self.poll_s):
-            if piece is not None:
-                yield with_cursor(piece).select(names)
+        columns = (*self.columns, "attempt_id")
+        live = Live(self.path, after=self.after, columns=columns, patience_s=self.patience_s, poll_s=self.poll_s)
+        for piece in live:
+            for segment in piece.split() if piece is not None else ():
+                yield with_cursor(segment).select(names)
 
 
 def _read_task(read: Any, rows: int | None) -> ReadTask:

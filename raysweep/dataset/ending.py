@@ -8,7 +8,7 @@ started again, and one that is started in each window leaves the lock free betwe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raysweep.clock import Clock, SystemClock
@@ -36,9 +36,10 @@ FINAL = ("trial_id", "block_id", "attempt_id", "block_run", "attempt", "outcome"
 class Live:
     """New rows of a run until its sweep is over, and None at every look that found nothing new.
 
-    patience_s: seconds without a driver, while trials are missing, after which the sweep counts as stopped; None: wait
-    for a driver for ever. poll_s: seconds between looks; None: as fits the store. Once iterated to its end, `complete`
-    tells whether every planned trial is done. InputError: no run at `path`, or a broken one.
+    columns: as of `Follower`. patience_s: seconds without a driver, while trials are missing, after which the sweep
+    counts as stopped; None: wait for a driver for ever. poll_s: seconds between looks; None: as fits the store. Once
+    iterated to its end, `complete` tells whether every planned trial is done. InputError: no run at `path`, or a
+    broken one.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Live:
         path: RunPath,
         *,
         after: Cursor | None = None,
+        columns: Sequence[str] | None = None,
         patience_s: float | None = PATIENCE_S,
         poll_s: float | None = None,
         clock: Clock | None = None,
@@ -54,7 +56,7 @@ class Live:
         self._path = path
         self._store = open_run(path)
         self._planned = read_plan(self._store, str(path))
-        self._follower = Follower(self._store, after)
+        self._follower = Follower(self._store, after, columns)
         self._patience_s = patience_s
         self._poll_s = poll_s if poll_s is not None else POLL_REMOTE_S if isinstance(path, Remote) else POLL_S
         self._clock = clock or SystemClock()

@@ -13,6 +13,7 @@ those second rows: of such an attempt it has shown the row of the fenced writer.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from raysweep.dataset.cursor import Cursor
 from raysweep.errors import InputError, bad_input
 from raysweep.record.epoch import counted, read_epochs
 from raysweep.record.schema import arrow_schema
+from raysweep.record.sealed import SealedRows, behind, sealed_rows
 from raysweep.record.segments import FOLDER, Part, counting, cover, listed, read_segment
 from raysweep.record.store import Store
 
@@ -33,22 +35,38 @@ LISTINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows (columns of record.schema) that are new, and the file that they came in."""
+    """Rows (columns of record.schema) that are new, the file that they came in, and the sealed segments they are of."""
 
     table: pa.Table
     part: Part
+    sealed: Sequence[SealedRows]
 
     def cursors(self) -> list[Cursor]:
         """The cursor behind each row."""
-        part = self.part
-        return [Cursor(part.epoch, part.first, attempt) for attempt in self.table["attempt_id"].to_pylist()]
+        attempts = iter(self.table["attempt_id"].to_pylist())
+        return [
+            Cursor(self.part.epoch, of.segment, attempt)
+            for of in self.sealed
+            for attempt in itertools.islice(attempts, of.rows)
+        ]
+
+    def split(self) -> Iterator[Piece]:
+        """The same rows, one sealed segment at a time; these are the same whatever was merged meanwhile."""
+        begin = 0
+        for of in self.sealed:
+            yield Piece(self.table.slice(begin, of.rows), self.part, (of,))
+            begin += of.rows
 
 
 class Follower:
-    """Takes what a ledger has that was not taken before; `after` is where an earlier follower was."""
+    """Takes what a ledger has that was not taken before; `after` is where an earlier follower was.
 
-    def __init__(self, store: Store, after: Cursor | None = None) -> None:
+    columns: only these of record.schema, attempt_id among them; None: all.
+    """
+
+    def __init__(self, store: Store, after: Cursor | None = None, columns: Sequence[str] | None = None) -> None:
         self._store = store
+        self._columns = tuple(arrow_schema().names if columns is None else columns)
         self._at = after
         self._last: int | None = None if after is not None else 0  # last segment of the file that `_at` was found in
         self._names: list[str] | None = None
@@ -101,11 +119,10 @@ class Follower:
         assert at is not None  # noqa: S101 - asked by the only caller
         for part in parts:
             if part.epoch == at.epoch and part.last >= at.segment:
-                table = read_segment(self._store, part.name, arrow_schema().names)
-                rest = _behind(table, at.attempt_id)
+                rest = _behind(self._read(part), at.attempt_id)
                 if rest is not None:
                     self._last = part.last
-                    yield from self._given(rest, part)
+                    yield from self._given(rest)
                     return
         if at.attempt_id not in fenced:
             raise bad_input(
@@ -121,28 +138,32 @@ class Follower:
             at, last = self._at, self._last or 0
             if at is not None and (part.epoch, part.last) <= (at.epoch, last):
                 continue
-            table = read_segment(self._store, part.name, arrow_schema().names)
+            piece = self._read(part)
             if at is not None and part.epoch == at.epoch and part.first <= last:  # merged since, with what came after
-                rest = _behind(table, at.attempt_id)
+                rest = _behind(piece, at.attempt_id)
                 if rest is None:
                     raise bad_input(
                         f"the attempt {at.attempt_id} was read before and is not there now",
                         "restore the run directory from a copy",
                         file=f"{self._store.where}/{part.name}",
                     )
-                table = rest
+                piece = rest
             self._last = part.last
-            yield from self._given(table, part)
+            yield from self._given(piece)
 
-    def _given(self, table: pa.Table, part: Part) -> Iterator[Piece]:
+    def _read(self, part: Part) -> Piece:
+        table = read_segment(self._store, part.name, self._columns)
+        return Piece(table, part, sealed_rows(table, part))
+
+    def _given(self, piece: Piece) -> Iterator[Piece]:
         """The rows of a file, less what a fenced writer's rows have shown; from here on they are taken."""
-        if not len(table):
+        if not len(piece.table):
             return
-        self._at = Cursor(part.epoch, part.first, table["attempt_id"][-1].as_py())
+        self._at = Cursor(piece.part.epoch, piece.part.first, piece.table["attempt_id"][-1].as_py())
         if self._shown:
-            table = _without(table, self._shown)
-        if len(table):
-            yield Piece(table, part)
+            piece = _without(piece, self._shown)
+        if len(piece.table):
+            yield piece
 
     def _fenced(self) -> Sequence[str]:
         """Attempts of the cursor's epoch up to the cursor that were sealed by a writer which was fenced off by then.
@@ -171,14 +192,20 @@ def place_of(table: pa.Table, attempt_id: str) -> int:
     return int(pc.index(table["attempt_id"], attempt_id).as_py())
 
 
-def _behind(table: pa.Table, attempt_id: str) -> pa.Table | None:
-    """The rows behind that attempt's; None where it is not in the table."""
-    at = place_of(table, attempt_id)
-    return None if at < 0 else table.slice(at + 1)
+def _behind(piece: Piece, attempt_id: str) -> Piece | None:
+    """The rows behind that attempt's; None where it is not among them."""
+    at = place_of(piece.table, attempt_id)
+    return None if at < 0 else Piece(piece.table.slice(at + 1), piece.part, behind(piece.sealed, at + 1))
 
 
-def _without(table: pa.Table, shown: Collection[str]) -> pa.Table:
+def _without(piece: Piece, shown: Collection[str]) -> Piece:
     import pyarrow as pa  # noqa: PLC0415 - as above
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
-    return table.filter(pc.invert(pc.is_in(table["attempt_id"], value_set=pa.array(sorted(shown), pa.string()))))
+    shown_ids = pa.array(sorted(shown), pa.string())
+    tables = []
+    for one in piece.split():
+        new = pc.invert(pc.is_in(one.table["attempt_id"], value_set=shown_ids))
+        tables.append((one.sealed[0].segment, one.table.filter(new)))
+    sealed = [SealedRows(segment, len(table)) for segment, table in tables if len(table)]
+    return Piece(pa.concat_tables([table for _, table in tables]), piece.part, sealed)

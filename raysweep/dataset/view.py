@@ -66,10 +66,9 @@ def stream(
     hours). poll_s: seconds between looks; default 0.2, in a bucket 1.
 
     Exactly once holds when the worker that reads is killed (its rows are read again, none is given twice), when the
-    driver is killed and goes on, and when segments are merged meanwhile. Rows come one per block, some ninety a second
-    with all columns and two hundred with three (benchmarks/results/streaming.txt): for a long ledger take `read`
-    first, then a stream behind its last cursor. InputError: no run, a broken one, no such column, or no cursor; a
-    cursor of another run is told when the stream is read.
+    driver is killed and goes on, and when segments are merged meanwhile. A block is what the driver sealed at once: at
+    most 100 rows (1,000 in a bucket). benchmarks/results/streaming.txt has rows a second. InputError: no run, a broken
+    one, no such column, or no cursor; a cursor of another run is told when the stream is read.
     """
     unknown = sorted(set(columns or ()) - BY_NAME.keys())
     if unknown:

@@ -20,6 +20,7 @@ from raysweep.clock import Clock
 from raysweep.record.epoch import counted, read_epochs
 from raysweep.record.exchange import MARK
 from raysweep.record.lock import Lock
+from raysweep.record.sealed import sealed_rows, sealed_text
 from raysweep.record.segments import (
     ASIDE,
     FOLDER,
@@ -86,10 +87,11 @@ def merge(store: Store, files: Sequence[Sized]) -> Part:
     """Write neighbouring files of one epoch as one, with all columns of any; what it stands for is left where it is."""
     tables = [read_segment(store, f.part.name) if f.table is None else f.table for f in files]
     table = joined(tables).combine_chunks()
+    sealed = sealed_text(s for f, t in zip(files, tables, strict=True) for s in sealed_rows(t, f.part))
     epoch, first, last = files[0].part.epoch, files[0].part.first, files[-1].part.last
     name = merged_name(epoch, first, last, len(table))
     try:
-        store.put_new(name, segment_bytes(table, min_reader_of(tables)))
+        store.put_new(name, segment_bytes(table, min_reader_of(tables), sealed))
     except FileExistsError:  # a writer that died had merged the same range: the same rows
         read_segment(store, name)
     return Part(epoch, first, last, len(table), name)

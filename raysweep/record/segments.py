@@ -22,7 +22,15 @@ from raysweep.errors import InputError, bad_input
 from raysweep.record.epoch import counted, read_epochs
 from raysweep.record.schema import arrow_schema
 from raysweep.record.store import Store
-from raysweep.record.versions import FILE_KEY, IDENTITY, MIN_READER, conform, refuse_newer_file, refuse_schema
+from raysweep.record.versions import (
+    FILE_KEY,
+    IDENTITY,
+    MIN_READER,
+    SEALED_KEY,
+    conform,
+    refuse_newer_file,
+    refuse_schema,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,16 +152,20 @@ def segments(store: Store) -> list[str]:
     return [part.name for part in counting(store)]
 
 
-def segment_bytes(table: pa.Table, min_reader: int = MIN_READER) -> bytes:
+def segment_bytes(table: pa.Table, min_reader: int = MIN_READER, sealed: str | None = None) -> bytes:
     """A table as a Parquet file with page checksums.
 
-    In its metadata: the SHA-256 of the whole file, and the oldest reader that understands it.
+    In its metadata: the SHA-256 of the whole file, the oldest reader that understands it, and, of a merged one, the
+    segments that it holds (`record.sealed.sealed_text`).
     """
     import pyarrow as pa  # noqa: PLC0415 - the command line starts without pyarrow
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
     sink = pa.BufferOutputStream()
-    table = table.replace_schema_metadata({FILE_KEY: str(min_reader)})
+    metadata = {FILE_KEY: str(min_reader).encode()}
+    if sealed is not None:
+        metadata[SEALED_KEY] = sealed.encode()
+    table = table.replace_schema_metadata(metadata)
     with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({_DIGEST_KEY.decode(): _BLANK.decode()})

@@ -21,6 +21,8 @@ MIN_READER = 1
 RUN_KEY = "min_reader"
 FILE_KEY = b"raysweep:min_reader"
 """Where run.json and the metadata of a Parquet file state it."""
+SEALED_KEY = b"raysweep:sealed"
+"""Where the metadata of a merged file says which sealed segments it holds (record.sealed)."""
 
 IDENTITY = ("attempt_id", "trial_id", "block_id", "attempt", "block_run", "outcome")
 """Columns without which an attempt cannot be known again or counted."""
@@ -75,8 +77,8 @@ def refuse_schema(schema: pa.Schema, wanted: pa.Schema, identity: Sequence[str],
 def conform(table: pa.Table, wanted: pa.Schema, file: str, *, unknown: bool) -> pa.Table:
     """The rows with exactly the columns `wanted`, null where the file has none; unknown: with its others behind them.
 
-    InputError names a value that is none of the column's type. What the file states as its oldest reader is kept in the
-    metadata of the schema.
+    InputError names a value that is none of the column's type. What the file states as its oldest reader and as its
+    sealed segments is kept in the metadata of the schema.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
@@ -94,8 +96,8 @@ def conform(table: pa.Table, wanted: pa.Schema, file: str, *, unknown: bool) -> 
         more = [field.remove_metadata() for field in table.schema if field.name not in wanted.names]
         fields += more
         arrays += [table[field.name] for field in more]
-    stated = (table.schema.metadata or {}).get(FILE_KEY)
-    metadata = {FILE_KEY: stated} if stated is not None else None
+    stated = table.schema.metadata or {}
+    metadata = {key: stated[key] for key in (FILE_KEY, SEALED_KEY) if key in stated} or None
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
 
 

@@ -13,7 +13,7 @@ from raysweep.dataset.cursor import Cursor, parse_cursor
 from raysweep.dataset.follow import LISTINGS, Follower
 from raysweep.errors import InputError
 from raysweep.record.reader import read_attempts
-from raysweep.record.segments import segment_name
+from raysweep.record.segments import read_segment, segment_bytes, segment_name
 from support.ledgers import Ledger, attempts, row
 
 STEPS = st.lists(
@@ -68,6 +68,52 @@ def test_a_stream_may_begin_behind_any_row_whatever_was_merged_since(tmp_path):
     everything = [f"t{n}-1" for n in range(11)]
     for n, cursor in enumerate(cursors):
         assert attempts(Follower(ledger.store, cursor).take()) == everything[n + 1 :]
+
+
+def segments_of(ledger, after=None):
+    """(segment, attempts) of what a follower gives, cut where segments were sealed."""
+    pieces = [one for piece in Follower(ledger.store, after).take() for one in piece.split()]
+    return [(one.sealed[0].segment, attempts([one])) for one in pieces]
+
+
+def test_pieces_are_the_sealed_segments_whatever_was_merged(tmp_path):
+    ledger = Ledger(tmp_path)
+    for count in (3, 1, 2, 4):
+        ledger.seal(count)
+    sealed = segments_of(ledger)
+    assert [(number, len(rows)) for number, rows in sealed] == [(1, 3), (2, 1), (3, 2), (4, 4)]
+    for begin, end in ((1, 3), (0, 2), (0, 2)):  # a file, that file with the one before, and all
+        ledger.merge(1, begin, end)
+        ledger.sweep_up()
+        assert segments_of(ledger) == sealed
+    assert len(ledger.files(1)) == 1
+    assert segments_of(ledger, Cursor(1, 3, "t4-1")) == [(3, ["t5-1"]), (4, ["t6-1", "t7-1", "t8-1", "t9-1"])]
+
+
+def test_a_merged_file_that_keeps_no_segments_is_one_also_once_it_is_merged_again(tmp_path):
+    ledger = Ledger(tmp_path)
+    for count in (3, 1, 2):
+        ledger.seal(count)
+    ledger.merge(1, 0, 2)
+    ledger.sweep_up()
+    file = tmp_path / ledger.files(1)[0].name
+    file.write_bytes(segment_bytes(read_segment(ledger.store, ledger.files(1)[0].name)))  # as older versions wrote it
+    before = segments_of(ledger)
+    assert before == [(1, ["t0-1", "t1-1", "t2-1", "t3-1"]), (3, ["t4-1", "t5-1"])]
+    ledger.merge(1, 0, 2)
+    ledger.sweep_up()
+    assert segments_of(ledger) == before
+
+
+def test_counts_that_are_not_those_of_the_rows_are_refused(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.seal(3)
+    file = tmp_path / segment_name(1, 1)
+    file.write_bytes(segment_bytes(read_segment(ledger.store, segment_name(1, 1)), sealed="1:2"))
+    follower = Follower(ledger.store)
+    assert [list(follower.take()) for _ in range(LISTINGS - 1)] == [[]] * (LISTINGS - 1)
+    with pytest.raises(InputError, match="counts of rows"):
+        list(follower.take())
 
 
 def test_what_is_merged_between_listing_and_reading_comes_at_the_next_look(tmp_path):

@@ -103,6 +103,20 @@ def test_killed_readers_lose_and_repeat_nothing_while_the_ledger_grows_and_is_me
     assert seen == [f"t{n}-1" for n in range(40)]
 
 
+def test_a_block_of_a_stream_is_a_sealed_segment_whatever_was_merged(retried):
+    def blocks():
+        made = dataset.stream(retried.path, columns=["attempt_id", "reward"], patience_s=0.0)
+        return [batch.to_pydict() for batch in made.iter_batches(batch_size=None, batch_format="pyarrow")]
+
+    before = [block for block in blocks() if block["attempt_id"]]
+    assert [len(block["attempt_id"]) for block in before] == [1, 4, 4, 4, 1, 7]
+    retried.merge(1, 0, 3)
+    retried.merge(1, 0, 2)
+    retried.merge(2, 0, 2)
+    retried.sweep_up()
+    assert [block for block in blocks() if block["attempt_id"]] == before, "cursors too"
+
+
 def test_the_settings_of_a_stream_are_its_own(retried, embedded_ray):
     import ray.data
 
