@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def text(*path: str | int) -> str:
+    """A path as one name, which stands in a longer path for its parts."""
+    return "\x1f".join(map(str, path))
+
+
 def _hash(seed: int, path: tuple[str | int, ...]) -> bytes:
-    text = "\x1f".join([str(seed), *(str(p) for p in path)])
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text(seed, *path).encode()).digest()
 
 
 def number(seed: int, *path: str | int) -> int:

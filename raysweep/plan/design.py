@@ -12,24 +12,39 @@ without factors. `plan_id` is the digest of everything that is planned, bounds a
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from raysweep import seeds
 from raysweep.config.bands import RESOURCES, Band
 from raysweep.config.model import Sweep
 from raysweep.errors import InputError, Problem
-from raysweep.ids import short_id
+from raysweep.ids import id_of, json_parts
 from raysweep.plan.asked import asked
 from raysweep.plan.model import Arm, Block, Plan, PlannedTrial
-from raysweep.plan.order import rotation, shuffled_arms, shuffled_tasks
+from raysweep.plan.order import arm_order, rotation, shuffled_tasks
 from raysweep.tasks.model import Task
 from raysweep.units import Resources
 
 Asked = Mapping[tuple[str, str], tuple[Resources, Resources]]
 """(task, band) to (request, limit)."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Pause the garbage collector: a plan is a million values without reference cycles, which it would scan often."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def arms_of(sweep: Sweep) -> tuple[Arm, ...]:
@@ -49,7 +64,8 @@ def make_plan(sweep: Sweep, tasks: Sequence[Task]) -> Plan:
     _check_tasks(sweep, tasks, by_name)
     uniform = sweep.sandbox.option("qos", "uniform") == "uniform"
     bounds: Asked = {(t.name, b.name): asked(t.spec, b, uniform=uniform) for t in tasks for b in sweep.bands}
-    blocks = tuple(_blocks(sweep, shuffled_tasks(sweep.seed, list(by_name)), bounds))
+    with uncollected():
+        blocks = tuple(_blocks(sweep, shuffled_tasks(sweep.seed, list(by_name)), bounds))
     _check_ids(blocks)
     return Plan(plan_id(sweep, by_name, blocks), blocks)
 
@@ -68,9 +84,27 @@ def _check_tasks(sweep: Sweep, tasks: Sequence[Task], by_name: Mapping[str, Task
         raise InputError(problems)
 
 
+@dataclass(frozen=True, slots=True)
+class _PlannedArm:
+    """An arm, with the parts of its trials' names that are the same in every block (a plan has a million trials).
+
+    id_part, seed_part: what follows the block's place in the texts that trial ids and seeds are digests of.
+    """
+
+    arm: Arm
+    key: str
+    id_part: str
+    seed_part: str
+
+    @classmethod
+    def of(cls, arm: Arm) -> _PlannedArm:
+        levels = [part for level in arm.factors for part in level]
+        return cls(arm, arm.key, json_parts([arm.model, arm.band, *levels]), seeds.text(*levels) if levels else "")
+
+
 def _blocks(sweep: Sweep, order: Sequence[str], bounds: Asked) -> Iterator[Block]:
     """Blocks in the order (date, bucket, place within the occasion)."""
-    arms, per_date = arms_of(sweep), sweep.repeats // sweep.dates
+    arms, per_date = [_PlannedArm.of(arm) for arm in arms_of(sweep)], sweep.repeats // sweep.dates
     for date in range(1, sweep.dates + 1):
         for index, bucket in enumerate(sweep.bucket_names):
             for within in range(per_date):
@@ -81,35 +115,37 @@ def _blocks(sweep: Sweep, order: Sequence[str], bounds: Asked) -> Iterator[Block
 
 
 def _block(
-    sweep: Sweep, arms: Sequence[Arm], bounds: Asked, task: str, repeat: int, bucket: str, date: int, order: int
+    sweep: Sweep, arms: Sequence[_PlannedArm], bounds: Asked, task: str, repeat: int, bucket: str, date: int, order: int
 ) -> Block:
-    place = (sweep.name, sweep.seed, task, repeat, bucket, date)
-    block_id = short_id("b", place)
-    levels = {arm: tuple(part for level in arm.factors for part in level) for arm in arms}
+    place = json_parts([sweep.name, sweep.seed, task, repeat, bucket, date])
+    block_id = id_of("b", place)
     trials = tuple(
         PlannedTrial(
-            trial_id=short_id("t", (*place, arm.model, arm.band, *levels[arm])),
+            trial_id=id_of("t", f"{place},{planned.id_part}"),
             block_id=block_id,
-            arm=arm,
+            arm=planned.arm,
             position=position,
-            seed=seeds.number(sweep.seed, "trial", task, arm.model, arm.band, repeat, bucket, *levels[arm]),
-            request=bounds[task, arm.band][0],
-            limit=bounds[task, arm.band][1],
+            seed=seeds.number(
+                sweep.seed, "trial", task, planned.arm.model, planned.arm.band, repeat, bucket,
+                *((planned.seed_part,) if planned.seed_part else ()),
+            ),
+            request=bounds[task, planned.arm.band][0],
+            limit=bounds[task, planned.arm.band][1],
         )
-        for position, arm in enumerate(shuffled_arms(sweep.seed, block_id, arms))
-    )
+        for position, planned in enumerate(_shuffled(sweep.seed, block_id, arms))
+    )  # fmt: skip
     return Block(block_id, task, repeat, bucket, date, order, trials)
+
+
+def _shuffled(seed: int, block_id: str, arms: Sequence[_PlannedArm]) -> list[_PlannedArm]:
+    """The arms of one block in the order of `plan.order`."""
+    return sorted(arms, key=lambda planned: arm_order(seed, block_id, planned.key))
 
 
 def _check_ids(blocks: Sequence[Block]) -> None:
     """Twelve hex digits collide about once in 500 plans of a million trials; then another seed gives others."""
-    seen: set[str] = set()
-    total = 0
-    for block in blocks:
-        seen.add(block.block_id)
-        seen.update(t.trial_id for t in block.trials)
-        total += 1 + len(block.trials)
-    if len(seen) < total:
+    ids = [block.block_id for block in blocks] + [t.trial_id for block in blocks for t in block.trials]
+    if len(set(ids)) < len(ids):
         raise InputError([Problem("two trials of the plan have the same identifier", "change the seed", key="seed")])
 
 
@@ -134,8 +170,13 @@ def plan_id(sweep: Sweep, tasks: Mapping[str, Task], blocks: Sequence[Block]) ->
     if sweep.factors.declared:  # a sweep without factors keeps the id that it had before there were any
         head["factors"] = {n: [f.reference, f.model_dump()["levels"]] for n, f in sweep.factors.declared.items()}
     hasher.update(json.dumps(head, sort_keys=True).encode())
+    amounts: dict[tuple[int, int], str] = {}  # by identity: the trials of a task and band share their bounds
     for b in blocks:
-        hasher.update(f"\n{b.block_id} {b.date} {b.bucket} {b.order}".encode())
+        text = f"\n{b.block_id} {b.date} {b.bucket} {b.order}"
         for t in b.trials:
-            hasher.update(f" {t.trial_id} {t.seed}{_amounts(t.request)}{_amounts(t.limit)}".encode())
+            bounds = (id(t.request), id(t.limit))
+            if bounds not in amounts:
+                amounts[bounds] = _amounts(t.request) + _amounts(t.limit)
+            text += f" {t.trial_id} {t.seed}{amounts[bounds]}"
+        hasher.update(text.encode())
     return f"p{hasher.hexdigest()[:12]}"

@@ -7,15 +7,15 @@ the order of the others as it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import gcd
 
 from raysweep import seeds
-from raysweep.plan.model import Arm
 
 
-def shuffled_arms(seed: int, block_id: str, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms of one block in an order of its own."""
-    return sorted(arms, key=lambda arm: (seeds.number(seed, "arm order", block_id, arm.key), arm.key))
+def arm_order(seed: int, block_id: str, key: str) -> tuple[int, str]:
+    """By what the arms of one block are sorted, for an order of its own. key: the arm's."""
+    return seeds.number(seed, "arm order", block_id, key), key
 
 
 def shuffled_tasks(seed: int, tasks: Sequence[str]) -> list[str]:
@@ -34,6 +34,7 @@ def rotation(n_tasks: int, turn: int, bucket: int) -> int:
     return (turn * _step(n_tasks, 0.618) + bucket * _step(n_tasks, 0.414)) % n_tasks
 
 
+@cache
 def _step(n: int, share: float) -> int:
     """The number coprime with n that is nearest to share x n: neighbouring passes lie far apart."""
     return min((k for k in range(1, n + 1) if gcd(k, n) == 1), key=lambda k: (abs(k - share * n), k))

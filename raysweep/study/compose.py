@@ -53,7 +53,8 @@ def planned_sandboxes(study: Study) -> Planned:
     sweep = study.sweep
     specs: dict[tuple[Any, ...], SandboxSpec] = {}
     nodes = {arm: sweep.factors.value("node_type", arm.factors, {}) for arm in arms_of(sweep)}
-    for block in study.plan.blocks:
+    first = {block.task: block for block in reversed(study.plan.blocks)}  # every block of a task has all its arms
+    for block in (block for block in study.plan.blocks if first[block.task] is block):
         task = study.tasks[block.task]
         network = task.network and sweep.sandbox.option("network", "task") == "task"
         for trial in block.trials:
