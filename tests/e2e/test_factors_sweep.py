@@ -14,11 +14,11 @@ from support.cli_runs import raysweep
 CONFIG = Path(__file__).parents[2] / "configs" / "factors.yaml"
 
 
-@pytest.fixture(scope="module")
 def texts(report):
     return [sentence["text"] for sentence in report["verdict"]]
 
 
+@pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """configs/factors.yaml with a larger effect of the time limit, which is registered; run and reported."""
     folder = tmp_path_factory.mktemp("factors")
