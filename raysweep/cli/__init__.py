@@ -1,5 +1,5 @@
-"""The command line: thin commands that parse, compose the parts and turn the outcome into an exit code.
+"""The command line: thin commands that parse, call the application layer and turn the outcome into an exit code.
 
-Belongs here: composition of config, plan, execution and analysis, and what a terminal shows. Does not: any rule of
-its own. Heavy imports (ray, scipy, pyarrow.dataset, kubernetes) happen inside the commands that need them.
+Belongs here: options, what a terminal shows, and exit codes. Does not: what a command does (raysweep.study), nor any
+rule of its own. Heavy imports (ray, scipy, pyarrow.dataset, kubernetes) happen inside the commands that need them.
 """
