@@ -104,6 +104,7 @@ def test_the_contrast_is_what_the_limit_did(sweep):
         if (f["estimand"], f["arm"], f["reference"], f["model"]) == ("success", "uncapped", "1x", "m")
         and f["resampled_over"] == "tasks"
         and f["bucket"] is None
+        and f["facet"] is None
     ]
     assert contrast["value"] == pytest.approx(100 * 7 / 11)
     assert contrast["low"] > 0

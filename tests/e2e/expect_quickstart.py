@@ -23,6 +23,7 @@ def contrast(report: dict, model: str) -> dict:
         and f["arm"] == "uncapped"
         and f["reference"] == "1x"
         and f["bucket"] is None
+        and f["facet"] is None
         and f["resampled_over"] == "tasks"
     ]
     assert len(found) == 1, f"{model}: {len(found)} contrasts"
