@@ -48,7 +48,10 @@ class Target:
 
 
 TARGETS = (
-    Target("classify", ("raysweep/trial/classify.py",), ("tests/trial/test_classify*.py",)),
+    Target(
+        "classify", ("raysweep/trial/classify.py",),
+        ("tests/trial/test_classify*.py", "tests/trial/test_needs_verifier.py"),
+    ),
     Target(
         "queue", ("raysweep/schedule/queue.py",),
         ("tests/schedule/test_queue*.py",),
