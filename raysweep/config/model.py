@@ -221,7 +221,7 @@ class Sweep(Part):
     )
     breaker: Breaker | None = Field(
         Breaker(),
-        description="pauses the sweep (exit 3, the same command goes on) when too many attempts end in a platform "
+        description="pauses the sweep (exit 3, the same command resumes) when too many attempts end in a platform "
         "cause; `null`: never",
         examples=[{"rate": 0.5, "window": 100}],
     )

@@ -197,7 +197,7 @@ class ObjectStore:
 
     def _problem(self, name: str, error: Exception, remedy: str) -> InputError:
         told = str(error).partition("\n")[0].strip()
-        remedy = f"{remedy}; what is sealed is kept, and the same command goes on"
+        remedy = f"{remedy}; what is sealed is kept, and the same command resumes"
         return bad_input(told, remedy, file=f"{self._url}/{name}")
 
     def _tag(self, told: Any) -> str:

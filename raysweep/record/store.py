@@ -143,7 +143,7 @@ _FAILURES = {
     errno.EPERM: ("permission is denied", "give the user that runs raysweep access to it"),
     errno.EIO: ("the device cannot read or write it", "look at the kernel's log and at the disk"),
 }
-_SAFE = "what is sealed is kept, and the same command goes on"
+_SAFE = "what is sealed is kept, and the same command resumes"
 
 
 @contextmanager

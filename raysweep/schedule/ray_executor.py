@@ -230,7 +230,7 @@ class RayExecutor:
             raise
         except ray.exceptions.RayError as error:
             told = str(error).splitlines()[0]
-            raise IncompleteError(f"a runner died while it started ({told}); the same command goes on") from error
+            raise IncompleteError(f"a runner died while it started ({told}); the same command resumes") from error
 
     async def _watch(self, embedded: EmbeddedRay) -> None:
         """End the run where a process of the embedded Ray died: Ray itself waits for it for ever, and says nothing."""
@@ -238,7 +238,7 @@ class RayExecutor:
             await asyncio.sleep(WATCH_S)
         error = IncompleteError(
             f"Ray's {dead[0]} (process {dead[1]}) ended, and with it every runner; nothing sealed is lost. If the "
-            "kernel ended it for want of memory, lower runner.concurrency; the same command goes on"
+            "kernel ended it for want of memory, lower runner.concurrency; the same command resumes"
         )
         self._break(error, *self._slots, *self._lost)
 

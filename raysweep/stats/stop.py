@@ -96,7 +96,7 @@ def peek_label(table: pa.Table, planned: pa.Table, design: Design, cube: Cube | 
         done = f"{at.closed} of {at.dates} dates are complete, and no look before the end was registered"
         return Check(
             "peek", CheckStatus.WARNING, f"the sweep is not finished ({done}): all that is below is exploratory",
-            "do not decide by it whether to go on; the same command goes on, `analysis.looks` plans looks",
+            "do not decide by it whether to go on; the same command resumes, `analysis.looks` plans looks",
         )  # fmt: skip
     found = looks(table, planned, design, at, cube)
     stop = _first(found, at, design)
@@ -119,7 +119,7 @@ def _between(at: CompleteDates, design: Design, repeated: str) -> Check:
     if at.closed in after and not at.beyond:
         number = after.index(at.closed) + 1
         message = f"registered look {number} of {design.looks} ({where}): not every registered contrast is decided"
-        return Check("look", CheckStatus.NOTE, message, f"{repeated}; the same command goes on to the next look")
+        return Check("look", CheckStatus.NOTE, message, f"{repeated}; the same command runs to the next look")
     coming = next((n for n in after if n > at.closed), at.dates)
     begun = " and a further one has begun" if at.beyond else ""
     planned = ", ".join(map(str, after))

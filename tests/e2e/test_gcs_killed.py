@@ -73,7 +73,7 @@ def test_the_command_ends_resumable_leaves_nothing_and_the_same_command_ends_equ
     os.kill(child(driver.pid, "gcs_server"), signal.SIGKILL)
     assert driver.wait(PATIENCE_S) == 3, log.read_text()
     assert "Ray's gcs_server" in log.read_text()
-    assert "the same command goes on" in log.read_text()
+    assert "the same command resumes" in log.read_text()
     until(lambda: not processes(mark, environ=True), lambda: str(processes(mark, environ=True)), GONE_S)
     before = {r["attempt_id"] for r in rows(run)}
     assert 0 < len(before) < 24

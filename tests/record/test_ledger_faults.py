@@ -192,7 +192,7 @@ def test_what_the_system_refuses_is_named_with_its_remedy(tmp_path, monkeypatch,
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(store_module.os, "fsync", refuse)
-    with pytest.raises(InputError, match=f"a/c: .*{says}.*the same command goes on"):
+    with pytest.raises(InputError, match=f"a/c: .*{says}.*the same command resumes"):
         store.put_new("a/c", b"2")
     assert store.names("a") == ["b"]
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]

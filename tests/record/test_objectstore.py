@@ -182,7 +182,7 @@ def test_a_server_that_does_not_answer_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    with pytest.raises(InputError, match=r"s3://runs/x/ledger.*the same command goes on"):
+    with pytest.raises(InputError, match=r"s3://runs/x/ledger.*the same command resumes"):
         ObjectStore("s3://runs/x", retry_s=0.5).names("ledger")
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: what is in flight ends as `cancelled`, nothing new begins, and the same command goes on."""
+"""Ctrl-C at any moment: what is in flight ends as `cancelled`, nothing new begins, and the same command resumes."""
 
 from __future__ import annotations
 
