@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LIMIT = 3  # more failures than this are no accident of a busy machine
+LIMIT = 5  # more failures than this are no accident of a busy machine
 TESTS_FAILED = 1  # pytest's exit code where all tests ran and some failed
 
 
