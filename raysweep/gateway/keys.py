@@ -17,7 +17,7 @@ def read_key(name: str, api: ModelApi, environment: Mapping[str, str] = os.envir
         if not key:
             raise bad_input(
                 f"the environment variable {api.key_env} is empty or not set",
-                "export it before the run; on a cluster, give runners the secret by `cluster.env_from` or `key_file`",
+                "export it before the run; on a cluster, name the Secret that has it in `cluster.keys`",
                 key=f"apis.{name}.key_env",
             )
         return key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,14 @@ def _api_problem(model: Model, *, calls_model: bool) -> tuple[str, str] | None:
     return None
 
 
-def refuse_missing_keys(study: Study) -> None:
-    """InputError where the key of an API that the sweep calls is not to be had here."""
+def refuse_missing_keys(study: Study, environment: Mapping[str, str] = os.environ) -> None:
+    """InputError where the key of an API that the sweep calls is not to be had here.
+
+    On a Ray cluster (RAY_ADDRESS) runners have the keys and the driver need not: nothing is looked at.
+    """
     from raysweep.gateway.keys import read_key
 
+    if study.sweep.runner.executor == "ray" and environment.get("RAY_ADDRESS"):
+        return
     for name in dict.fromkeys(m.api for m in study.sweep.models if m.api is not None):
-        read_key(name, study.sweep.apis[name])
+        read_key(name, study.sweep.apis[name], environment)
