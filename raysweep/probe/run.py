@@ -61,7 +61,7 @@ class _Step:
 
 
 @dataclass(slots=True)
-class _Course:
+class _ProbeState:
     admitted: Admitted | None = None
     held: _Step | None = None
     past: _Step | None = None
@@ -81,21 +81,21 @@ async def run_probe(order: ProbeOrder, provider: SandboxProvider, clock: Clock) 
     commands = provider.probe_commands()
     if commands is None:
         raise ValueError(f"{provider.kind} sandboxes have no limits to probe")
-    course = _Course()
+    state = _ProbeState()
     offset = order.now - clock.monotonic()
     sandbox = provider.open(_spec(order))
     try:
-        await _steps(order, commands, sandbox, clock, course)
+        await _steps(order, commands, sandbox, clock, state)
     except SandboxError as error:
-        course.platform, course.detail = error.cause, error.detail
+        state.platform, state.detail = error.cause, error.detail
     finally:
         stopping = asyncio.ensure_future(_stop(sandbox))
         try:
-            course.final_facts = await asyncio.shield(stopping)
+            state.final_facts = await asyncio.shield(stopping)
         except asyncio.CancelledError:
             await asyncio.wait({stopping})
             raise
-    return _row(order, course, provider.capabilities().cgroup, stopped=offset + clock.monotonic())
+    return _row(order, state, provider.capabilities().cgroup, stopped=offset + clock.monotonic())
 
 
 def _spec(order: ProbeOrder) -> SandboxSpec:
@@ -124,17 +124,19 @@ async def _stop(sandbox: Sandbox) -> FinalFacts:
         return FinalFacts(none, none, platform=error.cause, platform_detail=error.detail)
 
 
-async def _steps(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, clock: Clock, course: _Course) -> None:
-    course.admitted = await sandbox.start()
+async def _steps(
+    order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, clock: Clock, state: _ProbeState
+) -> None:
+    state.admitted = await sandbox.start()
     if order.held_bytes is not None:
-        course.held = await _allocate("held", order.held_bytes, commands, sandbox, clock)
-        if course.held.gone:
+        state.held = await _allocate("held", order.held_bytes, commands, sandbox, clock)
+        if state.held.gone:
             return
     if order.burners:
-        await _burn(order, commands, sandbox, course)
+        await _burn(order, commands, sandbox, state)
     if order.past_bytes is not None:
         await sandbox.begin_phase("agent")
-        course.past = await _allocate("past", order.past_bytes, commands, sandbox, clock)
+        state.past = await _allocate("past", order.past_bytes, commands, sandbox, clock)
 
 
 async def _allocate(name: str, size: int, commands: ProbeCommands, sandbox: Sandbox, clock: Clock) -> _Step:
@@ -142,11 +144,11 @@ async def _allocate(name: str, size: int, commands: ProbeCommands, sandbox: Sand
     argv = [*commands.alloc, str(size), str(HOLD_MS)]
     result = await sandbox.exec(name, argv, timeout_s=PATIENCE_S, cwd="/")
     elapsed = clock.monotonic() - began
-    told = result.facts.duration_s
-    return _Step(result, elapsed if told is None else told)
+    said = result.facts.duration_s
+    return _Step(result, elapsed if said is None else said)
 
 
-async def _burn(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, course: _Course) -> None:
+async def _burn(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, state: _ProbeState) -> None:
     """Cpu used by all burners over the longest wall time of one; unknown when one of them did not end well."""
     argv = [*commands.burn, str(round(1000 * order.cpu_s))]
     limit_s = order.cpu_s + PATIENCE_S
@@ -155,11 +157,11 @@ async def _burn(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, co
     done = await asyncio.gather(*(sandbox.exec(name, argv, timeout_s=limit_s, cwd="/") for name in names))
     after = (await sandbox.counters()).nr_throttled
     if after is not None:
-        course.nr_throttled = after - (before or 0)
+        state.nr_throttled = after - (before or 0)
     figures = [_burnt(result) for result in done]
     if all(figures):
-        told = [f for f in figures if f is not None]
-        course.cpu_used_s, course.cpu_wall_s = sum(used for used, _ in told), max(wall for _, wall in told)
+        said = [f for f in figures if f is not None]
+        state.cpu_used_s, state.cpu_wall_s = sum(used for used, _ in said), max(wall for _, wall in said)
 
 
 def _burnt(result: ExecResult) -> tuple[float, float] | None:
@@ -174,45 +176,45 @@ def _burnt(result: ExecResult) -> tuple[float, float] | None:
     return numbers[0], wall
 
 
-def _row(order: ProbeOrder, course: _Course, cgroup: int | None, *, stopped: float) -> Row:
-    final_facts = course.final_facts
-    platform, detail = course.platform, course.detail
+def _row(order: ProbeOrder, state: _ProbeState, cgroup: int | None, *, stopped: float) -> Row:
+    final_facts = state.final_facts
+    platform, detail = state.platform, state.detail
     if final_facts is not None and platform is None:
         platform, detail = final_facts.platform, final_facts.platform_detail
     row = {**_identity(order), "t_stopped": stopped, "platform": platform, "detail": detail}
-    if course.admitted is not None:
-        row["limit_memory_admitted"] = course.admitted.limit.memory
-        row["limit_cpu_admitted"] = course.admitted.limit.cpu
-        row["node"] = dict(course.admitted.node)
-    if course.cpu_used_s is not None:
-        row.update(cpu_used_s=course.cpu_used_s, cpu_wall_s=course.cpu_wall_s)
-    row["nr_throttled"] = course.nr_throttled
-    if course.held is not None:
-        row.update(_held(order, course, cgroup))
-    if course.past is not None:
-        row.update(_past(order, course, cgroup))
+    if state.admitted is not None:
+        row["limit_memory_admitted"] = state.admitted.limit.memory
+        row["limit_cpu_admitted"] = state.admitted.limit.cpu
+        row["node"] = dict(state.admitted.node)
+    if state.cpu_used_s is not None:
+        row.update(cpu_used_s=state.cpu_used_s, cpu_wall_s=state.cpu_wall_s)
+    row["nr_throttled"] = state.nr_throttled
+    if state.held is not None:
+        row.update(_held(order, state, cgroup))
+    if state.past is not None:
+        row.update(_past(order, state, cgroup))
     return row
 
 
-def _held(order: ProbeOrder, course: _Course, cgroup: int | None) -> Row:
-    step = course.held
+def _held(order: ProbeOrder, state: _ProbeState, cgroup: int | None) -> Row:
+    step = state.held
     assert step is not None  # noqa: S101 - tells mypy what the caller looked at
     row: Row = {"held": True, "held_s": step.seconds} if step.held else {"held_s": step.seconds}
     if step.killed:
-        verdict = _judge(order, course, step, "setup", cgroup)
+        verdict = _judge(order, state, step, "setup", cgroup)
         row.update(held=False, held_cause=verdict.cause, held_cause_class=verdict.cause_class)
     return row
 
 
-def _past(order: ProbeOrder, course: _Course, cgroup: int | None) -> Row:
+def _past(order: ProbeOrder, state: _ProbeState, cgroup: int | None) -> Row:
     """Whether it was killed, how fast, by what (one process or the group), and whether the own limit is proven."""
-    step = course.past
+    step = state.past
     assert step is not None  # noqa: S101 - as above
     row: Row = {"past_exit": step.facts.exit}
-    counters = _counters(course, "agent")
+    counters = _counters(state, "agent")
     row["oom_kills"] = counters.oom_kills if counters else None
     if step.killed:
-        verdict = _judge(order, course, step, "agent", cgroup)
+        verdict = _judge(order, state, step, "agent", cgroup)
         row.update(
             past_cause=verdict.cause,
             past_cause_class=verdict.cause_class,
@@ -226,14 +228,14 @@ def _past(order: ProbeOrder, course: _Course, cgroup: int | None) -> Row:
     return row
 
 
-def _counters(course: _Course, phase: str) -> PhaseCounters | None:
-    return course.final_facts.counters.get(phase) if course.final_facts is not None else None
+def _counters(state: _ProbeState, phase: str) -> PhaseCounters | None:
+    return state.final_facts.counters.get(phase) if state.final_facts is not None else None
 
 
-def _judge(order: ProbeOrder, course: _Course, step: _Step, phase: str, cgroup: int | None) -> Verdict:
+def _judge(order: ProbeOrder, state: _ProbeState, step: _Step, phase: str, cgroup: int | None) -> Verdict:
     """The verdict that a trial's agent would have got that ended like this: the one proof of whose limit was full."""
-    counters = _counters(course, phase)
-    admitted, final_facts = course.admitted, course.final_facts
+    counters = _counters(state, phase)
+    admitted, final_facts = state.admitted, state.final_facts
     return classify(
         Evidence(
             request=admitted.request if admitted else order.request,

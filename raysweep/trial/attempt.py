@@ -24,7 +24,7 @@ from raysweep.sandbox.protocol import Admitted, FinalFacts, Sandbox, SandboxProv
 from raysweep.trial.classify import classify, needs_verifier
 from raysweep.trial.images import SeenImages
 from raysweep.trial.order import TrialOrder
-from raysweep.trial.row import Course, build_row, identity
+from raysweep.trial.row import AttemptState, build_row, identity
 from raysweep.trial.traces import trace_files
 from raysweep.trial.transcript import Listener, Transcript
 from raysweep.trial.work_phase import calls_of_lost_runner, work_phase
@@ -83,13 +83,13 @@ def sandbox_spec(order: TrialOrder) -> SandboxSpec:
 class _Stopwatch:
     """Driver wall time, extrapolated with the runner's monotonic clock."""
 
-    def __init__(self, order: TrialOrder, clock: Clock, course: Course) -> None:
+    def __init__(self, order: TrialOrder, clock: Clock, state: AttemptState) -> None:
         self.offset = order.now - clock.monotonic()
         self._clock = clock
-        self._course = course
+        self._state = state
 
     def mark(self, name: str) -> None:
-        self._course.times[name] = self.offset + self._clock.monotonic()
+        self._state.times[name] = self.offset + self._clock.monotonic()
 
 
 async def run_attempt(
@@ -107,9 +107,9 @@ async def run_attempt(
     seen: the images of this runner's earlier attempts; one whose tag moved since is void. gateway: this runner's way to
     model APIs, for agents that call one.
     """
-    course = Course()
+    state = AttemptState()
     await _warm(order, clock)
-    watch = _Stopwatch(order, clock, course)
+    watch = _Stopwatch(order, clock, state)
     sandbox: Sandbox = provider.open(sandbox_spec(order))
     if order.traces is not None or listen is not None:
         sandbox = Transcript(sandbox, clock, listen or (lambda _: None))
@@ -117,23 +117,23 @@ async def run_attempt(
     watch.mark("created")
     try:
         await _phases(
-            order, sandbox, watch, course, traces, seen or SeenImages(), provider.capabilities().cgroup, clock, gateway
+            order, sandbox, watch, state, traces, seen or SeenImages(), provider.capabilities().cgroup, clock, gateway
         )
     except SandboxError as error:
-        if isinstance(error, BrokenSandboxError) and "agent_start" in course.times:
-            course.broken = error.detail
+        if isinstance(error, BrokenSandboxError) and "agent_start" in state.times:
+            state.broken = error.detail
         else:
-            course.platform, course.detail = error.cause, error.detail
+            state.platform, state.detail = error.cause, error.detail
     finally:
-        course.final_facts = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
+        state.final_facts = await _to_its_end(asyncio.ensure_future(_stop(sandbox)))
         watch.mark("stopped")
     capabilities = provider.capabilities()
-    evidence = _evidence(order, course, capabilities.cgroup)
+    evidence = _evidence(order, state, capabilities.cgroup)
     verdict = classify(evidence)
     if isinstance(sandbox, Transcript):
         traces["transcript.jsonl"] = sandbox.jsonl()
-        traces |= trace_files(evidence, verdict, course.final_facts)
-    return Attempted(build_row(order, course, evidence, verdict, capabilities), evidence, verdict, traces)
+        traces |= trace_files(evidence, verdict, state.final_facts)
+    return Attempted(build_row(order, state, evidence, verdict, capabilities), evidence, verdict, traces)
 
 
 async def _to_its_end(removal: asyncio.Future[FinalFacts]) -> FinalFacts:
@@ -158,49 +158,49 @@ async def _phases(
     order: TrialOrder,
     sandbox: Sandbox,
     watch: _Stopwatch,
-    course: Course,
+    state: AttemptState,
     traces: dict[str, bytes],
     seen: SeenImages,
     cgroup: int | None,
     clock: Clock,
     gateway: Gateway | None,
 ) -> None:
-    """Set-up, agent, verifier, into `course`; returns as soon as a phase makes the next one pointless.
+    """Set-up, agent, verifier, into `state`; returns as soon as a phase makes the next one pointless.
 
     cgroup: version of the cgroups that counters come from.
     """
     task = order.task
-    course.admitted = await sandbox.start()
-    _refuse_altered(order.trial.limit, course.admitted.limit, "at the start")
-    seen.refuse_moved(order, course.admitted.node)
+    state.admitted = await sandbox.start()
+    _refuse_altered(order.trial.limit, state.admitted.limit, "at the start")
+    seen.refuse_moved(order, state.admitted.node)
     try:
         done = await prepare_environment(sandbox, task, task.build_timeout_s)
         if done is not None:
-            course.setup = done.facts
-            course.detail = None if done.facts.exit == 0 else f"set-up: {done.ending()}"
+            state.setup = done.facts
+            state.detail = None if done.facts.exit == 0 else f"set-up: {done.ending()}"
     except OSError as error:  # the files do not fit: the set-up failed, and its counters say at which bound
-        course.setup, course.detail = CommandFacts(exit=1), f"set-up: {error}"
+        state.setup, state.detail = CommandFacts(exit=1), f"set-up: {error}"
     watch.mark("ready")
-    if course.setup is not None and course.setup.exit != 0:
+    if state.setup is not None and state.setup.exit != 0:
         return
     agent, prepared = await _prepared(order, sandbox, clock)
     if agent is None:
-        course.agent = replace(prepared.facts, phase=Phase.SETUP)
+        state.agent = replace(prepared.facts, phase=Phase.SETUP)
         traces.update(prepared.traces)
         return
     await sandbox.begin_phase("agent")
     watch.mark("agent_start")
     ended = await work_phase(agent, order, sandbox, gateway, watch.offset, cooperative=_cooperative(agent, clock))
-    course.agent = ended.facts
+    state.agent = ended.facts
     traces.update(ended.traces)
     watch.mark("agent_end")
-    if _decided(order, course.admitted, course.agent, await sandbox.counters(), cgroup):
+    if _decided(order, state.admitted, state.agent, await sandbox.counters(), cgroup):
         return
     await sandbox.begin_phase("verifier")
     try:
-        course.verifier = await verify(sandbox, task)
+        state.verifier = await verify(sandbox, task)
     except OSError as error:  # most often the agent filled the disk: row 15 of the table
-        course.verifier = VerifierFacts(problem=f"the tests could not be put into the sandbox: {error}")
+        state.verifier = VerifierFacts(problem=f"the tests could not be put into the sandbox: {error}")
     watch.mark("verifier_end")
     if order.traces is not None:
         traces["verifier.txt"] = await read_output(sandbox)
@@ -283,14 +283,14 @@ _SLACK = {"cpu": 1, "memory": 4095}
 """Rounding of the kernel: quotas to microseconds, memory to pages. Storage is compared by backends that enforce it."""
 
 
-def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence:
+def _evidence(order: TrialOrder, state: AttemptState, cgroup: int | None) -> Evidence:
     """All that was seen of an attempt; a bound that changed meanwhile voids it (altered)."""
-    admitted, final_facts = course.admitted, course.final_facts
-    platform, detail, broken = course.platform, course.detail, course.broken
+    admitted, final_facts = state.admitted, state.final_facts
+    platform, detail, broken = state.platform, state.detail, state.broken
     if final_facts is not None and platform is None:
         platform, detail = final_facts.platform, final_facts.platform_detail or detail
         broken = broken or final_facts.broken
-        if broken is not None and "agent_start" not in course.times:
+        if broken is not None and "agent_start" not in state.times:
             platform, detail, broken = platform or Cause.RUNNER_LOST, detail or broken, None
         if platform is None and admitted is not None and final_facts.died_in is None:
             try:
@@ -301,9 +301,9 @@ def _evidence(order: TrialOrder, course: Course, cgroup: int | None) -> Evidence
         request=admitted.request if admitted else order.trial.request,
         limit=admitted.limit if admitted else order.trial.limit,
         cgroup=cgroup,
-        setup=course.setup,
-        agent=course.agent,
-        verifier=course.verifier,
+        setup=state.setup,
+        agent=state.agent,
+        verifier=state.verifier,
         counters=final_facts.counters if final_facts else {},
         died_in=final_facts.died_in if final_facts else None,
         evicted=final_facts.evicted if final_facts else None,

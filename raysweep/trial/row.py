@@ -14,7 +14,7 @@ from raysweep.vocabulary import ApiFailure, Outcome
 
 
 @dataclass(slots=True)
-class Course:
+class AttemptState:
     """How one attempt went, filled in as it goes: wall times by name, and what each step returned.
 
     platform, detail: a platform cause that was met on the way. broken: as in Evidence.
@@ -76,22 +76,22 @@ def _put_resources(row: Row, side: str, stage: str, value: Resources) -> None:
 
 
 def build_row(
-    order: TrialOrder, course: Course, evidence: Evidence, verdict: Verdict, capabilities: Capabilities
+    order: TrialOrder, state: AttemptState, evidence: Evidence, verdict: Verdict, capabilities: Capabilities
 ) -> Row:
     """The row of one attempt; every value that was not learned stays null."""
     row = identity(order)
-    row.update({f"t_{name}": value for name, value in course.times.items()})
-    if course.admitted is not None:
-        _put_resources(row, "request", "admitted", course.admitted.request)
-        _put_resources(row, "limit", "admitted", course.admitted.limit)
-        row["node"] = dict(course.admitted.node)
-        row["image_pulled"] = course.admitted.image_pulled
-    if course.final_facts is not None:
-        _put_resources(row, "request", "actual", course.final_facts.actual_request)
-        _put_resources(row, "limit", "actual", course.final_facts.actual_limit)
-        row["transport_down_s"] = course.final_facts.transport_down_s
-        if course.final_facts.node:
-            row["node"] = {**row.get("node", {}), **course.final_facts.node}
+    row.update({f"t_{name}": value for name, value in state.times.items()})
+    if state.admitted is not None:
+        _put_resources(row, "request", "admitted", state.admitted.request)
+        _put_resources(row, "limit", "admitted", state.admitted.limit)
+        row["node"] = dict(state.admitted.node)
+        row["image_pulled"] = state.admitted.image_pulled
+    if state.final_facts is not None:
+        _put_resources(row, "request", "actual", state.final_facts.actual_request)
+        _put_resources(row, "limit", "actual", state.final_facts.actual_limit)
+        row["transport_down_s"] = state.final_facts.transport_down_s
+        if state.final_facts.node:
+            row["node"] = {**row.get("node", {}), **state.final_facts.node}
     row.update(
         outcome=verdict.outcome,
         cause=verdict.cause,

@@ -20,7 +20,7 @@ from raysweep.study import compose, load
 from raysweep.study.compose import Orders
 from raysweep.study.load import Study
 from raysweep.trial.attempt import run_attempt, sandbox_spec
-from raysweep.trial.row import Course, build_row
+from raysweep.trial.row import AttemptState, build_row
 from raysweep.units import Resources
 from support.attempts import REWARD, task
 
@@ -91,10 +91,10 @@ def test_a_longer_limit_gives_the_sandbox_a_longer_life_and_its_labels_say_the_l
 )
 def test_a_row_says_whether_egress_was_bounded(tmp_path, level, network, capabilities, asked, told):
     order = replace(orders(tmp_path)[level], network=network)
-    row = build_row(order, Course(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
+    row = build_row(order, AttemptState(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
     assert (row["enforcement"]["egress_asked"], row["enforcement"]["egress"]) == (asked, told)
     bare = replace(order, conditions=type(order.conditions)())
-    row = build_row(bare, Course(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
+    row = build_row(bare, AttemptState(), Evidence(Resources(), Resources()), Verdict("scored"), capabilities)
     assert set(row["enforcement"]) == {"memory", "cpu", "pids", "disk", "oom"}
 
 
@@ -104,13 +104,13 @@ def test_a_row_has_the_counters_of_every_phase_and_the_time_limits(tmp_path):
         PhaseCounters(name, oom_kills=n, pids_denied=10 + n, cpu_used_us=n * 1000) for n, name in enumerate(PHASES)
     ]
     evidence = Evidence(Resources(), Resources(), counters={c.phase: c for c in phases})
-    row = build_row(made[("agent_timeout", "20x"),], Course(), evidence, Verdict("scored"), Capabilities())
+    row = build_row(made[("agent_timeout", "20x"),], AttemptState(), evidence, Verdict("scored"), Capabilities())
     assert [row[name] for name in ("setup_oom_kills", "oom_kills", "verifier_oom_kills")] == [0, 1, 2]
     assert [row[name] for name in ("setup_pids_denied", "pids_denied", "verifier_pids_denied")] == [10, 11, 12]
     assert [row[name] for name in ("setup_cpu_used_us", "cpu_used_us", "verifier_cpu_used_us")] == [0, 1000, 2000]
     assert (
         row["agent_timeout_s"]
-        == 20 * build_row(made[()], Course(), evidence, Verdict("scored"), Capabilities())["agent_timeout_s"]
+        == 20 * build_row(made[()], AttemptState(), evidence, Verdict("scored"), Capabilities())["agent_timeout_s"]
     )
     assert (row["setup_timeout_s"], row["verifier_timeout_s"]) == (600.0, 600.0)
     assert to_table([row])["pids_denied"].to_pylist() == [11]
