@@ -1,7 +1,7 @@
 """The two time-of-day studies, amplitude 2 points and 0: through the chain, and the same trials drawn directly.
 
-Direct simulation asks the stated truth for the fate of every planned trial and puts it into a cube; no queue, driver or
-ledger is between. Without faults both cubes hold the same numbers. With faults some blocks ran on another date.
+Direct simulation asks the stated truth for the outcome of every planned trial and puts it into a cube; no queue, driver
+or ledger is between. Without faults both cubes hold the same numbers. With faults some blocks ran on another date.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ def direct(given: str) -> Said:
     for row, block in enumerate(plan.blocks):
         for t in block.trials:
             labels = {"task": block.task, "model": t.arm.model, "band": t.arm.band, "bucket": block.bucket}
-            fate = truth.fate({**labels, "occasion": dates[block.date - 1], "trial": t.trial_id})
+            outcome = truth.outcome_of({**labels, "occasion": dates[block.date - 1], "trial": t.trial_id})
             column = arms.index(ArmKey(t.arm.model, t.arm.band))
-            y[row, column], q[row, column] = fate == "solves", fate == "dies"
+            y[row, column], q[row, column] = outcome == "solves", outcome == "dies"
     cube = Cube(
         arms=arms,
         tasks=tasks,

@@ -144,8 +144,8 @@ async def _allocate(name: str, size: int, commands: ProbeCommands, sandbox: Sand
     argv = [*commands.alloc, str(size), str(HOLD_MS)]
     result = await sandbox.exec(name, argv, timeout_s=PATIENCE_S, cwd="/")
     elapsed = clock.monotonic() - began
-    said = result.facts.duration_s
-    return _Step(result, elapsed if said is None else said)
+    inside_s = result.facts.duration_s
+    return _Step(result, elapsed if inside_s is None else inside_s)
 
 
 async def _burn(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, state: _ProbeState) -> None:
@@ -160,8 +160,8 @@ async def _burn(order: ProbeOrder, commands: ProbeCommands, sandbox: Sandbox, st
         state.nr_throttled = after - (before or 0)
     figures = [_burnt(result) for result in done]
     if all(figures):
-        said = [f for f in figures if f is not None]
-        state.cpu_used_s, state.cpu_wall_s = sum(used for used, _ in said), max(wall for _, wall in said)
+        burns = [f for f in figures if f is not None]
+        state.cpu_used_s, state.cpu_wall_s = sum(used for used, _ in burns), max(wall for _, wall in burns)
 
 
 def _burnt(result: ExecResult) -> tuple[float, float] | None:

@@ -98,7 +98,7 @@ class SimulatedSandbox:
         self._phase = "setup"
         self._killed = False
         self._ended = False
-        self._fate: str | None = None
+        self._outcome: str | None = None
         self._counters: dict[str, PhaseCounters] = {}
 
     async def start(self) -> Admitted:
@@ -140,9 +140,11 @@ class SimulatedSandbox:
 
     async def begin_phase(self, phase: str) -> None:
         """As Sandbox.begin_phase."""
-        if self._phase == "agent" and self._fate is None:  # an agent without a command of its own dies as stated, too
-            self._fate = self._truth.fate(self._spec.labels)
-            self._killed = self._ended = self._fate == "dies"
+        if (
+            self._phase == "agent" and self._outcome is None
+        ):  # an agent without a command of its own dies as stated, too
+            self._outcome = self._truth.outcome_of(self._spec.labels)
+            self._killed = self._ended = self._outcome == "dies"
         self._counters[self._phase] = await self.counters()
         self._phase = phase
 
@@ -166,8 +168,8 @@ class SimulatedSandbox:
             await self._live(timeout_s)
             await self._reach()
             return ExecResult(CommandFacts(signal=9, timed_out=True, duration_s=timeout_s))
-        self._fate = self._truth.fate(self._spec.labels)
-        self._killed = self._fate == "dies"
+        self._outcome = self._truth.outcome_of(self._spec.labels)
+        self._killed = self._outcome == "dies"
         lived = seconds / 2 if self._killed else seconds
         await self._live(lived)
         await self._reach()
@@ -182,8 +184,8 @@ class SimulatedSandbox:
         del limit
         if not path.endswith("reward.txt"):
             raise FileNotFoundError(path)
-        self._fate = self._fate or self._truth.fate(self._spec.labels)
-        return _reward(solved=self._fate == "solves")
+        self._outcome = self._outcome or self._truth.outcome_of(self._spec.labels)
+        return _reward(solved=self._outcome == "solves")
 
     async def counters(self) -> PhaseCounters:
         """As Sandbox.counters; a death is one OOM kill, proven at the own limit where there is one."""

@@ -64,7 +64,7 @@ class Truth:
         """Share of trials like this one that die of their own memory."""
         return self.infra.get(labels["band"], self.infra.get(REST, 0.0))
 
-    def fate(self, labels: Mapping[str, str]) -> str:
+    def outcome_of(self, labels: Mapping[str, str]) -> str:
         """One of "dies", "solves" and "fails": one uniform draw per trial."""
         u = uniform(self.seed, "fate", labels["trial"])
         q = self.infra_rate(labels)
