@@ -28,7 +28,7 @@ def print_status(status: RunStatus, more: Mapping[str, Any] | None = None, *, as
     if as_json:
         emit({**status.as_json(), **(more or {})})
         return
-    for line in (*status_lines(status), *missed_lines(status.missed), *status.notes):
+    for line in (*status_lines(status), *missed_lines(status.missed), *model_lines(status.models), *status.notes):
         say(line)
 
 
@@ -46,3 +46,17 @@ def missed_lines(missed: Mapping[str, Any] | None) -> list[str]:
             f"{price['planned']:.2f} points"
         )
     return lines
+
+
+def model_lines(models: Mapping[str, Any] | None) -> list[str]:
+    """What model APIs were used for so far, and what that cost."""
+    if models is None:
+        return []
+    usd = "cost unknown" if models["usd"] is None else f"{models['usd']:.2f} USD"
+    unpriced = (
+        f" and {models['unpriced']} calls of unknown cost" if models["unpriced"] and models["usd"] is not None else ""
+    )
+    tokens = f"{models['tokens_in'] or 0:,} tokens in, {models['tokens_out'] or 0:,} out"
+    return [
+        f"models: {models['calls']:,} calls ({models['rate_limited'] or 0:,} answered 429), {tokens}, {usd}{unpriced}"
+    ]

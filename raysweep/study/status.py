@@ -25,6 +25,8 @@ class RunStatus:
         by_outcome: trials by outcome, with the cause after a slash.
         complete: whether every trial is done.
         missed: what windows that closed lack (raysweep.study.balance.missed_windows); None for nothing.
+        models: what all attempts used of model APIs: calls, rate_limited, tokens_in, tokens_out, usd, unpriced (calls
+            whose cost is unknown); None where no call was recorded.
         notes: what was superseded, which blocks lack trials, and that the registered rule stopped the sweep.
 
     """
@@ -35,10 +37,11 @@ class RunStatus:
     by_outcome: dict[str, int]
     complete: bool
     missed: dict[str, Any] | None
+    models: dict[str, Any] | None
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """{planned, done, running, by_outcome, complete, missed}."""
+        """{planned, done, running, by_outcome, complete, missed, models}."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "notes"}
 
 
@@ -52,7 +55,28 @@ def read_status(path: RunPath) -> RunStatus:
     clock = SystemClock()
     counts = status(table, planned, running_at(path, clock))
     missed = None if counts["complete"] else missed_windows(path, table, clock.now())
-    return RunStatus(**counts, missed=missed, notes=tuple(_notes(path, table)))
+    return RunStatus(**counts, missed=missed, models=_model_use(path), notes=tuple(_notes(path, table)))
+
+
+USED = {
+    "calls": "api_calls",
+    "rate_limited": "api_429",
+    "tokens_in": "tokens_in",
+    "tokens_out": "tokens_out",
+    "usd": "cost_usd",
+    "unpriced": "api_unpriced",
+}
+
+
+def _model_use(path: RunPath) -> dict[str, Any] | None:
+    """Sums over all attempts, lost and superseded ones included: their calls were made, too."""
+    import pyarrow.compute as pc
+
+    from raysweep.record.reader import open_run, read_attempts
+
+    attempts = read_attempts(open_run(path), ("attempt_id", *USED.values()))
+    used = {name: pc.sum(attempts[column]).as_py() for name, column in USED.items()}
+    return used if used["calls"] else None
 
 
 def _notes(path: RunPath, table: pa.Table) -> list[str]:

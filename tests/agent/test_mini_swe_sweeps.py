@@ -16,7 +16,7 @@ from raysweep.stats.endings import y_of
 from raysweep.testing.headroom_model import SUBMIT, play
 from raysweep.testing.model_server import Conditions, ModelServer
 from raysweep.testing.model_wire import Reply
-from support.cli_runs import raysweep
+from support.cli_runs import raysweep, status_of
 from support.task_folders import make_task
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.e2e]
@@ -214,6 +214,11 @@ def test_a_budget_stops_the_sweep_before_it_is_overspent(tmp_path):
         spent = sum(c.tokens_in * 10 + c.tokens_out * 40 for c in answered(server)) / 1e6
     attempts = read_ledger(tmp_path / "run").table
     assert 0.4 < spent <= 1.0
+    told = status_of(tmp_path / "run")["models"]
+    assert told["usd"] == pytest.approx(spent)
+    refused = sum(int(dict(errors)["over_budget"]) for errors in attempts["api_errors"].to_pylist())
+    assert (told["calls"] - refused, told["unpriced"]) == (len(server.calls), 0)
+    assert f"{spent:.2f} USD" in raysweep("status", tmp_path / "run").stdout
     assert pc.sum(attempts["cost_usd"]).as_py() == pytest.approx(spent)
     assert max(attempts["cost_usd"].to_pylist()) <= 0.2
 
