@@ -21,11 +21,12 @@ from support.supervisor_client import HEADER, PROGRAM, Client, PipeLink, Place, 
 
 
 def closed(link: socket.socket) -> bool:
-    """Whether the supervisor closes the connection without a word."""
-    try:
-        return link.recv(1) == b""
-    except ConnectionResetError:
-        return True
+    """Whether the supervisor closes the connection without a word; ours is closed then, too."""
+    with link:
+        try:
+            return link.recv(1) == b""
+        except ConnectionResetError:
+            return True
 
 
 def frame(*fields: bytes, body: bytes = b"") -> bytes:
