@@ -19,6 +19,7 @@ _OF_THE_CONNECTION = frozenset(
 )  # fmt: skip
 _NOT_SENT_ON = _OF_THE_CONNECTION | {"accept-encoding", "authorization", "x-api-key", "api-key", "cookie", "expect"}
 _NOT_PASSED_BACK = _OF_THE_CONNECTION | {"set-cookie"}
+CONNECT_TIMEOUT_S = 30.0
 _BYTES_PER_TOKEN = 4
 """For estimates of a call's input tokens against tokens_per_minute; corrected once the API has counted them."""
 
@@ -84,7 +85,9 @@ class Forwarder:
                 headers=self._headers(request),
                 data=body or None,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=attempt.api.silence_timeout),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=attempt.api.silence_timeout
+                ),
             ) as answer:
                 call.status = answer.status
                 call.failure = failure_of_status(answer.status)

@@ -20,7 +20,6 @@ from raysweep.gateway.keys import read_key
 from raysweep.gateway.money import Wallet
 
 REQUEST_LIMIT = 256 << 20
-CONNECT_TIMEOUT_S = 30.0
 CUT_S = 5.0
 """How long calls that were cut may take to end."""
 TOKEN_PREFIX = "rs-"  # noqa: S105 - no secret
@@ -129,7 +128,6 @@ class Gateway:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             connector=aiohttp.TCPConnector(limit=0),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -172,13 +172,16 @@ def test_only_streams_of_chat_completions_are_asked_for_their_usage():
 
 @given(st.binary(max_size=300), st.booleans(), st.lists(st.integers(1, 50), max_size=20))
 def test_no_answer_breaks_its_reader_however_it_is_cut(data, events, cuts):
-    reader = AnswerReader(Call(1, "/", 0.0), lambda: 1.0, events=events)
+    call = Call(1, "/", 0.0)
+    reader = AnswerReader(call, lambda: 1.0, events=events)
     whole = b"data: " + data + b"\n\n"
+    size_of_all = len(whole)
     for size in cuts:
         reader.feed(whole[:size])
         whole = whole[size:]
     reader.feed(whole)
     reader.close()
+    assert call.response_bytes == size_of_all
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
